@@ -34,6 +34,7 @@ vm_defaults
 # VM_RPC (an address for vsock-rpc --connect; empty when the transport is none).
 VM_DIR='' VM_PID='' VM_HELPERS=()
 VM_ACCEL_USED='' VM_TRANSPORT_USED='' VM_RPC='' VM_CID=''
+vm_terminal='' # how the terminal was set before it became the guest's console
 
 vm_error()
 {
@@ -200,9 +201,11 @@ vm_launch()
 	args+=(-qmp "unix:$VM_DIR/qmp,server=on,wait=off")
 	: >"$VM_DIR/console.log"
 	if [ -n "$VM_CONSOLE" ]; then
-		args+=(-chardev "stdio,id=console,signal=off,logfile=$VM_DIR/console.log")
+		vm_terminal=$(stty -g) || return
+		args+=(-chardev "stdio,id=console,signal=off,mux=on,logfile=$VM_DIR/console.log")
 	else
-		args+=(-chardev "file,id=console,path=$VM_DIR/console.log")
+		# Whoever wants to type on it connects to the socket; what is printed is in the log either way.
+		args+=(-chardev "socket,id=console,path=$VM_DIR/console,server=on,wait=off,logfile=$VM_DIR/console.log")
 	fi
 	args+=(-serial chardev:console)
 
@@ -287,6 +290,12 @@ vm_wait_console()
 	done
 }
 
+# The last $1 lines of the console.
+vm_console_tail()
+{
+	tr -d '\r' <"$VM_DIR/console.log" | tail -n "$1" | sed 's/^/  | /'
+}
+
 # Waits until the machine is off, for at most $1 seconds.
 vm_wait_off()
 {
@@ -321,13 +330,14 @@ vm_wait_rpc()
 	done
 }
 
-# The boot's steps, a line each: milliseconds since the kernel's start, milliseconds that it took, name.
+# The boot's steps, a line each: milliseconds since the kernel's start, milliseconds that it took, name,
+# and how it failed where it did.
 vm_steps()
 {
 	tr -d '\r' <"$VM_DIR/console.log" |
-		sed -n -E 's/.*\[ *([0-9]+)\.([0-9]{6})\] guestbox: step (.*): (done|failed.*)$/\1 \2 \4 \3/p' |
-		awk '{ now = $1 * 1000 + $2 / 1000; state = $3; sub(/^[^ ]+ [^ ]+ [^ ]+ /, "")
-			printf "%.1f %.1f %s%s\n", now, now - last, $0, state == "done" ? "" : " (failed)"; last = now }'
+		sed -n -E 's/.*\[ *([0-9]+)\.([0-9]{6})\] guestbox: step ([^:]*): (done|failed.*)$/\1 \2 \3: \4/p' |
+		awk '{ now = $1 * 1000 + $2 / 1000; sub(/^[^ ]+ [^ ]+ /, ""); sub(/: done$/, "")
+			printf "%.1f %.1f %s\n", now, now - last, $0; last = now }'
 }
 
 # Whether process $1 ends within $2 tenths of a second.
@@ -341,18 +351,19 @@ vm_gone()
 	return 1
 }
 
-# Ends the machine and all that was started for it, and removes its folder. May be called twice.
+# Ends the machine and all that was started for it, and removes its folder. May be called twice, and with
+# `set -e` on: what it ends may be gone already.
 vm_stop()
 {
 	local pid
-	[ -z "$VM_PID" ] || kill -TERM "$VM_PID" 2>/dev/null
+	[ -z "$VM_PID" ] || kill -TERM "$VM_PID" 2>/dev/null || true
 	for pid in $VM_PID "${VM_HELPERS[@]}"; do
 		# The helpers end by themselves once QEMU has left them, and collect their own children.
-		vm_gone "$pid" 20 || kill -TERM "$pid" 2>/dev/null
-		vm_gone "$pid" 20 || kill -KILL "$pid" 2>/dev/null
-		{ wait "$pid"; } 2>/dev/null
+		vm_gone "$pid" 20 || kill -TERM "$pid" 2>/dev/null || true
+		vm_gone "$pid" 20 || kill -KILL "$pid" 2>/dev/null || true
+		{ wait "$pid"; } 2>/dev/null || true
 	done
+	[ -z "$vm_terminal" ] || stty "$vm_terminal" || true
 	[ -z "$VM_DIR" ] || rm -rf "$VM_DIR"
-	VM_DIR='' VM_PID='' VM_HELPERS=() VM_RPC=''
-	return 0
+	VM_DIR='' VM_PID='' VM_HELPERS=() VM_RPC='' vm_terminal=''
 }

@@ -1,0 +1,173 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Two boots on one disk: the boot itself, shares, data disk, daemon, power-off, and what is still there after.
+load lib.bash
+
+setup_file()
+{
+	vm_test_disk disk 2G
+	vm_test_share arcbox
+	echo "from the host" >"$BATS_FILE_TMPDIR/share-arcbox/host-file"
+	vm_test_start
+}
+
+teardown_file()
+{
+	vm_test_stop
+}
+
+@test "the boot ends well, and each of its steps has a time" {
+	run console
+	[[ $output == *"guestbox: ready"* ]]
+	[[ $output != *degraded* ]]
+	[[ $output != *"failed with status"* ]]
+	run vm_steps
+	echo "$output"
+	names=$(awk '{ print $3 }' <<<"$output" | tr '\n' ' ')
+	[ "$names" = "kernel pseudo-file-systems modules basics shares data-disk daemon test-agent " ]
+	# Times never run backwards, and the kernel's own comes first.
+	awk '$1 <= 0 || $2 < 0 { bad = 1 } END { exit bad }' <<<"$output"
+}
+
+@test "pseudo file systems are there, with modes that keep others out" {
+	run guest 'for d in /proc /sys /dev /dev/pts /dev/shm /run /tmp /sys/fs/cgroup; do
+		stat -f -c "$d %T" $d; done; stat -c "%n %a" /run /tmp /dev/shm /dev/pts/ptmx /root'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	for line in "/run 755" "/tmp 1777" "/dev/shm 1777" "/dev/pts/ptmx 666" "/root 700"; do
+		grep -qxF "$line" <<<"$output"
+	done
+	run guest 'while read -r _ target type options _; do echo "$target $type $options"; done </proc/mounts'
+	echo "$output"
+	grep -q '^/proc proc .*nosuid.*nodev.*noexec' <<<"$output"
+	grep -q '^/sys sysfs .*nosuid' <<<"$output"
+	grep -q '^/dev devtmpfs .*nosuid' <<<"$output"
+	grep -q '^/dev/pts devpts .*gid=5,mode=620' <<<"$output"
+	grep -q '^/run tmpfs .*nosuid,nodev.*size=' <<<"$output"
+	grep -q '^/tmp tmpfs .*nosuid,nodev.*size=' <<<"$output"
+	grep -q '^/sys/fs/cgroup cgroup2 ' <<<"$output"
+}
+
+@test "mount, umount and poweroff are guestbox's, not busybox's" {
+	run guest 'for n in mount umount poweroff reboot halt; do readlink -f "$(command -v $n)"; done | sort -u'
+	echo "$output"
+	[ "$output" = /bin/guestbox ]
+}
+
+@test "the arcbox share works in both directions" {
+	run guest 'cat /arcbox/host-file && echo "from the guest" >/arcbox/guest-file && grep " /arcbox " /proc/mounts'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"from the host"* ]]
+	[[ $output == *"arcbox /arcbox virtiofs"* ]]
+	[ "$(cat "$BATS_FILE_TMPDIR/share-arcbox/guest-file")" = "from the guest" ]
+}
+
+@test "a share without a DAX window is mounted without DAX, and the log says so" {
+	run guest 'grep " /arcbox " /proc/self/mountinfo'
+	[[ $output != *dax=always* ]]
+	console >&2
+	console | grep -E 'guestbox: shares: .*(arcbox).*dax' >&2
+}
+
+@test "a remount to DAX that the kernel calls a success and does not do is not called one" {
+	run guest 'arcmount remount -o dax=always /arcbox'
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *dax* ]]
+	run guest 'cat /arcbox/host-file'
+	[ "$output" = "from the host" ]
+}
+
+@test "optional shares that the host does not offer are not worth a word" {
+	run console
+	[[ $output != *private* ]]
+	[[ $output != *Users* ]]
+}
+
+@test "the five volumes are mounted from a blank disk" {
+	run guest 'for t in docker containerd rancher/k3s kubelet cni; do
+		arcmount is-mounted /var/lib/$t || echo "not mounted: $t"; done
+		grep -c " btrfs " /proc/mounts'
+	echo "$output"
+	[ "$output" = 6 ]
+}
+
+@test "btrfs-bootstrap a second time finds all done" {
+	run guest 'btrfs-bootstrap'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"already mounted"* ]]
+}
+
+@test "the daemon answers the host" {
+	run vm_rpc ping hello
+	echo "$VM_TRANSPORT_USED: $output"
+	[ "$status" -eq 0 ]
+	[[ $output == *hello* ]]
+	run vm_rpc info
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"$(guest 'uname -r')"* ]]
+}
+
+@test "the daemon listens on vsock port 1024, and does not let the guest's own processes drive it" {
+	run guest 'vsock-rpc --timeout 5 --connect vsock:1:1024 ping'
+	echo "$output"
+	[ "$status" -ne 0 ]
+}
+
+@test "over vsock a daemon answers whom it allows" {
+	run guest 'vsock-rpcd --listen vsock:1025 --allow-cid 1 >/dev/null 2>&1 & daemon=$!
+		for i in 1 2 3 4 5 6 7 8 9; do
+			vsock-rpc --timeout 5 --connect vsock:1:1025 ping over-vsock && break; sleep 0.2
+		done; kill $daemon'
+	echo "$output"
+	[[ $output == *over-vsock* ]]
+}
+
+@test "a daemon that is killed is started again" {
+	run guest 'before=$(pidof vsock-rpcd); kill -9 $before; for i in 1 2 3 4 5 6 7 8 9 10; do
+		sleep 0.5; after=$(pidof vsock-rpcd) && [ "$after" != "$before" ] && echo again && break; done'
+	echo "$output"
+	[[ $output == *again* ]]
+	vm_wait_rpc 20
+	console | grep -q 'vsock-rpcd: ended with status 137, starting it again'
+}
+
+@test "PID 1 collects what others leave behind" {
+	run guest 'for i in 1 2 3 4 5 6 7 8 9 10; do sh -c "sleep 0.1 & exit" & done; wait; sleep 1.5
+		for s in /proc/[0-9]*/stat; do read -r pid name state rest <$s && [ "$state" = Z ] && echo "zombie $name"; done; true'
+	echo "$output"
+	[ -z "$output" ]
+}
+
+@test "Shutdown from the host: power goes off, the file system is clean" {
+	guest 'echo kept >/var/lib/docker/kept; nocow --query /var/lib/docker/image' >&2
+	run vm_rpc shutdown
+	echo "$output"
+	[ "$status" -eq 0 ]
+	vm_wait_off 30
+	console | grep -q 'reboot: Power down'
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}
+
+@test "the second boot finds the data of the first, and formats nothing" {
+	vm_stop
+	vm_defaults
+	VM_DISKS=("$BATS_FILE_TMPDIR/disk")
+	vm_test_start
+	run guest 'cat /var/lib/docker/kept; grep -c " btrfs " /proc/mounts'
+	result=$output
+	run console
+	# A way out of the guest itself; the answer to it may be lost with the guest.
+	guest 'guest-poweroff' 5 || true
+	vm_wait_off 30 || true
+	cp "$VM_DIR/console.log" "$BATS_FILE_TMPDIR/second.log"
+	vm_test_stop
+	echo "$result" "$output"
+	[ "$result" = "kept"$'\n'"6" ]
+	[[ $output != *mkfs* ]]
+	grep -q 'reboot: Power down' "$BATS_FILE_TMPDIR/second.log"
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# A guest that lacks its share and whose disk is somebody else's: it says so, stays up, and touches nothing.
+load lib.bash
+
+setup_file()
+{
+	vm_test_disk disk 64M
+	mkfs.ext4 -q "$BATS_FILE_TMPDIR/disk"
+	sha256sum <"$BATS_FILE_TMPDIR/disk" >"$BATS_FILE_TMPDIR/sum"
+	vm_test_start guestbox.shell
+}
+
+teardown_file()
+{
+	vm_test_stop
+}
+
+@test "a failed step is one clear line, and the boot goes on" {
+	run console
+	[[ $output =~ "guestbox: step data-disk: failed with status 3: btrfs-bootstrap" ]]
+	[[ $output =~ "guestbox: data-disk: ".*ext4 ]]
+	[[ $output =~ "guestbox: ready, degraded: failed: data-disk" ]]
+	# The daemon came up in spite of it, and the host may ask.
+	[[ $output =~ "guestbox: step daemon: done" ]]
+	vm_wait_rpc 10
+}
+
+@test "a share that the host does not offer is named, with what there is" {
+	console | grep -E 'guestbox: shares: .*arcbox' >&2
+}
+
+@test "guestbox.shell gives a shell on the console" {
+	coproc shell { exec socat -t 0.2 - "UNIX-CONNECT:$VM_DIR/console" 3>&-; }
+	# shellcheck disable=SC2154 # coproc sets shell_PID
+	pid=$shell_PID
+	printf 'echo answer: $((6 * 7)) on "$(tty)"\n' >&"${shell[1]}"
+	run vm_wait_console '^answer: 42' 20
+	kill "$pid"
+	echo "$output"
+	[[ $output == "answer: 42 on /dev/ttyS0" ]]
+}
+
+@test "the foreign disk has every byte that it had" {
+	run vm_rpc shutdown
+	echo "$output"
+	[ "$status" -eq 0 ]
+	vm_wait_off 30
+	sha256sum -c "$BATS_FILE_TMPDIR/sum" <"$BATS_FILE_TMPDIR/disk"
+}

@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the VM tests share: machines with a test agent inside, so that one boot serves many tests.
+#
+# A file of tests boots its machine in setup_file and ends it in teardown_file:
+#
+#   load lib
+#   setup_file() { vm_test_disk disk 2G; vm_test_start; }
+#   teardown_file() { vm_test_stop; }
+#   @test "..." { run guest 'commands for the guest'; }
+#
+# Everything of vm/vm.bash can be set and called as well. A boot takes some 4 s without KVM.
+
+# make check exports both; `GUESTBOX=FILE bats tests/vm/boot.bats` works as well.
+export abs_top_srcdir=${abs_top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+: "${GUESTBOX:?the binary under test}"
+
+# shellcheck source=vm/vm.bash
+. "$abs_top_srcdir/vm/vm.bash"
+
+# The tests may run from a build elsewhere, with a source that cannot be written to.
+if [ -n "${abs_top_builddir:-}" ] && [ ! -w "$abs_top_srcdir" ]; then
+	VM_CACHE=${GUESTBOX_VM_CACHE:-$abs_top_builddir/build/vm}
+fi
+
+test_port=org.guestbox.test.0
+
+# Makes a blank disk: vm_test_disk NAME SIZE; its path is $BATS_FILE_TMPDIR/NAME.
+vm_test_disk()
+{
+	truncate -s "$2" "$BATS_FILE_TMPDIR/$1" && VM_DISKS+=("$BATS_FILE_TMPDIR/$1")
+}
+
+# Makes a share: vm_test_share TAG; its folder is $BATS_FILE_TMPDIR/share-TAG.
+vm_test_share()
+{
+	mkdir -p "$BATS_FILE_TMPDIR/share-$1" && chmod 0755 "$BATS_FILE_TMPDIR/share-$1" &&
+		VM_SHARES+=("$1=$BATS_FILE_TMPDIR/share-$1")
+}
+
+# Boots with the agent and waits until /init is done; arguments are more words for the kernel command line.
+vm_test_start()
+{
+	VM_PORTS=("$test_port")
+	VM_INITRD_OPTIONS+=(--add "$abs_top_srcdir/tests/vm/agent:/lib/guestbox/test-agent")
+	VM_APPEND=("guestbox.data=$([ ${#VM_DISKS[@]} -gt 0 ] && echo /dev/vda || echo none)"
+		guestbox.run=/lib/guestbox/test-agent "$@")
+	vm_start 3>&- || return
+	vm_test_export
+	vm_wait_console 'guestbox: ready' 60 >/dev/null && return
+	vm_console_tail 30 >&2
+	vm_test_stop
+	return 1
+}
+
+# A test is a process of its own and knows of setup_file's machine what was exported.
+vm_test_export()
+{
+	export VM_DIR VM_PID VM_RPC VM_GUESTBOX VM_ACCEL_USED VM_TRANSPORT_USED
+}
+
+vm_test_stop()
+{
+	vm_stop
+	vm_test_export
+}
+
+# Runs commands in the guest as root: prints what they print, answers as they do (or 125: no answer).
+guest()
+{
+	local line status=125 agent
+	coproc agent { exec socat -t 0.2 - "UNIX-CONNECT:$VM_DIR/$test_port" 3>&-; }
+	# shellcheck disable=SC2154 # coproc sets agent_PID
+	local pid=$agent_PID
+	base64 -w0 <<<"$1" >&"${agent[1]}"
+	echo >&"${agent[1]}"
+	if IFS= read -r -t "${2:-60}" line <&"${agent[0]}"; then
+		status=${line%% *}
+		base64 -d <<<"${line#* }"
+	fi
+	kill "$pid" 2>/dev/null
+	{ wait "$pid"; } 2>/dev/null
+	return "$status"
+}
+
+# What the console showed so far.
+console()
+{
+	tr -d '\r' <"$VM_DIR/console.log"
+}
