@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole reads and writes on descriptors. */
+#include "common/base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+
+int gb_io_write(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+ssize_t gb_io_read(int fd, void *data, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = read(fd, (char *)data + got, len - got);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+ssize_t gb_io_pread(int fd, void *data, size_t len, off_t offset)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = pread(fd, (char *)data + got, len - got, offset + (off_t)got);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+int gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf)
+{
+	gb_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	for (size_t got = 0;;) {
+		/* A page at the least, and as much as there is already: seq_file serves a page or a record a call. */
+		size_t want = got < 4096 ? 4096 : got;
+		int r = gb_buf_room(buf, want);
+		if (r < 0)
+			return r;
+		ssize_t n = read(fd, buf->data + buf->len, want);
+		if (n < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (n == 0)
+			return 0;
+		got += (size_t)n;
+		if (got > max)
+			return -E2BIG;
+		buf->len += (size_t)n;
+		buf->data[buf->len] = '\0';
+	}
+}
+
+int gb_io_put(int dirfd, const char *path, const char *text)
+{
+	gb_autoclose int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	return gb_io_write(fd, text, strlen(text));
+}
+
+int gb_io_mkdirs(const char *path)
+{
+	char part[PATH_MAX];
+	size_t len = strlen(path);
+	struct stat st;
+
+	if (len >= sizeof part)
+		return -ENAMETOOLONG;
+	if (len == 0)
+		return -ENOENT;
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	memcpy(part, path, len + 1);
+	for (size_t i = 1; i <= len; i++) {
+		if (part[i] != '/' && part[i] != '\0')
+			continue;
+		char kept = part[i];
+		part[i] = '\0';
+		if (mkdir(part, 0755) < 0 && errno != EEXIST) {
+			/* On a read-only parent mkdir(2) may say EROFS before EEXIST: what counts is what is there. */
+			int saved = errno;
+			if (stat(part, &st) < 0)
+				return -saved;
+		}
+		part[i] = kept;
+	}
+	if (stat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole reads and writes on descriptors: EINTR and short counts are handled here and nowhere else. */
+#ifndef GB_BASE_IO_H
+#define GB_BASE_IO_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/base/buf.h"
+
+/* Writes all of it. 0 or -errno. */
+int gb_io_write(int fd, const void *data, size_t len);
+
+/* Reads until len bytes or the end: the count, or -errno. */
+ssize_t gb_io_read(int fd, void *data, size_t len);
+
+/* The same at an offset (pread(2)). */
+ssize_t gb_io_pread(int fd, void *data, size_t len, off_t offset);
+
+/* Reads a whole file (of /proc and /sys too, whose size is not known before) into buf, at most max bytes: 0, -E2BIG,
+ * -ENOMEM or the errno of open(2) or read(2). dirfd as in openat(2). */
+int gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf);
+
+/* Writes text to an existing file with one write(2), as sysctl and sysfs files want it: 0 or -errno. */
+int gb_io_put(int dirfd, const char *path, const char *text);
+
+/* mkdir -p, mode 0755 for what is missing: 0 or -errno. An existing path of another type is -ENOTDIR. */
+int gb_io_mkdirs(const char *path);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers from command lines and files: strict, bounded, with the reason in the error. */
+#ifndef GB_BASE_PARSE_H
+#define GB_BASE_PARSE_H
+
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+/* A size: decimal digits and an optional K, M, G, T (powers of 1024). `what` names the value in the error. 0 or
+ * -GB_E_USAGE. */
+int gb_parse_size(const char *text, const char *what, uint64_t *ret_bytes, struct gb_err *err);
+
+/* A whole number from min to max. 0 or -GB_E_USAGE. */
+int gb_parse_number(const char *text, const char *what, long long min, long long max, long long *ret_value,
+		    struct gb_err *err);
+
+/* A time in seconds, decimals allowed ("2.5"), at most max_ms; in milliseconds. 0 or -GB_E_USAGE. */
+int gb_parse_seconds(const char *text, const char *what, uint64_t max_ms, uint64_t *ret_ms, struct gb_err *err);
+
+#endif

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154 # bats sets status, output, lines
+# What every bats file of ours may use: load ../lib.bash
+
+# GUESTBOX is the binary under test; applets are called through it.
+: "${GUESTBOX:?the binary under test (make check sets it)}"
+: "${abs_top_srcdir:?}"
+
+# gb APPLET [ARG...]
+gb() { "$GUESTBOX" "$@"; }
+
+# need_applet NAME: skips when the binary was built without it.
+need_applet() {
+	"$GUESTBOX" --list | grep -qx -- "$1" || skip "built without $1"
+}
+
+# one_line: $output is exactly one line, or a usage error's two.
+one_line() {
+	local n
+	n=$(printf '%s\n' "$output" | grep -vc "^Try '.* --help'\.$")
+	[ "$n" -eq 1 ] || { printf 'expected one line, got:\n%s\n' "$output" >&2; return 1; }
+}
+
+# fails STATUS TEXT COMMAND...: the command ends with STATUS, prints one error line, and TEXT is in it.
+fails() {
+	local want=$1 text=$2
+	shift 2
+	run "$@"
+	if [ "$status" -ne "$want" ]; then
+		printf 'status %s, expected %s: %s\n%s\n' "$status" "$want" "$*" "$output" >&2
+		return 1
+	fi
+	one_line || return 1
+	[[ $output == *"$text"* ]] || { printf 'no "%s" in: %s\n' "$text" "$output" >&2; return 1; }
+}

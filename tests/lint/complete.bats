@@ -1,0 +1,39 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# No file is forgotten: tests, sources and pages are each in the build.
+load ../lib.bash
+
+@test "each test file is in a list of the build" {
+	missing=
+	cd "$abs_top_srcdir"
+	for f in tests/{lint,applet,priv,vm}/*.bats; do
+		[ -e "$f" ] || continue
+		grep -rqF -- "$f" --include=Makemodule.am . || missing+=" $f"
+	done
+	for f in tests/unit/*.c; do
+		grep -rqF -- "$f" --include=Makemodule.am . || missing+=" $f"
+	done
+	echo "in no list:$missing"
+	[ -z "$missing" ]
+}
+
+@test "each source, header and page is in the build" {
+	missing=
+	cd "$abs_top_srcdir"
+	for f in $(find applets common -name '*.[ch]' -o -name '*.def' -o -name '*.proto') man/*.[178]; do
+		grep -rqF -- "$f" --include=Makemodule.am . || missing+=" $f"
+	done
+	echo "in no Makemodule.am:$missing"
+	[ -z "$missing" ]
+}
+
+@test "each file starts with its licence and a line of purpose" {
+	missing=
+	cd "$abs_top_srcdir"
+	for f in $(find applets common tests/unit tests/fuzz -name '*.[ch]'); do
+		head -1 "$f" | grep -q '^/\* SPDX-License-Identifier: MIT \*/$' || missing+=" $f"
+		sed -n 2p "$f" | grep -q '^/\* ' || missing+=" $f(purpose)"
+	done
+	echo "without:$missing"
+	[ -z "$missing" ]
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* common/base: errors, option tables, numbers, buffers, JSON. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/cleanup.h"
+#include "common/base/err.h"
+#include "common/base/io.h"
+#include "common/base/json.h"
+#include "common/base/opt.h"
+#include "common/base/parse.h"
+
+static void err_keeps_object_and_reason(void **state)
+{
+	struct gb_err err;
+	char path[4000];
+
+	(void)state;
+	memset(path, 'a', sizeof path - 1);
+	path[sizeof path - 1] = '\0';
+	assert_int_equal(gb_err_sys(&err, ENOENT, "/first/%s", path), -ENOENT);
+	assert_memory_equal(err.msg, "/first/aaa", 10);
+	assert_non_null(strstr(err.msg, "..."));
+	assert_non_null(strstr(err.msg, ": No such file or directory"));
+	assert_true(strlen(err.msg) < sizeof err.msg);
+}
+
+static void err_encodes_control_bytes(void **state)
+{
+	struct gb_err err;
+
+	(void)state;
+	(void)gb_err_set(&err, EINVAL, "a\033[31mb\nc\\d");
+	assert_null(strchr(err.msg, '\033'));
+	assert_null(strchr(err.msg, '\n'));
+	assert_non_null(strstr(err.msg, "c\\d")); /* a backslash alone stays as it is */
+}
+
+static void err_wraps_and_maps(void **state)
+{
+	struct gb_err err;
+
+	(void)state;
+	(void)gb_err_set(&err, EBUSY, "reason");
+	assert_int_equal(gb_err_wrap(&err, "object %d", 7), -EBUSY);
+	assert_string_equal(err.msg, "object 7: reason");
+	assert_int_equal(gb_err_status(&err), 1);
+	err.code = GB_E_USAGE;
+	assert_int_equal(gb_err_status(&err), 2);
+	err.code = GB_E_REFUSED;
+	assert_int_equal(gb_err_status(&err), 3);
+	assert_int_equal(gb_err_set(NULL, EIO, "nobody listens"), -EIO);
+}
+
+static const struct gb_opt table[] = {
+	{ 'o', "offset", "N", "" }, { 'q', NULL, NULL, "" },	      { GB_OPT_LONG, "only-long", "[X]", "" },
+	{ 'v', "verbose", NULL, "" }, { GB_OPT_LONG + 1, "only-two", NULL, "" }, { 0 },
+};
+
+/* Runs one pass; returns the first error or 0; fills the keys seen. */
+static int scan_words(int flags, int argc, const char **words, int *keys, struct gb_optscan *scan, struct gb_err *err)
+{
+	int n = 0, key;
+
+	memset(err, 0, sizeof *err);
+	/* getopt_long(3) reorders the words and never writes into one. */
+	gb_opt_start(scan, table, argc, (char **)(uintptr_t)words, flags);
+	while ((key = gb_opt_next(scan, err)) > 0)
+		keys[n++] = key;
+	keys[n] = 0;
+	return key;
+}
+
+#define SCAN(flags, ...) \
+	scan_words(flags, (int)GB_ARRAY_LEN(((const char *[]){ __VA_ARGS__ })), (const char *[]){ __VA_ARGS__, NULL }, keys, &scan, &err)
+
+static void opt_reads_all_forms(void **state)
+{
+	struct gb_optscan scan;
+	struct gb_err err;
+	int keys[16];
+
+	(void)state;
+	assert_int_equal(SCAN(0, "x", "file", "-qo", "1", "--offset=2", "--only-long", "--", "-v"), 0);
+	assert_int_equal(keys[0], 'q');
+	assert_int_equal(keys[1], 'o');
+	assert_int_equal(keys[2], 'o');
+	assert_int_equal(keys[3], GB_OPT_LONG);
+	assert_int_equal(keys[4], 0);
+	assert_int_equal(scan.argc - scan.index, 2);
+	assert_int_equal(SCAN(GB_OPT_STOP, "x", "-q", "cmd", "-v"), 0);
+	assert_int_equal(keys[1], 0);
+	assert_int_equal(scan.index, 2);
+}
+
+static void opt_names_what_is_wrong(void **state)
+{
+	struct gb_optscan scan;
+	struct gb_err err;
+	int keys[16];
+
+	(void)state;
+	assert_int_equal(SCAN(0, "x", "-z"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "unknown option -z");
+	assert_int_equal(SCAN(0, "x", "-qz"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "unknown option -z");
+	assert_int_equal(SCAN(0, "x", "a", "b", "--nope=3"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "unknown option --nope");
+	assert_int_equal(SCAN(0, "x", "-o"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "option -o needs an argument");
+	assert_int_equal(SCAN(0, "x", "--offset"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "option --offset needs an argument");
+	assert_int_equal(SCAN(0, "x", "--verbose=1"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "option --verbose takes no argument");
+	assert_int_equal(SCAN(0, "x", "--only"), -GB_E_USAGE);
+	assert_string_equal(err.msg, "ambiguous option --only");
+	assert_int_equal(SCAN(0, "x", "-q", "--help"), -GB_E_HELP);
+	assert_int_equal(SCAN(0, "x", "one"), 0);
+	assert_int_equal(gb_opt_operands(&scan, 2, 2, "target", &err), -GB_E_USAGE);
+	assert_string_equal(err.msg, "missing target");
+	assert_int_equal(gb_opt_operands(&scan, 0, 0, NULL, &err), -GB_E_USAGE);
+	assert_string_equal(err.msg, "surplus argument \"one\"");
+}
+
+static void numbers_are_strict(void **state)
+{
+	static const char *const bad_sizes[] = { "", "-1", "+1", " 1", "1 ", "0x10", "1KB", "K", "1P",
+						 "18446744073709551616", "16777216T" };
+	static const char *const bad_times[] = { "", ".", "1.", "-1", "1e3", "1s", "99999999999999999999", "61" };
+	struct gb_err err;
+	uint64_t value = 42;
+	long long n = 42;
+
+	(void)state;
+	for (size_t i = 0; i < GB_ARRAY_LEN(bad_sizes); i++)
+		assert_int_equal(gb_parse_size(bad_sizes[i], "size", &value, &err), -GB_E_USAGE);
+	for (size_t i = 0; i < GB_ARRAY_LEN(bad_times); i++)
+		assert_int_equal(gb_parse_seconds(bad_times[i], "time", 60000, &value, &err), -GB_E_USAGE);
+	assert_int_equal(value, 42);
+	assert_int_equal(gb_parse_size("16777215T", "size", &value, &err), 0);
+	assert_int_equal(value, 16777215ull << 40);
+	assert_int_equal(gb_parse_size("3k", "size", &value, &err), 0);
+	assert_int_equal(value, 3072);
+	assert_int_equal(gb_parse_seconds("2.5", "time", 60000, &value, &err), 0);
+	assert_int_equal(value, 2500);
+	assert_int_equal(gb_parse_seconds(".25", "time", 60000, &value, &err), 0);
+	assert_int_equal(value, 250);
+	assert_int_equal(gb_parse_seconds("0.0009", "time", 60000, &value, &err), 0);
+	assert_int_equal(value, 0);
+	assert_int_equal(gb_parse_number("12", "count", 1, 10, &n, &err), -GB_E_USAGE);
+	assert_int_equal(gb_parse_number(" 2", "count", 1, 10, &n, &err), -GB_E_USAGE);
+	assert_int_equal(n, 42);
+	assert_int_equal(gb_parse_number("10", "count", 1, 10, &n, &err), 0);
+	assert_int_equal(n, 10);
+}
+
+static void buf_grows_and_eats(void **state)
+{
+	gb_autobuf struct gb_buf buf = { 0 };
+
+	(void)state;
+	assert_string_equal(gb_buf_text(&buf), "");
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(gb_buf_fmt(&buf, "%d,", i), 0);
+	assert_int_equal(buf.len, 10 * 2 + 90 * 3 + 900 * 4);
+	gb_buf_eat(&buf, buf.len - 4);
+	assert_string_equal(gb_buf_text(&buf), "999,");
+	gb_buf_eat(&buf, 100);
+	assert_int_equal(buf.len, 0);
+	assert_int_equal(gb_buf_room(&buf, SIZE_MAX / 2), -ENOMEM);
+	assert_int_equal(gb_buf_str(&buf, "x"), -ENOMEM);
+}
+
+static void json_is_always_valid(void **state)
+{
+	struct gb_json json = { 0 };
+
+	(void)state;
+	gb_json_open(&json, NULL, '{');
+	gb_json_str(&json, "a\"b", "c\\d\n\001");
+	gb_json_mem(&json, "raw", "\xff\xc3\xa9\xed\xa0\x80\xf0\x9f\x98\x80\xc3", 12);
+	gb_json_open(&json, "list", '[');
+	gb_json_int(&json, NULL, -5);
+	gb_json_uint(&json, NULL, UINT64_MAX);
+	gb_json_bool(&json, NULL, true);
+	gb_json_str(&json, NULL, NULL);
+	gb_json_double(&json, NULL, NAN);
+	gb_json_double(&json, NULL, 0.5);
+	gb_json_close(&json, ']');
+	gb_json_close(&json, '}');
+	assert_string_equal(gb_buf_text(&json.buf),
+			    "{\"a\\\"b\":\"c\\\\d\\n\\u0001\",\"raw\":\"\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd\xf0\x9f\x98\x80"
+			    "\\ufffd\\u0000\",\"list\":[-5,18446744073709551615,true,null,null,0.5]}");
+	gb_buf_free(&json.buf);
+}
+
+static void mkdirs_makes_parents(void **state)
+{
+	char dir[] = "/tmp/gb-unit-XXXXXX", path[128];
+	struct stat st;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof path, "%s/a//b/c", dir);
+	assert_int_equal(gb_io_mkdirs(path), 0);
+	assert_int_equal(gb_io_mkdirs(path), 0);
+	assert_int_equal(stat(path, &st), 0);
+	(void)snprintf(path, sizeof path, "%s/a/file", dir);
+	gb_autoclose int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(gb_io_mkdirs(path), -ENOTDIR);
+	(void)snprintf(path, sizeof path, "%s/a/file/sub", dir);
+	assert_int_equal(gb_io_mkdirs(path), -ENOTDIR);
+	(void)snprintf(path, sizeof path, "rm -r %s", dir);
+	assert_int_equal(system(path), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(err_keeps_object_and_reason), cmocka_unit_test(err_encodes_control_bytes),
+		cmocka_unit_test(err_wraps_and_maps),	       cmocka_unit_test(opt_reads_all_forms),
+		cmocka_unit_test(opt_names_what_is_wrong),     cmocka_unit_test(numbers_are_strict),
+		cmocka_unit_test(buf_grows_and_eats),	       cmocka_unit_test(json_is_always_valid),
+		cmocka_unit_test(mkdirs_makes_parents),
+	};
+
+	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
