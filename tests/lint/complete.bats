@@ -8,10 +8,10 @@ load ../lib.bash
 	cd "$abs_top_srcdir"
 	for f in tests/{lint,applet,priv,vm}/*.bats; do
 		[ -e "$f" ] || continue
-		grep -rqF -- "$f" --include=Makemodule.am . || missing+=" $f"
+		grep -rqF --include=Makemodule.am -- "$f" . || missing+=" $f"
 	done
 	for f in tests/unit/*.c; do
-		grep -rqF -- "$f" --include=Makemodule.am . || missing+=" $f"
+		grep -rqF --include=Makemodule.am -- "$f" . || missing+=" $f"
 	done
 	echo "in no list:$missing"
 	[ -z "$missing" ]
@@ -21,7 +21,7 @@ load ../lib.bash
 	missing=
 	cd "$abs_top_srcdir"
 	for f in $(find applets common -name '*.[ch]' -o -name '*.def' -o -name '*.proto') man/*.[178]; do
-		grep -rqF -- "$f" --include=Makemodule.am . || missing+=" $f"
+		grep -rqF --include=Makemodule.am -- "$f" . || missing+=" $f"
 	done
 	echo "in no Makemodule.am:$missing"
 	[ -z "$missing" ]

@@ -12,7 +12,7 @@ load ../lib.bash
 	done < <(git ls-files 2>/dev/null || find . -type f -not -path './build*' -printf '%P\n')
 	for f in tests/*.bash tests/*/*.bash completions/guestbox; do [ -e "$f" ] && scripts+=("$f"); done
 	[ ${#scripts[@]} -gt 1 ]
-	run shellcheck "${scripts[@]}"
+	run shellcheck -x -P .:SCRIPTDIR "${scripts[@]}"
 	echo "$output"
 	[ "$status" -eq 0 ]
 }
