@@ -21,7 +21,7 @@ vm_defaults()
 	VM_ACCEL=auto             # kvm, tcg or auto
 	VM_TRANSPORT=auto         # vsock, vhost-user, virtio-serial, none or auto
 	VM_DISKS=()               # image files, in order: vda, vdb...
-	VM_NVDIMMS=()             # image files: pmem0, pmem1...
+	VM_PMEMS=()             # image files: pmem0, pmem1...
 	VM_SHARES=()              # TAG=FOLDER
 	VM_PORTS=()               # more virtio-serial ports; port NAME is the socket $VM_DIR/NAME
 	VM_APPEND=()              # words for the kernel command line
@@ -189,13 +189,13 @@ vm_launch()
 	local args disk share tag folder port number cpu=max daemon
 	args=(-no-user-config -nodefaults -display none -no-reboot -name guestbox)
 	[ "$VM_ACCEL_USED" = tcg ] || cpu=host
-	args+=(-M "q35,accel=$VM_ACCEL_USED,memory-backend=ram$([ ${#VM_NVDIMMS[@]} -eq 0 ] || echo ,nvdimm=on)")
+	args+=(-M "q35,accel=$VM_ACCEL_USED,memory-backend=ram")
 	# With `max` the guest has RDRAND; without it, or virtio-rng, its first random bytes take seconds.
 	args+=(-cpu "$cpu" -smp "$VM_CPUS")
 	args+=(-object "rng-random,id=rng,filename=/dev/urandom" -device "virtio-rng-pci,rng=rng")
 	# vhost-user devices read and write the guest's memory, so it has to be shared.
 	args+=(-object "memory-backend-memfd,id=ram,size=$VM_MEMORY,share=on")
-	args+=(-m "$VM_MEMORY$([ ${#VM_NVDIMMS[@]} -eq 0 ] || echo ,slots=8,maxmem=64G)")
+	args+=(-m "$VM_MEMORY$([ ${#VM_PMEMS[@]} -eq 0 ] || echo ,maxmem=64G)")
 	args+=(-kernel "$VM_KERNEL" -initrd "$VM_INITRD")
 	args+=(-append "console=ttyS0 loglevel=5 panic=-1 ${VM_APPEND[*]}")
 	args+=(-qmp "unix:$VM_DIR/qmp,server=on,wait=off")
@@ -217,10 +217,10 @@ vm_launch()
 		number=$((number + 1))
 	done
 	number=0
-	for disk in "${VM_NVDIMMS[@]}"; do
-		[ -r "$disk" ] || vm_error "NVDIMM $disk: no such file, or not readable" || return
+	for disk in "${VM_PMEMS[@]}"; do
+		[ -r "$disk" ] || vm_error "pmem $disk: no such file, or not readable" || return
 		args+=(-object "memory-backend-file,id=pmem$number,mem-path=$disk,share=on,size=$(stat -c %s "$disk")")
-		args+=(-device "nvdimm,memdev=pmem$number,id=nvdimm$number")
+		args+=(-device "virtio-pmem-pci,memdev=pmem$number,id=virtio-pmem$number")
 		number=$((number + 1))
 	done
 

@@ -17,6 +17,8 @@ export abs_top_srcdir=${abs_top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../
 
 # shellcheck source=vm/vm.bash
 . "$abs_top_srcdir/vm/vm.bash"
+# Each test is a process of its own, which reads this file anew: the machine is setup_file's.
+eval "${VM_TEST_MACHINE:-}"
 
 # The tests may run from a build elsewhere, with a source that cannot be written to.
 if [ -n "${abs_top_builddir:-}" ] && [ ! -w "$abs_top_srcdir" ]; then
@@ -53,10 +55,13 @@ vm_test_start()
 	return 1
 }
 
-# A test is a process of its own and knows of setup_file's machine what was exported.
+# Makes the machine known to the processes of the tests.
 vm_test_export()
 {
-	export VM_DIR VM_PID VM_RPC VM_GUESTBOX VM_ACCEL_USED VM_TRANSPORT_USED
+	export VM_TEST_MACHINE
+	printf -v VM_TEST_MACHINE '%s=%q; ' VM_DIR "$VM_DIR" VM_PID "$VM_PID" VM_RPC "$VM_RPC" VM_CID "$VM_CID" \
+		VM_ACCEL_USED "$VM_ACCEL_USED" VM_TRANSPORT_USED "$VM_TRANSPORT_USED"
+	VM_TEST_MACHINE+="VM_HELPERS=(${VM_HELPERS[*]})"
 }
 
 vm_test_stop()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Real DAX: an ext4 file system on an NVDIMM, whose files' pages are the device's own.
+# Real DAX: ext4 on a virtio-pmem device, whose files' pages are the device's own.
 load lib.bash
 
 setup_file()
@@ -9,7 +9,7 @@ setup_file()
 	mkdir "$BATS_FILE_TMPDIR/content"
 	head -c 3000000 /dev/urandom >"$BATS_FILE_TMPDIR/content/file"
 	mkfs.ext4 -q -b 4096 -d "$BATS_FILE_TMPDIR/content" "$BATS_FILE_TMPDIR/pmem"
-	VM_NVDIMMS=("$BATS_FILE_TMPDIR/pmem")
+	VM_PMEMS=("$BATS_FILE_TMPDIR/pmem")
 	vm_test_start
 	guest 'mkdir -p /mnt && arcmount mount -t ext4 -o ro,dax=always /dev/pmem0 /mnt'
 }
@@ -19,7 +19,7 @@ teardown_file()
 	vm_test_stop
 }
 
-@test "the modules for NVDIMMs are loaded where the firmware names one" {
+@test "the drivers of a device are loaded because the device is there" {
 	run guest 'cat /sys/block/pmem0/queue/dax'
 	echo "$output"
 	[ "$output" = 1 ]
@@ -40,7 +40,7 @@ teardown_file()
 	[[ $output == *page-cache* ]]
 }
 
-@test "dax=require holds on the NVDIMM" {
+@test "dax=require holds where there is DAX" {
 	run guest 'umount /mnt && arcmount mount -t ext4 -o ro,dax=require /dev/pmem0 /mnt && grep " /mnt " /proc/self/mountinfo'
 	echo "$output"
 	[ "$status" -eq 0 ]
