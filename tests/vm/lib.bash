@@ -5,7 +5,7 @@
 # A file of tests boots its machine in setup_file and ends it in teardown_file:
 #
 #   load lib
-#   setup_file() { vm_test_disk disk 2G; vm_test_start; }
+#   setup_file() { vm_test_can || return 0; vm_test_disk disk 2G; vm_test_start; }
 #   teardown_file() { vm_test_stop; }
 #   @test "..." { run guest 'commands for the guest'; }
 #
@@ -25,7 +25,26 @@ if [ -n "${abs_top_builddir:-}" ] && [ ! -w "$abs_top_srcdir" ]; then
 	VM_CACHE=${GUESTBOX_VM_CACHE:-$abs_top_builddir/build/vm}
 fi
 
+export PATH=$PATH:/usr/sbin:/sbin # sudo and cron leave them out, and mkfs is there
+
 test_port=org.guestbox.test.0
+
+# Whether machines can be run here; if not, setup() skips each test and says why. (bats cannot skip in setup_file.)
+vm_test_can()
+{
+	local program
+	export VM_TEST_SKIP=''
+	[ "$(id -u)" -eq 0 ] || VM_TEST_SKIP="needs root: virtiofsd"
+	for program in qemu-system-x86_64 busybox mkfs.btrfs mkfs.ext4 cpio depmod socat setpriv; do
+		vm_program "$program" >/dev/null || VM_TEST_SKIP="$program is not installed (tools/install-deps vm)"
+	done
+	[ -z "$VM_TEST_SKIP" ]
+}
+
+setup()
+{
+	[ -z "$VM_TEST_SKIP" ] || skip "$VM_TEST_SKIP"
+}
 
 # Makes a blank disk: vm_test_disk NAME SIZE; its path is $BATS_FILE_TMPDIR/NAME.
 vm_test_disk()
@@ -84,7 +103,7 @@ guest()
 		base64 -d <<<"${line#* }"
 	fi
 	kill "$pid" 2>/dev/null
-	{ wait "$pid"; } 2>/dev/null
+	{ wait "$pid"; } 2>/dev/null || true
 	return "$status"
 }
 

@@ -6,6 +6,7 @@ load lib.bash
 setup_file()
 {
 	local found
+	vm_test_can || return 0
 	found=$("$abs_top_srcdir/vm/kernel" "$VM_CACHE/kernel")
 	export test_kernel=${found%%$'\n'*} test_modules=${found##*$'\n'}
 	"$abs_top_srcdir/init/mkinitramfs" --guestbox "$GUESTBOX" --modules "$test_modules" -o "$BATS_FILE_TMPDIR/initramfs"
@@ -13,6 +14,7 @@ setup_file()
 
 setup()
 {
+	[ -z "$VM_TEST_SKIP" ] || skip "$VM_TEST_SKIP"
 	export TMPDIR=$BATS_TEST_TMPDIR
 	image=$BATS_FILE_TMPDIR/initramfs
 	run_vm=("$abs_top_srcdir/vm/run" --guestbox "$GUESTBOX")
