@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* nocow: sets, clears and shows the flag that turns copy-on-write off, and rewrites files to have it. */
+#include <errno.h>
+#include <fts.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "applets/applet.h"
+#include "common/base/buf.h"
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+#include "common/base/log.h"
+#include "common/btrfs/layout.h"
+#include "common/btrfs/nocow.h"
+
+enum { OPT_CREATE = GB_OPT_LONG, OPT_IF_SUPPORTED, OPT_CLEAR, OPT_QUERY, OPT_METADATA, OPT_CONVERT, OPT_LAYOUT };
+
+static const struct gb_opt opts[] = {
+	{ OPT_CREATE, "create", NULL, "make the directories that are missing" },
+	{ 'R', "recursive", NULL, "everything below, too, without following links" },
+	{ OPT_IF_SUPPORTED, "if-supported", NULL, "pass over what is on a file system without the flag" },
+	{ OPT_CLEAR, "clear", NULL, "clear the flag instead of setting it" },
+	{ OPT_QUERY, "query", NULL, "print +C or -C, a line a path" },
+	{ OPT_METADATA, "metadata", NULL, "set it on the metadata directories of volumes, made if missing" },
+	{ OPT_CONVERT, "convert", NULL, "rewrite files that are not empty, so that they have it" },
+	{ OPT_LAYOUT, "layout", "FILE", "the layout that names the metadata directories" },
+	{ 0 },
+};
+
+enum mode { SET, CLEAR, QUERY, METADATA, CONVERT };
+
+struct job {
+	enum mode mode;
+	bool create, recursive, if_supported;
+	struct gb_layout layout;
+};
+
+/* Whether an error is the missing flag, and that is no error here. */
+static bool passed(const struct job *job, int r)
+{
+	return r == -EOPNOTSUPP && job->if_supported;
+}
+
+/* What a set or cleared flag does not reach. */
+static void warn(const char *path, const struct gb_nocow_tally *tally, bool on)
+{
+	if (tally->kept)
+		gb_log(GB_LOG_WARNING, "%s: %" PRIu64 " non-empty file%s below %s copy-on-write (%s)%s", path,
+		       tally->kept, tally->kept == 1 ? "" : "s", on ? "keep" : "stay without", tally->first,
+		       on ? "; nocow --convert -R rewrites them" : "");
+}
+
+static int set(const struct job *job, const char *path, bool on, struct gb_err *err)
+{
+	struct gb_nocow_tally tally = { 0 };
+	struct gb_err beside;
+	int r = 0;
+
+	if (job->create && (r = gb_io_mkdirs(path)) < 0 && r != -ENOTDIR)
+		return gb_err_sys(err, -r, "%s", path);
+	if (!job->recursive) {
+		r = gb_nocow_set(path, on, err);
+		/* The look below is for the warning's sake: nothing that goes wrong in it undoes what was done. */
+		if (r > 0 && gb_nocow_tree(path, on, false, &tally, &beside) == 0)
+			warn(path, &tally, on);
+	} else {
+		r = gb_nocow_tree(path, on, true, &tally, err);
+		warn(path, &tally, on);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int metadata(const struct job *job, const char *mount, struct gb_err *err)
+{
+	struct stat st;
+
+	if (stat(mount, &st) < 0)
+		return gb_err_sys(err, errno, "%s", mount);
+	if (!S_ISDIR(st.st_mode))
+		return gb_err_sys(err, ENOTDIR, "%s", mount);
+	/* A mount that the layout knows has its own directories; any other one all that the layout names. */
+	const struct gb_subvol *known = NULL;
+	for (size_t i = 0; i < job->layout.subvol_len; i++) {
+		if (strcmp(job->layout.subvol[i].target, mount) == 0)
+			known = &job->layout.subvol[i];
+	}
+	for (size_t i = 0; i < job->layout.subvol_len; i++) {
+		const struct gb_subvol *sv = &job->layout.subvol[i];
+
+		if (known && sv != known)
+			continue;
+		for (size_t k = 0; k < sv->nocow_len; k++) {
+			gb_autobuf struct gb_buf path = { 0 };
+
+			if (gb_buf_fmt(&path, "%s/%s", mount, sv->nocow[k]) < 0)
+				return gb_err_sys(err, ENOMEM, "%s/%s", mount, sv->nocow[k]);
+			int r = gb_io_mkdirs(path.data);
+			if (r < 0)
+				return gb_err_sys(err, -r, "%s", path.data);
+			r = set(job, path.data, true, err);
+			if (r < 0 && !passed(job, r))
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int query_one(const struct job *job, const char *path, bool name, struct gb_err *err)
+{
+	int r = gb_nocow_query(path, err);
+
+	if (passed(job, r))
+		return 0;
+	if (r >= 0)
+		printf(name ? "%cC %s\n" : "%cC\n", r ? '+' : '-', path);
+	return r < 0 ? r : 0;
+}
+
+static void close_tree(FTS **tree)
+{
+	if (*tree)
+		(void)fts_close(*tree);
+}
+
+/* Query and conversion, one path at a time: errors of one do not hold up the others below it. */
+static int each(const struct job *job, const char *path, struct gb_err *err)
+{
+	char *roots[] = { (char *)(uintptr_t)path, NULL };
+	int first = 0;
+
+	if (!job->recursive)
+		return job->mode == QUERY ? query_one(job, path, false, err) : gb_nocow_convert(path, err);
+	gb_cleanup(close_tree) FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
+	if (!tree)
+		return gb_err_sys(err, errno, "%s", path);
+	for (FTSENT *e; (errno = 0, e = fts_read(tree));) {
+		struct gb_err one = { 0 };
+		int r = 0;
+
+		if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
+			r = gb_err_sys(&one, e->fts_errno, "%s", e->fts_path);
+		else if (job->mode == QUERY && (e->fts_info == FTS_F || e->fts_info == FTS_D))
+			r = query_one(job, e->fts_path, true, &one);
+		else if (job->mode == CONVERT && e->fts_info == FTS_F)
+			r = gb_nocow_convert(e->fts_path, &one);
+		if (r >= 0 || passed(job, r))
+			continue;
+		if (first < 0)
+			gb_log(GB_LOG_ERR, "%s", err->msg);
+		*err = one;
+		first = r;
+	}
+	if (errno)
+		return gb_err_sys(err, errno, "%s", path);
+	return first;
+}
+
+static int one(const struct job *job, const char *path, struct gb_err *err)
+{
+	int r = 0;
+
+	switch (job->mode) {
+	case SET: r = set(job, path, true, err); break;
+	case CLEAR: r = set(job, path, false, err); break;
+	case METADATA: r = metadata(job, path, err); break;
+	case QUERY:
+	case CONVERT: r = each(job, path, err); break;
+	}
+	return passed(job, r) ? 0 : r;
+}
+
+static int choose(struct job *job, enum mode mode, struct gb_err *err)
+{
+	if (job->mode != SET && job->mode != mode)
+		return gb_err_set(err, GB_E_USAGE, "--clear, --query, --metadata and --convert exclude each other");
+	job->mode = mode;
+	return 0;
+}
+
+static int run(struct gb_cmd *cmd, struct gb_err *err)
+{
+	struct job job = { 0 };
+	const char *layout = NULL;
+	struct gb_optscan scan;
+	int key, r = 0;
+
+	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, 0);
+	while (r == 0 && (key = gb_opt_next(&scan, err)) != 0) {
+		switch (key) {
+		case OPT_CREATE: job.create = true; break;
+		case 'R': job.recursive = true; break;
+		case OPT_IF_SUPPORTED: job.if_supported = true; break;
+		case OPT_CLEAR: r = choose(&job, CLEAR, err); break;
+		case OPT_QUERY: r = choose(&job, QUERY, err); break;
+		case OPT_METADATA: r = choose(&job, METADATA, err); break;
+		case OPT_CONVERT: r = choose(&job, CONVERT, err); break;
+		case OPT_LAYOUT: layout = scan.arg; break;
+		default: return key;
+		}
+	}
+	if (r < 0)
+		return r;
+	if (job.create && job.mode != SET)
+		return gb_err_set(err, GB_E_USAGE, "--create goes with setting the flag only");
+	if (job.mode == METADATA && job.recursive)
+		return gb_err_set(err, GB_E_USAGE, "--metadata and -R exclude each other");
+	if (layout && job.mode != METADATA)
+		return gb_err_set(err, GB_E_USAGE, "--layout goes with --metadata only");
+	r = gb_opt_operands(&scan, 1, -1, job.mode == METADATA ? "mount" : "path", err);
+	if (r < 0)
+		return r;
+	gb_autolayout struct gb_layout loaded = { 0 };
+	if (job.mode == METADATA) {
+		r = gb_layout_load(layout, &loaded, err);
+		if (r < 0)
+			return r;
+		job.layout = loaded;
+	}
+	/* One path that fails does not keep the others from being done; the last error is the one that main() prints. */
+	int failed = 0;
+	for (int i = scan.index; i < scan.argc; i++) {
+		struct gb_err now = { 0 };
+
+		r = one(&job, scan.argv[i], &now);
+		if (r >= 0)
+			continue;
+		if (failed < 0)
+			gb_log(GB_LOG_ERR, "%s", err->msg);
+		*err = now;
+		failed = r;
+	}
+	if (fflush(stdout) != 0)
+		return gb_err_sys(err, errno, "standard output");
+	return failed;
+}
+
+const struct gb_applet gb_applet_nocow = {
+	.name = "nocow",
+	.summary = "turn copy-on-write off for files and directories",
+	.synopsis = "[--create] [-R] [--if-supported] PATH...\n"
+		    "--clear [-R] [--if-supported] PATH...\n"
+		    "--query [-R] [--if-supported] PATH...\n"
+		    "--metadata [--layout=FILE] [--if-supported] MOUNT...\n"
+		    "--convert [-R] [--if-supported] FILE...",
+	.opts = opts,
+	.run = run,
+};
