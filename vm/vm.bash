@@ -284,10 +284,16 @@ vm_wait_console()
 	local end=$((SECONDS + $2))
 	until tr -d '\r' <"$VM_DIR/console.log" | grep -E -m 1 -- "$1"; do
 		vm_alive || { tr -d '\r' <"$VM_DIR/console.log" | grep -E -m 1 -- "$1" && return; }
-		vm_alive || vm_error "the guest ended before its console showed '$1'" || return
+		vm_alive || vm_error "the guest ended before its console showed '$1'$(vm_last_words)" || return
 		[ $SECONDS -lt $end ] || vm_error "the console did not show '$1' within $2 s" || return
 		sleep 0.05
 	done
+}
+
+# What QEMU had to say at its end, if anything.
+vm_last_words()
+{
+	[ ! -s "$VM_DIR/qemu.log" ] || printf ': %s' "$(tail -n 1 "$VM_DIR/qemu.log")"
 }
 
 # The last $1 lines of the console.
@@ -324,7 +330,7 @@ vm_wait_rpc()
 {
 	local end=$((SECONDS + $1)) answer
 	until answer=$(vm_rpc --timeout 2 ping 2>&1); do
-		vm_alive || vm_error "the guest ended before its daemon answered" || return
+		vm_alive || vm_error "the guest ended before its daemon answered$(vm_last_words)" || return
 		[ $SECONDS -lt $end ] || vm_error "the daemon did not answer within $1 s: ${answer##*$'\n'}" || return
 		sleep 0.1
 	done

@@ -9,6 +9,7 @@ setup_file()
 	vm_test_disk disk 64M
 	mkfs.ext4 -q "$BATS_FILE_TMPDIR/disk"
 	sha256sum <"$BATS_FILE_TMPDIR/disk" >"$BATS_FILE_TMPDIR/sum"
+	VM_QEMU=(-device pcie-root-port,id=late-port,chassis=1)
 	vm_test_start guestbox.shell
 }
 
@@ -40,6 +41,21 @@ teardown_file()
 	kill "$pid"
 	echo "$output"
 	[[ $output == "answer: 42 on /dev/ttyS0" ]]
+}
+
+@test "a disk that comes late is waited for, not polled for" {
+	truncate -s 512M "$BATS_FILE_TMPDIR/late"
+	guest '(btrfs-bootstrap --device /dev/vdb --wait 30 >/tmp/late 2>&1; echo "status $?" >>/tmp/late) & sleep 0.5'
+	run vm_qmp '{"execute": "blockdev-add", "arguments": {"node-name": "late", "driver": "raw",
+		"file": {"driver": "file", "filename": "'"$BATS_FILE_TMPDIR"'/late"}}}'
+	[[ $output == *'"return": {}'* ]]
+	run vm_qmp '{"execute": "device_add", "arguments": {"driver": "virtio-blk-pci", "drive": "late", "id": "late",
+		"bus": "late-port"}}'
+	[[ $output == *'"return": {}'* ]]
+	run guest 'for i in $(seq 300); do grep status /tmp/late && break; usleep 100000; done; cat /tmp/late; grep -c " btrfs " /proc/mounts'
+	echo "$output"
+	[[ ${lines[0]} == "status 0" ]]
+	[[ ${lines[-1]} == 6 ]]
 }
 
 @test "the foreign disk has every byte that it had" {
