@@ -9,6 +9,7 @@ allowed() {
 	sys) echo base sys ;;
 	mount) echo base sys mount ;;
 	btrfs) echo base sys mount btrfs ;;
+	power) echo base sys mount power ;;
 	net) echo base sys net ;;
 	loop) echo base loop ;;
 	rpc) echo base sys net loop rpc ;;
