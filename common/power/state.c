@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* Swap, loop devices, device-mapper devices. */
+#include "common/power/state.h"
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+
+void gb_power_devices_free(struct gb_power_devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		free(devices->rows[i].name);
+		free(devices->rows[i].file);
+	}
+	free(devices->rows);
+	*devices = (struct gb_power_devices){ 0 };
+}
+
+static int add(struct gb_power_devices *devices, const struct gb_power_device *row, const char *name, const char *file)
+{
+	struct gb_power_device *more = reallocarray(devices->rows, devices->count + 1, sizeof *more);
+
+	if (!more)
+		return -ENOMEM;
+	devices->rows = more;
+	more[devices->count] = *row;
+	more[devices->count].name = strdup(name);
+	more[devices->count].file = strdup(file);
+	devices->count++;
+	return more[devices->count - 1].name && more[devices->count - 1].file ? 0 : -ENOMEM;
+}
+
+char *gb_power_swap_next(char *text, size_t *pos)
+{
+	/* "Filename Type Size Used Priority", then a line each (proc_pid_mountinfo(5)'s escapes; mm/swapfile.c). */
+	for (;;) {
+		char *line = text + *pos, *end = strchrnul(line, '\n');
+
+		if (!*line)
+			return NULL;
+		*pos = (size_t)(end - text) + (*end == '\n');
+		line[strcspn(line, " \t\n")] = '\0';
+		if (line[0] != '/')
+			continue;
+		gb_mountinfo_unescape(line);
+		/* A swap file that was unlinked cannot be named any more. */
+		return line;
+	}
+}
+
+static int read_swaps(struct gb_power_devices *devices)
+{
+	gb_autobuf struct gb_buf buf = { 0 };
+	size_t pos = 0;
+	char *path;
+	int r = 0;
+
+	if (gb_io_slurp(AT_FDCWD, "/proc/swaps", 1 << 20, &buf) < 0 || !buf.len)
+		return 0;
+	while (r == 0 && (path = gb_power_swap_next(buf.data, &pos)))
+		r = add(devices, &(struct gb_power_device){ .kind = GB_POWER_IS_SWAP }, path, "");
+	return r;
+}
+
+/* One line of an attribute of /sys/block/NAME. */
+static int attribute(int dir, const char *name, const char *file, char *text, size_t size)
+{
+	char path[512];
+	int n = snprintf(path, sizeof path, "%s/%s", name, file);
+
+	if (n < 0 || (size_t)n >= sizeof path)
+		return -ENAMETOOLONG;
+	gb_autoclose int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t got = gb_io_read(fd, text, size - 1);
+	if (got < 0)
+		return (int)got;
+	text[got] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return 0;
+}
+
+static unsigned count_holders(int dir, const char *name)
+{
+	char path[300];
+	unsigned n = 0;
+
+	(void)snprintf(path, sizeof path, "%s/holders", name);
+	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	gb_autoclosedir DIR *holders = fdopendir(fd);
+	if (!holders) {
+		(void)close(fd);
+		return 0;
+	}
+	for (struct dirent *e; (e = readdir(holders));)
+		n += e->d_name[0] != '.';
+	return n;
+}
+
+static int read_block(struct gb_power_devices *devices)
+{
+	gb_autoclosedir DIR *dir = opendir("/sys/block");
+	int r = 0;
+
+	for (struct dirent *e; r == 0 && dir && (e = readdir(dir));) {
+		struct gb_power_device row = { 0 };
+		char text[4200], name[300];
+
+		if (strncmp(e->d_name, "loop", 4) != 0 && strncmp(e->d_name, "dm-", 3) != 0)
+			continue;
+		if (attribute(dirfd(dir), e->d_name, "dev", text, sizeof text) < 0 ||
+		    sscanf(text, "%u:%u", &row.major, &row.minor) != 2)
+			continue;
+		row.holders = count_holders(dirfd(dir), e->d_name);
+		if (e->d_name[0] == 'l') {
+			row.kind = GB_POWER_IS_LOOP;
+			if (attribute(dirfd(dir), e->d_name, "loop/backing_file", text, sizeof text) < 0)
+				continue; /* free */
+			(void)snprintf(name, sizeof name, "/dev/%s", e->d_name);
+			r = add(devices, &row, name, text);
+		} else if (attribute(dirfd(dir), e->d_name, "dm/name", text, sizeof text) == 0) {
+			row.kind = GB_POWER_IS_DM;
+			r = add(devices, &row, text, "");
+		}
+	}
+	return r;
+}
+
+int gb_power_devices_read(struct gb_power_devices *devices)
+{
+	int r = read_swaps(devices);
+
+	return r < 0 ? r : read_block(devices);
+}
+
+int gb_power_swap_off(const char *path)
+{
+	return swapoff(path) < 0 ? -errno : 0;
+}
+
+int gb_power_loop_detach(const char *device)
+{
+	gb_autoclose int fd = open(device, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO ? 0 : -errno;
+	/* While somebody has it open the kernel puts it off until the last close: loop_clr_fd(), drivers/block/loop.c. */
+	return ioctl(fd, LOOP_CLR_FD, 0) < 0 && errno != ENXIO ? -errno : 0;
+}
+
+int gb_power_dm_remove(const char *name)
+{
+	struct dm_ioctl io = {
+		.version = { DM_VERSION_MAJOR, 0, 0 },
+		.data_size = sizeof io,
+		.data_start = sizeof io,
+	};
+
+	if (strlcpy(io.name, name, sizeof io.name) >= sizeof io.name)
+		return -ENAMETOOLONG;
+	gb_autoclose int fd = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return ioctl(fd, DM_DEV_REMOVE, &io) < 0 && errno != ENXIO ? -errno : 0;
+}
+
+int gb_power_disk_free(const char *device)
+{
+	/* A mounted file system claims its disk, in whatever mount namespace it is mounted; O_EXCL asks for the same
+	 * claim (open(2): "EBUSY ... the block device is in use by the system"). */
+	gb_autoclose int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 || errno == ENOENT || errno == ENXIO || errno == ENODEV)
+		return 0;
+	return -errno;
+}
