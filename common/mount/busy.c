@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* Holders of a mount. */
+#include "common/mount/busy.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+#include "common/sys/mountinfo.h"
+
+enum { SHOWN = 8, FILES_MAX = 65536 };
+
+struct search {
+	int id;
+	struct gb_buf *text;
+	int found;
+};
+
+static void say(struct search *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct search *s, const char *fmt, ...)
+{
+	char line[PATH_MAX + 256];
+	va_list ap;
+
+	if (s->found++ >= SHOWN)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	(void)gb_buf_fmt(s->text, "%s%s", s->text->len ? "; " : "", line);
+}
+
+/* Whether the link of /proc leads to a file on the mount; its path. */
+static bool on_mount(const struct search *s, int dirfd, const char *name, char *path, size_t size)
+{
+	if (gb_mountinfo_id_at(dirfd, name, 0) != s->id)
+		return false;
+	ssize_t n = readlinkat(dirfd, name, path, size - 1);
+	path[n < 0 ? 0 : n] = '\0';
+	return true;
+}
+
+static bool in_folder(const struct search *s, int proc, const char *folder, char *path, size_t size)
+{
+	int fd = openat(proc, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	gb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		gb_close_fd(&fd);
+		return false;
+	}
+	for (int i = 0; i < FILES_MAX && (entry = readdir(dir)); i++) {
+		if (entry->d_name[0] != '.' && on_mount(s, fd, entry->d_name, path, size))
+			return true;
+	}
+	return false;
+}
+
+static void one_process(struct search *s, int procs, const char *pid)
+{
+	gb_autoclose int proc = openat(procs, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	static const struct { const char *link, *what; } links[] = {
+		{ "root", "root directory" }, { "cwd", "working directory" }, { "exe", "program" },
+	};
+	gb_autobuf struct gb_buf comm = { 0 };
+	char path[PATH_MAX];
+	const char *what = NULL;
+
+	if (proc < 0)
+		return;
+	for (size_t i = 0; !what && i < GB_ARRAY_LEN(links); i++) {
+		if (on_mount(s, proc, links[i].link, path, sizeof path))
+			what = links[i].what;
+	}
+	if (!what && in_folder(s, proc, "fd", path, sizeof path))
+		what = "open file";
+	if (!what && in_folder(s, proc, "map_files", path, sizeof path))
+		what = "mapped file";
+	if (!what)
+		return;
+	if (gb_io_slurp(proc, "comm", 4096, &comm) < 0 || !comm.len)
+		(void)gb_buf_str(&comm, "?");
+	comm.data[strcspn(comm.data, "\n")] = '\0';
+	say(s, "pid %s (%s): %s %s", pid, gb_buf_text(&comm), what, path);
+}
+
+static void loops(struct search *s)
+{
+	gb_autoclosedir DIR *dir = opendir("/sys/block");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		gb_autobuf struct gb_buf file = { 0 };
+		char path[320];
+
+		if (strncmp(entry->d_name, "loop", 4) != 0)
+			continue;
+		(void)snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
+		if (gb_io_slurp(dirfd(dir), path, PATH_MAX + 16, &file) < 0 || !file.len)
+			continue;
+		file.data[strcspn(file.data, "\n")] = '\0';
+		if (gb_mountinfo_id_at(AT_FDCWD, file.data, AT_SYMLINK_NOFOLLOW) == s->id)
+			say(s, "loop device /dev/%s: its file %s", entry->d_name, file.data);
+	}
+}
+
+static void swaps(struct search *s)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+	char *rest = NULL;
+
+	if (gb_io_slurp(AT_FDCWD, "/proc/swaps", 1 << 20, &text) < 0 || !text.data)
+		return;
+	for (char *line = strtok_r(text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		line[strcspn(line, " \t")] = '\0';
+		gb_mountinfo_unescape(line);
+		if (*line == '/' && gb_mountinfo_id_at(AT_FDCWD, line, AT_SYMLINK_NOFOLLOW) == s->id)
+			say(s, "swap file %s", line);
+	}
+}
+
+int gb_mount_holders(const char *target, struct gb_buf *text)
+{
+	gb_automountinfo struct gb_mountinfo_table table = { 0 };
+	gb_autoclosedir DIR *procs = NULL;
+	struct search s = { .text = text };
+	struct dirent *entry;
+
+	s.id = gb_mountinfo_id_at(AT_FDCWD, target, 0);
+	if (s.id < 0)
+		return s.id;
+	int r = gb_mountinfo_read(NULL, &table);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < table.count; i++) {
+		const struct gb_mountinfo *row = &table.rows[i];
+
+		if (row->parent == s.id && row->id != s.id)
+			say(&s, "mounted on it: %s (%s)", row->target, row->type);
+	}
+	procs = opendir("/proc");
+	while (procs && (entry = readdir(procs))) {
+		if (isdigit((unsigned char)entry->d_name[0]))
+			one_process(&s, dirfd(procs), entry->d_name);
+	}
+	loops(&s);
+	swaps(&s);
+	if (s.found > SHOWN)
+		(void)gb_buf_fmt(text, "; and %d more", s.found - SHOWN);
+	return s.found;
+}
