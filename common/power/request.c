@@ -6,6 +6,7 @@
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -73,6 +75,23 @@ int gb_power_unpack(int value, enum gb_power_action *ret_action, unsigned *ret_g
 		return -EINVAL;
 	*ret_action = (enum gb_power_action)action;
 	*ret_grace_ms = (unsigned)value & ((1u << PACK_SHIFT) - 1);
+	return 0;
+}
+
+int gb_power_allowed(enum gb_power_action action, struct gb_err *err)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return gb_err_sys(err, errno, "capget");
+	if (!(data[CAP_TO_INDEX(CAP_SYS_BOOT)].effective & CAP_TO_MASK(CAP_SYS_BOOT)))
+		return gb_err_sys(err, EPERM, "%s", gb_power_action_name(action));
+	if (action == GB_POWER_KEXEC) {
+		gb_autobuf struct gb_buf buf = { 0 };
+		if (gb_io_slurp(AT_FDCWD, "/sys/kernel/kexec_loaded", 16, &buf) < 0 || gb_buf_text(&buf)[0] != '1')
+			return gb_err_set(err, GB_E_REFUSED, "kexec: no kernel is loaded");
+	}
 	return 0;
 }
 
@@ -203,7 +222,10 @@ int gb_power_request(enum gb_power_action action, unsigned grace_ms, struct gb_e
 {
 	enum gb_power_init init = who_is_init();
 	int sig = gb_power_signal(init, action);
+	int r = gb_power_allowed(action, err);
 
+	if (r < 0)
+		return r;
 	if (init == GB_POWER_INIT_GUEST) {
 		/* The latch is PID 1's to take, for whoever asks. */
 		if (gb_power_pending())

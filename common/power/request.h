@@ -17,6 +17,10 @@ enum { GB_POWER_BEGUN = 0, GB_POWER_JOINED = 1 };
  */
 int gb_power_request(enum gb_power_action action, unsigned grace_ms, struct gb_err *err);
 
+/* Whether this process could bring the action to its end, asked before anything is ended for it: 0; -EPERM without
+ * CAP_SYS_BOOT; -GB_E_REFUSED when there is no kernel to go on with. */
+int gb_power_allowed(enum gb_power_action action, struct gb_err *err);
+
 /* Whether a power-off is under way: nothing new should be started. */
 bool gb_power_pending(void);
 

@@ -183,9 +183,17 @@ static void end(struct hunt *hunt, struct victim *v)
 static int look(struct run *run, struct hunt *hunt, const char *service, int sig, struct gb_proc_list *procs)
 {
 	int r = run->ops->procs(procs);
+	bool spare = false, any = false;
 
 	if (r < 0)
 		return r;
+	/* kill(2) of -1 holds up every fork until all have the signal: who forks faster than we look is ended too. */
+	for (size_t i = 0; i < procs->count; i++) {
+		spare = spare || (procs->procs[i].keep && !procs->procs[i].kernel);
+		any = any || gb_power_is_victim(&procs->procs[i], getpid());
+	}
+	if (sig == SIGKILL && any && !spare)
+		(void)run->ops->signal(-1, -1, SIGKILL);
 	for (size_t i = 0; i < hunt->count; i++)
 		hunt->rows[i].seen = false;
 	for (size_t i = 0; i < procs->count; i++) {
