@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: from a frame to its handler. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "applets/vsock-rpcd/rpcd.h"
+#include "common/base/log.h"
+
+/* A row of wire.def without a line here does not compile. NULL: no request of its own (answered as an unknown type). */
+#define ON_PING rpcd_ping
+#define ON_GET_SYSTEM_INFO rpcd_info
+#define ON_ENSURE_RUNTIME rpcd_unavailable
+#define ON_RUNTIME_STATUS rpcd_unavailable
+#define ON_KUBERNETES_START rpcd_unavailable
+#define ON_KUBERNETES_STOP rpcd_unavailable
+#define ON_KUBERNETES_DELETE rpcd_unavailable
+#define ON_KUBERNETES_STATUS rpcd_unavailable
+#define ON_KUBERNETES_KUBECONFIG rpcd_unavailable
+#define ON_SHUTDOWN rpcd_unavailable
+#define ON_MMAP_READ_FILE rpcd_unavailable
+#define ON_DISK_TRIM rpcd_unavailable
+#define ON_SANDBOX_CREATE rpcd_sandbox
+#define ON_SANDBOX_STOP rpcd_sandbox
+#define ON_SANDBOX_REMOVE rpcd_sandbox
+#define ON_SANDBOX_INSPECT rpcd_sandbox
+#define ON_SANDBOX_LIST rpcd_sandbox
+#define ON_SANDBOX_RUN rpcd_sandbox
+#define ON_SANDBOX_EXEC rpcd_sandbox
+#define ON_SANDBOX_EVENTS rpcd_sandbox
+#define ON_SANDBOX_EXEC_INPUT NULL
+#define ON_SANDBOX_CHECKPOINT rpcd_sandbox
+#define ON_SANDBOX_RESTORE rpcd_sandbox
+#define ON_SANDBOX_LIST_SNAPSHOTS rpcd_sandbox
+#define ON_SANDBOX_DELETE_SNAPSHOT rpcd_sandbox
+
+static rpcd_fn *handler(uint32_t type)
+{
+	switch (type) {
+#define GB_REQUEST(id, name, number, payload, reply) case number: return ON_##id;
+#define GB_REPLY(id, name, number, payload)
+#include "common/rpc/wire.def"
+#undef GB_REQUEST
+#undef GB_REPLY
+	default: return NULL;
+	}
+}
+
+void rpcd_reply(const struct rpcd_call *call, const ProtobufCMessage *message)
+{
+	gb_conn_reply(call->conn, call->reply, call->trace, call->trace_len, message);
+}
+
+void rpcd_error(const struct rpcd_call *call, int code, const char *fmt, ...)
+{
+	char text[1200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	gb_log(GB_LOG_INFO, "%s: %s: error %d: %s", call->conn->name, gb_wire_name(call->type), code, text);
+	gb_conn_error(call->conn, call->trace, call->trace_len, code, "%s", text);
+}
+
+void rpcd_sandbox(struct rpcd_call *call)
+{
+	rpcd_error(call, GB_RPC_UNAVAILABLE, "sandbox service not available: this guest runs no nested machines");
+}
+
+void rpcd_unavailable(struct rpcd_call *call)
+{
+	rpcd_error(call, GB_RPC_UNAVAILABLE, "%s: this daemon does not do it", gb_wire_name(call->type));
+}
+
+void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
+{
+	const char *name = gb_wire_name(frame->type);
+	rpcd_fn *run = handler(frame->type);
+	gb_autopb ProtobufCMessage *request = NULL;
+	struct gb_err err;
+
+	if (gb_log_enabled() >= GB_LOG_DEBUG)
+		gb_log(GB_LOG_DEBUG, "%s: %s (0x%04x) trace \"%.*s\", %zu bytes", conn->name, name ? name : "unknown type",
+		       frame->type, (int)(frame->trace_len < 64 ? frame->trace_len : 64), (const char *)frame->trace,
+		       frame->payload_len);
+	if (!run) {
+		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID,
+			      name ? "invalid request: 0x%04x (%s) is not a request" : "invalid request: type 0x%04x is unknown",
+			      frame->type, name);
+		return;
+	}
+	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
+	if (type && gb_pb_decode(type, frame->payload, frame->payload_len, &request, &err) < 0) {
+		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID, "invalid request: %s", err.msg);
+		return;
+	}
+	struct rpcd_call call = {
+		.rpcd = rpcd_of(conn), .conn = conn, .type = frame->type, .reply = gb_wire_reply(frame->type),
+		.trace = frame->trace, .trace_len = frame->trace_len, .request = request,
+	};
+	run(&call);
+}

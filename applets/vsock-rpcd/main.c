@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: the daemon that answers the guest's host. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "applets/applet.h"
+#include "applets/vsock-rpcd/rpcd.h"
+#include "common/base/log.h"
+#include "common/base/parse.h"
+
+enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG };
+
+enum {
+	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
+	IDLE_MS = 600000, FRAME_MS = 20000, DAY_MS = 86400000,
+	STOP_MS = 2000,      /* what a peer has to take its last reply */
+	SPARE_FDS = 32,      /* beside one a connection */
+};
+
+static const struct gb_opt opts[] = {
+	{ OPT_LISTEN, "listen", "ADDRESS", "serve this address; may be repeated [vsock:1024]" },
+	{ OPT_CID, "allow-cid", "CID", "let this vsock CID call, or \"any\"; may be repeated [2, the host]" },
+	{ OPT_MAX, "max-connections", "N", "serve at most this many peers at once [256]" },
+	{ OPT_IDLE, "idle-timeout", "S", "close a connection that has been idle this long [600]" },
+	{ OPT_FRAME, "frame-timeout", "S", "... or has half a frame, or takes no reply, this long [20]" },
+	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
+	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
+	{ 0 },
+};
+
+static int add_listener(struct rpcd *rpcd, const char *text, struct gb_err *err)
+{
+	struct rpcd_listener *listener = &rpcd->listeners[rpcd->listeners_len];
+
+	if (rpcd->listeners_len == RPCD_LISTEN_MAX)
+		return gb_err_set(err, GB_E_USAGE, "more than %d addresses", RPCD_LISTEN_MAX);
+	int r = gb_addr_parse(text, &listener->addr, err);
+	if (r < 0)
+		return r;
+	if (listener->addr.kind == GB_ADDR_FC || listener->addr.kind == GB_ADDR_TCP)
+		return gb_err_set(err, GB_E_USAGE, "address \"%s\": the daemon does not listen on this kind", text);
+	for (int i = 0; i < rpcd->listeners_len; i++) {
+		const struct gb_addr *a = &rpcd->listeners[i].addr, *b = &listener->addr;
+		if (a->kind == b->kind && a->cid == b->cid && a->port == b->port && strcmp(a->name, b->name) == 0)
+			return gb_err_set(err, GB_E_USAGE, "address \"%s\" stands there twice", text);
+	}
+	rpcd->listeners_len++;
+	return 0;
+}
+
+static int add_cid(struct rpcd *rpcd, const char *text, struct gb_err *err)
+{
+	long long cid = VMADDR_CID_ANY;
+
+	if (rpcd->cids_len == RPCD_CID_MAX)
+		return gb_err_set(err, GB_E_USAGE, "more than %d CIDs", RPCD_CID_MAX);
+	if (strcmp(text, "any") != 0) {
+		int r = gb_parse_number(text, "CID", 0, (long long)VMADDR_CID_ANY - 1, &cid, err);
+		if (r < 0)
+			return r;
+	}
+	rpcd->cids[rpcd->cids_len++] = (uint32_t)cid;
+	return 0;
+}
+
+static int notify_fd(struct rpcd *rpcd, const char *text, struct gb_err *err)
+{
+	long long fd;
+	int r = gb_parse_number(text, "descriptor", 0, 1 << 20, &fd, err);
+
+	if (r < 0)
+		return r;
+	if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		return gb_err_sys(err, errno, "--notify-fd %s", text);
+	rpcd->notify_fd = (int)fd;
+	return 0;
+}
+
+static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct gb_err *err)
+{
+	struct gb_optscan scan;
+	long long n = CONNECTIONS;
+	int key, r = 0;
+
+	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, 0);
+	while (r == 0 && (key = gb_opt_next(&scan, err)) != 0) {
+		switch (key) {
+		case OPT_LISTEN: r = add_listener(rpcd, scan.arg, err); break;
+		case OPT_CID: r = add_cid(rpcd, scan.arg, err); break;
+		case OPT_NOTIFY: r = notify_fd(rpcd, scan.arg, err); break;
+		case OPT_MAX: r = gb_parse_number(scan.arg, "number of connections", 1, CONNECTIONS_MAX, &n, err); break;
+		case OPT_IDLE: r = gb_parse_seconds(scan.arg, "idle timeout", DAY_MS, &rpcd->host.idle_ms, err); break;
+		case OPT_FRAME: r = gb_parse_seconds(scan.arg, "frame timeout", DAY_MS, &rpcd->host.frame_ms, err); break;
+		case OPT_LOG: *log = scan.arg; break;
+		default: return key;
+		}
+	}
+	if (r == 0)
+		r = gb_opt_operands(&scan, 0, 0, NULL, err);
+	rpcd->conns_max = (unsigned)n;
+	if (r == 0 && rpcd->listeners_len == 0)
+		r = add_listener(rpcd, "vsock:1024", err);
+	if (rpcd->cids_len == 0)
+		rpcd->cids[rpcd->cids_len++] = VMADDR_CID_HOST;
+	return r;
+}
+
+/* Somebody did not take his last reply in time. */
+static void on_stop_timer(struct gb_timer *timer)
+{
+	struct rpcd *rpcd = (struct rpcd *)((char *)timer - offsetof(struct rpcd, stop_timer));
+
+	gb_loop_stop(&rpcd->loop, 0);
+}
+
+static void on_signal(struct gb_loop *loop, int signo)
+{
+	struct rpcd *rpcd = (struct rpcd *)((char *)loop - offsetof(struct rpcd, loop));
+	struct gb_conn *conn, *next;
+
+	if (rpcd->stopping)
+		return;
+	gb_log(GB_LOG_INFO, "%s: finishing", strsignal(signo));
+	rpcd->stopping = true;
+	rpcd_unlisten(rpcd);
+	gb_loop_timer(loop, &rpcd->stop_timer, STOP_MS);
+	if (rpcd->conns_len == 0)
+		gb_loop_stop(loop, 0);
+	TAILQ_FOREACH_SAFE(conn, &rpcd->conns, link, next)
+		gb_conn_finish(conn);
+}
+
+/* Descriptors for as many connections as are allowed; with fewer, accept(2) pauses when they have run out. */
+static void raise_nofile(const struct rpcd *rpcd)
+{
+	struct rlimit limit;
+	rlim_t want = rpcd->conns_max + SPARE_FDS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
+		gb_log(GB_LOG_WARNING, "descriptors for %u connections: the limit is %llu", rpcd->conns_max,
+		       (unsigned long long)limit.rlim_cur);
+}
+
+static int run(struct gb_cmd *cmd, struct gb_err *err)
+{
+	static struct rpcd rpcd;
+	const char *log = "stderr";
+	struct gb_conn *conn;
+	sigset_t set;
+
+	rpcd.notify_fd = -1;
+	rpcd.host.loop = &rpcd.loop;
+	rpcd.host.idle_ms = IDLE_MS;
+	rpcd.host.frame_ms = FRAME_MS;
+	rpcd.stop_timer.fn = on_stop_timer;
+	TAILQ_INIT(&rpcd.conns);
+	int r = parse(&rpcd, cmd, &log, err);
+	if (r < 0)
+		return r;
+	r = gb_log_open(log, err);
+	if (r < 0)
+		return r;
+	raise_nofile(&rpcd);
+	r = gb_loop_open(&rpcd.loop);
+	if (r < 0)
+		return gb_err_sys(err, -r, "epoll");
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	r = gb_loop_signals(&rpcd.loop, &set, on_signal);
+	if (r < 0)
+		r = gb_err_sys(err, -r, "signalfd");
+	else
+		r = rpcd_listen(&rpcd, err);
+	if (r == 0) {
+		r = gb_loop_run(&rpcd.loop);
+		if (r < 0)
+			r = gb_err_sys(err, -r, "epoll");
+		else if (r > 0)
+			r = gb_err_set(err, GB_E_SILENT, "a listener failed"); /* which one is in the log */
+	}
+	rpcd.stopping = true;
+	while ((conn = TAILQ_FIRST(&rpcd.conns)))
+		gb_conn_end(conn);
+	rpcd_unlisten(&rpcd);
+	gb_loop_close(&rpcd.loop);
+	return r;
+}
+
+const struct gb_applet gb_applet_vsock_rpcd = {
+	.name = "vsock-rpcd",
+	.summary = "answer the host's requests from inside the guest",
+	.synopsis = "[--listen ADDRESS]... [--allow-cid CID]... [--max-connections N] [--log TARGET] [OPTION]...",
+	.opts = opts,
+	.run = run,
+};

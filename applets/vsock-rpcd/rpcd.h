@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: what its files share. */
+#ifndef GB_RPCD_H
+#define GB_RPCD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/loop/loop.h"
+#include "common/net/addr.h"
+#include "common/rpc/conn.h"
+#include "common/rpc/wire.h"
+
+enum { RPCD_LISTEN_MAX = 16, RPCD_CID_MAX = 32 };
+
+struct rpcd;
+
+/* An address that is served, or will be as soon as it can. */
+struct rpcd_listener {
+	struct rpcd *rpcd;
+	struct gb_addr addr;
+	char name[GB_ADDR_TEXT];
+	struct gb_io io;        /* the listening socket; fd -1 while there is none */
+	struct gb_timer timer;  /* the next try to bind, or the end of a pause of accept(2) */
+	uint64_t pause;         /* milliseconds, growing */
+	struct gb_conn *single; /* virtio, stdio: its one connection */
+	bool up, told;
+	int failed;             /* the errno that was logged last */
+};
+
+struct rpcd {
+	struct gb_loop loop;
+	struct gb_conn_host host;
+	struct rpcd_listener listeners[RPCD_LISTEN_MAX];
+	int listeners_len;
+	TAILQ_HEAD(, gb_conn) conns;
+	unsigned conns_len, conns_max;
+	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
+	int cids_len;
+	int notify_fd;
+	bool notified, stopping, going_down;
+	struct gb_timer stop_timer;
+	int failed; /* a listener's last error, when nothing is served any more */
+};
+
+/* One request on its way through a handler. */
+struct rpcd_call {
+	struct rpcd *rpcd;
+	struct gb_conn *conn;
+	uint32_t type, reply;
+	const unsigned char *trace; /* valid until the handler returns */
+	size_t trace_len;
+	const ProtobufCMessage *request; /* decoded and checked; NULL for types without a message */
+};
+
+typedef void rpcd_fn(struct rpcd_call *call);
+
+/* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
+rpcd_fn rpcd_ping, rpcd_info, rpcd_shutdown, rpcd_sandbox, rpcd_unavailable;
+
+/* Replies with a message of the request's reply type, or with an Error frame. */
+void rpcd_reply(const struct rpcd_call *call, const ProtobufCMessage *message);
+void rpcd_error(const struct rpcd_call *call, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* A frame has come in. */
+void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame);
+
+/* Starts to serve all addresses; those that cannot be had yet are tried again. 0 or -errno with err set. */
+int rpcd_listen(struct rpcd *rpcd, struct gb_err *err);
+/* Ends listening; connections go on. */
+void rpcd_unlisten(struct rpcd *rpcd);
+
+static inline struct rpcd *rpcd_of(struct gb_conn *conn)
+{
+	return (struct rpcd *)((char *)conn->host - offsetof(struct rpcd, host));
+}
+
+/* Whether a Ping's time may be taken, by the clock as it is now (all Unix seconds). */
+enum rpcd_clock { RPCD_CLOCK_KEEP, RPCD_CLOCK_STEP, RPCD_CLOCK_REFUSE };
+enum rpcd_clock rpcd_clock_judge(int64_t now, int64_t wanted);
+
+#endif

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection of the daemon. */
+#include "common/rpc/conn.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/rpc/wire.h"
+
+enum {
+	TX_HIGH = 256 << 10, /* a peer that does not take its replies is not asked for more requests */
+	QUIET_MS = 200,      /* a port that is out of step: this much silence and the next byte starts a frame */
+};
+
+static struct gb_conn *of_in(struct gb_io *io)
+{
+	return (struct gb_conn *)((char *)io - offsetof(struct gb_conn, in));
+}
+
+static struct gb_conn *of_out(struct gb_io *io)
+{
+	return (struct gb_conn *)((char *)io - offsetof(struct gb_conn, out));
+}
+
+static void bury(struct gb_conn *conn)
+{
+	gb_loop_timer_stop(&conn->timer);
+	gb_loop_del(&conn->in);
+	gb_loop_del(&conn->out);
+	if (conn->wfd != conn->in.fd)
+		(void)close(conn->wfd);
+	(void)close(conn->in.fd);
+	gb_buf_free(&conn->rx);
+	gb_buf_free(&conn->tx);
+	void (*drained)(struct gb_conn *) = conn->drained;
+	conn->drained = NULL;
+	if (drained)
+		drained(conn);
+	conn->host->closed(conn);
+}
+
+void gb_conn_end(struct gb_conn *conn)
+{
+	if (conn->dead)
+		return;
+	conn->dead = true;
+	if (!conn->busy)
+		bury(conn);
+}
+
+static size_t tx_left(const struct gb_conn *conn)
+{
+	return conn->tx.len - conn->tx_at;
+}
+
+static void drop_tx(struct gb_conn *conn)
+{
+	gb_buf_free(&conn->tx);
+	conn->tx_at = 0;
+}
+
+/* ---- deadlines ---- */
+
+/* When the peer has to have done its part. The timer is armed for the earliest deadline seen and looks at this when it
+ * fires: a busy connection moves its deadline with one store. */
+static void rearm(struct gb_conn *conn)
+{
+	struct gb_loop *loop = conn->host->loop;
+	uint64_t now = gb_loop_now(loop), due;
+
+	if (conn->skip)
+		due = now + QUIET_MS;
+	else if (tx_left(conn))
+		due = conn->tx_since + conn->host->frame_ms;
+	else if (conn->held)
+		due = UINT64_MAX;
+	else if (conn->rx.len)
+		due = conn->rx_since + conn->host->frame_ms;
+	else
+		due = now + conn->host->idle_ms;
+	conn->deadline = due;
+	if (due != UINT64_MAX && (!conn->timer.loop || conn->timer.due > due))
+		gb_loop_timer(loop, &conn->timer, due > now ? due - now : 0);
+}
+
+/* A port stays open for the next client; its state starts afresh. */
+static void reset_port(struct gb_conn *conn)
+{
+	gb_buf_free(&conn->rx);
+	drop_tx(conn);
+	conn->skip = conn->closing = conn->ended = false;
+	rearm(conn);
+}
+
+static void update(struct gb_conn *conn);
+static void pump(struct gb_conn *conn);
+
+static void on_timer(struct gb_timer *timer)
+{
+	struct gb_conn *conn = (struct gb_conn *)((char *)timer - offsetof(struct gb_conn, timer));
+	uint64_t now = gb_loop_now(conn->host->loop);
+
+	if (conn->deadline > now) {
+		if (conn->deadline != UINT64_MAX)
+			gb_loop_timer(conn->host->loop, timer, conn->deadline - now);
+		return;
+	}
+	if (conn->skip) {
+		conn->skip = false;
+		rearm(conn);
+		return;
+	}
+	const char *why = tx_left(conn) ? "the peer takes no reply" : conn->rx.len ? "half a frame, and no more of it" : "idle";
+	gb_log(conn->kind == GB_CONN_PORT && !tx_left(conn) && !conn->rx.len ? GB_LOG_DEBUG : GB_LOG_INFO, "%s: %s for %llu ms",
+	       conn->name, why,
+	       (unsigned long long)(conn->rx.len || tx_left(conn) ? conn->host->frame_ms : conn->host->idle_ms));
+	if (conn->kind == GB_CONN_PORT) {
+		reset_port(conn);
+		update(conn);
+	} else {
+		gb_conn_end(conn);
+	}
+}
+
+/* ---- writing ---- */
+
+static ssize_t put(struct gb_conn *conn, const void *data, size_t len)
+{
+	if (conn->kind == GB_CONN_SOCKET)
+		return send(conn->wfd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return write(conn->wfd, data, len);
+}
+
+/* Hands replies to the kernel. false when the peer is gone. */
+static bool flush(struct gb_conn *conn)
+{
+	while (tx_left(conn)) {
+		ssize_t n = put(conn, conn->tx.data + conn->tx_at, tx_left(conn));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) {
+			gb_log(GB_LOG_DEBUG, "%s: write: %s", conn->name, strerror(errno));
+			return false;
+		}
+		conn->tx_at += (size_t)n;
+		conn->tx_since = gb_loop_now(conn->host->loop);
+	}
+	if (!tx_left(conn)) {
+		drop_tx(conn);
+		void (*drained)(struct gb_conn *) = conn->drained;
+		conn->drained = NULL;
+		if (drained)
+			drained(conn);
+	}
+	return true;
+}
+
+static bool put_frame(struct gb_conn *conn, const unsigned char *head, const void *trace, size_t trace_len,
+		      size_t payload_len)
+{
+	/* Room for all of it first: half a frame in the buffer could not be taken back by a sticky failure. */
+	if (gb_buf_room(&conn->tx, GB_FRAME_HEAD + trace_len + payload_len) < 0)
+		return false;
+	if (!tx_left(conn))
+		conn->tx_since = gb_loop_now(conn->host->loop);
+	(void)gb_buf_add(&conn->tx, head, GB_FRAME_HEAD);
+	(void)gb_buf_add(&conn->tx, trace, trace_len);
+	return true;
+}
+
+void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_t trace_len,
+		   const ProtobufCMessage *message)
+{
+	unsigned char head[GB_FRAME_HEAD];
+	size_t len = message ? protobuf_c_message_get_packed_size(message) : 0;
+
+	if (gb_frame_head(head, type, trace_len, len) < 0) {
+		gb_conn_error(conn, trace, trace_len, GB_RPC_FAILED, "the reply is larger than any client takes");
+		return;
+	}
+	if (!put_frame(conn, head, trace, trace_len, len) || (message && gb_pb_encode(message, &conn->tx) < 0)) {
+		gb_log(GB_LOG_ERR, "%s: out of memory for a reply of %zu bytes", conn->name, len);
+		gb_conn_end(conn); /* better no answer than half of one */
+	}
+}
+
+void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)
+{
+	unsigned char head[GB_FRAME_HEAD], inner[GB_FRAME_ERROR_HEAD];
+	char text[1536];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+	if (gb_frame_head(head, GB_WIRE_ERROR, trace_len, sizeof inner + len) < 0) {
+		gb_conn_end(conn);
+		return;
+	}
+	gb_frame_error_head(inner, code, len);
+	if (!put_frame(conn, head, trace, trace_len, sizeof inner + len)) {
+		gb_conn_end(conn);
+		return;
+	}
+	(void)gb_buf_add(&conn->tx, inner, sizeof inner);
+	(void)gb_buf_add(&conn->tx, text, len);
+}
+
+void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn))
+{
+	conn->drained = fn;
+}
+
+void gb_conn_hold(struct gb_conn *conn)
+{
+	conn->held = true;
+}
+
+/* ---- reading ---- */
+
+/* Whether requests may be looked at now. */
+static bool open_for_more(const struct gb_conn *conn)
+{
+	return !conn->dead && !conn->held && !conn->closing && tx_left(conn) < TX_HIGH;
+}
+
+static void out_of_step(struct gb_conn *conn, const char *why)
+{
+	gb_log(GB_LOG_WARNING, "%s: %s", conn->name, why);
+	gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
+	if (conn->kind == GB_CONN_PORT)
+		conn->skip = true;
+	else
+		conn->closing = true;
+}
+
+/* Handles the whole frames at the start of data: how many bytes they took. */
+static size_t frames(struct gb_conn *conn, const char *data, size_t len)
+{
+	size_t at = 0;
+
+	while (open_for_more(conn) && !conn->skip) {
+		struct gb_frame frame;
+		long r = gb_frame_parse(data + at, len - at, GB_FRAME_REQUEST_MAX, &frame);
+
+		if (r == 0)
+			break;
+		if (r < 0) {
+			out_of_step(conn, gb_frame_strerror(r));
+			return len;
+		}
+		conn->host->frame(conn, &frame);
+		at += (size_t)r;
+	}
+	return conn->skip || conn->closing ? len : at;
+}
+
+/* Looks at what is there: the kept start of a frame with data behind it. */
+static void feed(struct gb_conn *conn, const char *data, size_t len)
+{
+	if (conn->rx.len == 0) {
+		size_t used = frames(conn, data, len);
+		data += used;
+		len -= used;
+	}
+	if (len && conn->rx.len == 0)
+		conn->rx_since = gb_loop_now(conn->host->loop);
+	if (len && !conn->dead && gb_buf_add(&conn->rx, data, len) < 0) {
+		gb_log(GB_LOG_ERR, "%s: out of memory for a request", conn->name);
+		gb_conn_end(conn);
+	}
+}
+
+/* Handles what is kept, as far as it goes. */
+static void digest(struct gb_conn *conn)
+{
+	if (conn->dead || !conn->rx.len)
+		return;
+	size_t used = frames(conn, conn->rx.data, conn->rx.len);
+	if (conn->dead)
+		return;
+	if (used == conn->rx.len)
+		gb_buf_free(&conn->rx);
+	if (used && conn->rx.len) {
+		gb_buf_eat(&conn->rx, used);
+		conn->rx_since = gb_loop_now(conn->host->loop);
+	}
+}
+
+static ssize_t get(struct gb_conn *conn, void *data, size_t len)
+{
+	if (conn->kind == GB_CONN_SOCKET)
+		return recv(conn->in.fd, data, len, MSG_DONTWAIT);
+	return read(conn->in.fd, data, len);
+}
+
+static void on_end(struct gb_conn *conn)
+{
+	if (conn->kind == GB_CONN_PORT) {
+		/* The host's end was closed: neither half a request nor a reply may reach whoever opens it next. */
+		if (conn->rx.len || tx_left(conn))
+			gb_log(GB_LOG_INFO, "%s: the host left in the middle of a message", conn->name);
+		reset_port(conn);
+		return;
+	}
+	if (conn->rx.len && !conn->held)
+		gb_log(GB_LOG_INFO, "%s: the stream ended inside a frame", conn->name);
+	conn->ended = true;
+}
+
+/* Reads, handles, writes, until there is nothing more to do without waiting. */
+static void pump(struct gb_conn *conn)
+{
+	struct gb_conn_host *host = conn->host;
+	bool full;
+
+	do {
+		full = false;
+		digest(conn);
+		if (open_for_more(conn) && !conn->ended) {
+			ssize_t n = get(conn, host->scratch, sizeof host->scratch);
+			if (n > 0) {
+				full = (size_t)n == sizeof host->scratch || conn->kind == GB_CONN_PORT;
+				if (!conn->skip) {
+					feed(conn, (const char *)host->scratch, (size_t)n);
+					digest(conn);
+				}
+			} else if (n == 0) {
+				on_end(conn);
+			} else if (errno == EINTR) {
+				full = true;
+			} else if (errno != EAGAIN) {
+				if (errno != ECONNRESET && errno != ECONNABORTED && errno != EPIPE)
+					gb_log(GB_LOG_INFO, "%s: read: %s", conn->name, strerror(errno));
+				gb_conn_end(conn);
+			}
+		}
+		if (!conn->dead && !flush(conn)) {
+			if (conn->kind == GB_CONN_PORT)
+				reset_port(conn);
+			else
+				gb_conn_end(conn);
+		}
+	} while (full && !conn->dead);
+}
+
+/* After each turn: is it over, and what is to be waited for? */
+static void update(struct gb_conn *conn)
+{
+	if (conn->dead)
+		return;
+	rearm(conn);
+	bool over = conn->closing || (conn->ended && !conn->held);
+	if (over && !tx_left(conn) && !conn->held) {
+		gb_conn_end(conn);
+		return;
+	}
+	uint32_t in = open_for_more(conn) && !conn->ended ? EPOLLIN : 0;
+	uint32_t out = tx_left(conn) ? EPOLLOUT : 0;
+	int r = 0;
+	if (conn->wfd == conn->in.fd) {
+		/* A port whose host is away reports EPOLLHUP without end: only its edges are of interest. */
+		in |= out | (conn->kind == GB_CONN_PORT ? (uint32_t)EPOLLET : 0);
+		if (conn->in.loop)
+			r = gb_loop_mod(&conn->in, in);
+	} else {
+		if (conn->in.loop)
+			r = gb_loop_mod(&conn->in, in);
+		if (r == 0 && out && !conn->out.loop) {
+			conn->out.events = out;
+			r = gb_loop_add(conn->host->loop, &conn->out);
+		} else if (!out) {
+			gb_loop_del(&conn->out);
+		}
+	}
+	if (r < 0) {
+		gb_log(GB_LOG_ERR, "%s: epoll: %s", conn->name, strerror(-r));
+		gb_conn_end(conn);
+	}
+}
+
+/* A turn: everything that ends the connection on the way is done at the end of it. */
+static void turn(struct gb_conn *conn, uint32_t events)
+{
+	conn->busy = true;
+	pump(conn);
+	update(conn);
+	/* The peer is gone altogether, and there is nothing to be read: level-triggered, it would be told again and again
+	 * while a handler is at work. */
+	if (!conn->dead && conn->kind != GB_CONN_PORT && events & (EPOLLHUP | EPOLLERR) && !(conn->in.events & EPOLLIN)) {
+		if (conn->held || conn->wfd != conn->in.fd)
+			gb_loop_del(&conn->in);
+		else
+			gb_conn_end(conn);
+	}
+	conn->busy = false;
+	if (conn->dead)
+		bury(conn);
+}
+
+static void on_in(struct gb_io *io, uint32_t events)
+{
+	turn(of_in(io), events);
+}
+
+static void on_out(struct gb_io *io, uint32_t events)
+{
+	struct gb_conn *conn = of_out(io);
+
+	(void)events;
+	turn(conn, 0);
+}
+
+void gb_conn_resume(struct gb_conn *conn)
+{
+	conn->held = false;
+	conn->data = NULL;
+	if (conn->busy) /* the reply came within frame(): the loop there goes on by itself */
+		return;
+	conn->rx_since = gb_loop_now(conn->host->loop); /* it was not the peer who let the rest of a frame wait */
+	if (!conn->in.loop && !conn->ended) {
+		/* It had hung up while the handler was at work; what it sent before is still to be read. */
+		int r = gb_loop_add(conn->host->loop, &conn->in);
+		if (r < 0)
+			gb_conn_end(conn);
+	}
+	if (!conn->dead)
+		turn(conn, 0);
+}
+
+void gb_conn_finish(struct gb_conn *conn)
+{
+	conn->closing = true;
+	if (!conn->busy)
+		turn(conn, 0);
+}
+
+int gb_conn_start(struct gb_conn *conn, int rfd, int wfd)
+{
+	conn->wfd = wfd;
+	conn->in = (struct gb_io){ .fd = rfd, .events = EPOLLIN, .fn = on_in };
+	conn->out = (struct gb_io){ .fd = wfd, .fn = on_out };
+	conn->timer.fn = on_timer;
+	if (conn->kind == GB_CONN_PORT)
+		conn->in.events |= EPOLLET;
+	int r = gb_loop_add(conn->host->loop, &conn->in);
+	if (r < 0) {
+		if (wfd != rfd)
+			(void)close(wfd);
+		(void)close(rfd);
+		return r;
+	}
+	rearm(conn);
+	return 0;
+}

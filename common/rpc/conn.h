@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection of the daemon: frames in, replies out, with limits and deadlines. */
+#ifndef GB_RPC_CONN_H
+#define GB_RPC_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/loop/loop.h"
+#include "common/rpc/frame.h"
+#include "common/rpc/pb.h"
+
+struct gb_conn;
+
+/* What a daemon lends to all its connections. Calls into it: frame() for each request, which replies at once or calls
+ * gb_conn_hold() and replies later; closed() when the connection is over (its memory is the daemon's to free). */
+struct gb_conn_host {
+	struct gb_loop *loop;
+	void (*frame)(struct gb_conn *conn, const struct gb_frame *frame);
+	void (*closed)(struct gb_conn *conn);
+	uint64_t idle_ms;  /* between frames */
+	uint64_t frame_ms; /* from the first byte of a frame to its last, and for a peer to take a piece of a reply */
+	unsigned char scratch[65536]; /* one read(2) for whoever is at work: an idle connection holds no buffer */
+};
+
+enum gb_conn_kind {
+	GB_CONN_SOCKET,
+	GB_CONN_PORT, /* a virtio-serial port: its end of file is a host that left, and another may come */
+	GB_CONN_PIPE, /* stdio: any file, maybe two descriptors */
+};
+
+struct gb_conn {
+	struct gb_conn_host *host;
+	enum gb_conn_kind kind;
+	struct gb_io in, out; /* out is used when writing waits on a descriptor of its own */
+	int wfd;
+	char name[64];        /* for log lines */
+	struct gb_buf rx, tx; /* the start of a frame; replies not written yet */
+	size_t tx_at;
+	struct gb_timer timer;
+	uint64_t deadline;
+	uint64_t rx_since; /* when the first byte of rx came */
+	uint64_t tx_since; /* when the peer last took something of tx */
+	bool held;    /* a handler has yet to reply: nothing more is read or parsed */
+	bool ended;   /* the peer has sent all it will */
+	bool closing; /* nothing more is parsed; the connection ends when tx is out */
+	bool skip;    /* port: what arrives is thrown away until it has been quiet for a moment */
+	bool busy;    /* on the stack: whoever ends the connection leaves the rest to the caller there */
+	bool dead;
+	void *data;   /* the handler's, while held */
+	void (*drained)(struct gb_conn *conn); /* called once when tx is out (or lost) */
+	TAILQ_ENTRY(gb_conn) link;
+};
+
+/* Starts to serve rfd and wfd (may be the same; owned from here on, and non-blocking). host, kind and name are set by
+ * the caller, the rest is zero. 0 or -errno (the descriptors are closed then). */
+int gb_conn_start(struct gb_conn *conn, int rfd, int wfd);
+
+/* Ends it now; closed() is called. */
+void gb_conn_end(struct gb_conn *conn);
+
+/* Replies with a message, or with an Error frame. The trace id is the request's. A reply that no client could take
+ * becomes an Error frame. */
+void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_t trace_len,
+		   const ProtobufCMessage *message);
+void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* The handler will reply later; until gb_conn_resume() no other request of this connection is looked at. */
+void gb_conn_hold(struct gb_conn *conn);
+/* After the reply: goes on. */
+void gb_conn_resume(struct gb_conn *conn);
+
+/* Calls fn once when all that was replied so far has been handed to the kernel, or never will be. */
+void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn));
+
+/* Reads no more requests; ends when the replies are out. */
+void gb_conn_finish(struct gb_conn *conn);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* protobuf-c, our only door to it: strict decoding, and printing of any message. */
+#ifndef GB_RPC_PB_H
+#define GB_RPC_PB_H
+
+#include <stddef.h>
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/json.h"
+
+#include "common/rpc/agent.pb-c.h"
+
+/* The most fields one payload may hold, unknown ones included: the library keeps some 80 bytes for each, so that a
+ * megabyte of two-byte fields would become 40. No request of the protocol has more than three. */
+enum { GB_PB_FIELDS_MAX = 1024 };
+
+/*
+ * Checks what protobuf-c's decoder does not: every string field is UTF-8 (proto3 demands it) without NUL bytes (C
+ * strings would be cut there), the number of fields is bounded, and the wire types are the expected ones. 0, or -EBADMSG
+ * with err set. Pure.
+ */
+int gb_pb_check(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct gb_err *err);
+
+/* Checks and decodes; *ret_message is released with gb_pb_free(). 0, -EBADMSG or -ENOMEM, with err set. */
+int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, ProtobufCMessage **ret_message,
+		 struct gb_err *err);
+void gb_pb_free(ProtobufCMessage **message);
+#define gb_autopb __attribute__((cleanup(gb_pb_free)))
+
+/* Appends the encoded message to buf: 0 or -ENOMEM. */
+int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf);
+
+/* The payload message of a type of frame, by wire.def; NULL when it has none. */
+const ProtobufCMessageDescriptor *gb_pb_type(uint32_t wire);
+
+/* Appends all fields, defaults too, by their names in the .proto file: as members of the object that is open in json, or
+ * as lines "name: value" with names padded to one width. */
+void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message);
+void gb_pb_text(struct gb_buf *buf, const ProtobufCMessage *message);
+
+/* Appends text of a peer for a terminal: UTF-8 and newlines stay, control characters are encoded. */
+void gb_pb_plain(struct gb_buf *buf, const char *text);
+
+#endif

@@ -1,0 +1,176 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+load ../lib.bash
+
+setup() {
+	need_applet vsock-rpc
+	dir=$(mktemp -d /tmp/gb-rpc-XXXXXX)
+	daemon=
+}
+
+teardown() {
+	[ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" || true; }
+	rm -rf "$dir"
+}
+
+start_daemon() {
+	need_applet vsock-rpcd
+	mkfifo "$dir/ready"
+	"$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 9>"$dir/ready" 3>&- 2>"$dir/log" &
+	daemon=$!
+	IFS= read -r _ <"$dir/ready"
+	rm "$dir/ready"
+}
+
+# A peer that answers every connection with these bytes, whatever it is asked.
+start_liar() {
+	printf '%b' "$(tr -d ' \n' <<<"$*" | sed 's/../\\x&/g')" >"$dir/lie"
+	socat "UNIX-LISTEN:$dir/s,fork" "SYSTEM:cat $dir/lie; sleep 0.2" 3>&- 2>/dev/null &
+	daemon=$!
+	for _ in $(seq 1 100); do [ -S "$dir/s" ] && break; sleep 0.05; done
+}
+
+rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
+
+@test "ping echoes, in text and in JSON" {
+	start_daemon
+	run rpc ping 'a "b" ü'
+	[[ $output == 'pong: a "b" ü (version '* ]]
+	[ "$(rpc ping --json hi | jq -r .message)" = "pong: hi" ]
+	[ "$(rpc --json ping | jq -r .message)" = pong ]
+	[ "$(rpc ping --json | jq -r .protocol_version)" = 1 ]
+	run rpc ping $'x\e[31m'
+	[[ $output != *$'\e'* ]]
+}
+
+@test "ping --set-clock leaves a good clock alone" {
+	start_daemon
+	rpc ping --set-clock
+	run grep -c clock "$dir/log"
+	[ "$output" = 0 ]
+}
+
+@test "info shows what the kernel says" {
+	start_daemon
+	rpc info --json >"$dir/info"
+	cat "$dir/info"
+	[ "$(jq -r .kernel_version "$dir/info")" = "$(uname -r)" ]
+	[ "$(jq -r .os_version "$dir/info")" = "$(uname -v)" ]
+	[ "$(jq -r .arch "$dir/info")" = "$(uname -m)" ]
+	[ "$(jq -r .hostname "$dir/info")" = "$(uname -n)" ]
+	[ "$(jq -r .total_memory "$dir/info")" = "$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)" ]
+	[ "$(jq -r .cpu_count "$dir/info")" -le "$(nproc)" ]
+	[ "$(jq '.load_average | length' "$dir/info")" = 3 ]
+	up=$(cut -d. -f1 /proc/uptime)
+	[ "$(jq .uptime "$dir/info")" -le "$up" ]
+	[ "$(jq .uptime "$dir/info")" -gt 0 ]
+	# The addresses are those that iproute2 shows as global or link-local, without loopback.
+	if command -v ip >/dev/null; then
+		jq -r '.ip_addresses[]' "$dir/info" | sort >"$dir/got"
+		ip -j addr show up | jq -r '.[] | select(.link_type != "loopback") | .addr_info[] |
+			select(.tentative != true) | .local' | sort -u >"$dir/want"
+		diff "$dir/want" "$dir/got"
+	fi
+	run rpc info
+	[[ $output == *"kernel_version:   $(uname -r)"* ]]
+}
+
+@test "raw sends any payload, from a word or from stdin" {
+	start_daemon
+	run rpc raw PingRequest 0a026869
+	[[ $output == 0x1001\ PingResponse\ trace\ *\ payload\ 0a08706f6e673a206869* ]]
+	run rpc raw 0x1 - <<<"0A 02
+		68 69"
+	[[ $output == *0a08706f6e673a206869* ]]
+	[ "$(rpc raw --json --trace xyz 1 | jq -r .trace)" = 78797a ]
+	fails 1 "error 400: invalid request: type 0x0099 is unknown" rpc raw 0x99
+	fails 2 "odd number" rpc raw 1 0a0
+	fails 2 "no hex digit" rpc raw 1 xx
+	fails 2 "neither a number nor the name" rpc raw Pong
+}
+
+@test "the trace id reaches the daemon's log" {
+	export GUESTBOX_LOG=debug
+	start_daemon
+	rpc ping --trace my-trace
+	grep -q 'PingRequest (0x0001) trace "my-trace"' "$dir/log"
+}
+
+@test "several addresses: the first that answers is asked" {
+	start_daemon
+	gb vsock-rpc --connect "unix:$dir/none" --connect "unix:$dir/s" ping
+	fails 1 "none2: connect: No such file" gb vsock-rpc --connect "unix:$dir/none" --connect "unix:$dir/none2" ping
+}
+
+@test "GUESTBOX_RPC is the default address" {
+	start_daemon
+	GUESTBOX_RPC=unix:$dir/s gb vsock-rpc ping
+	GUESTBOX_RPC=nonsense fails 2 'GUESTBOX_RPC: address "nonsense"' gb vsock-rpc ping
+}
+
+@test "fc: the CONNECT greeting of a Firecracker-like VMM, and its refusal" {
+	start_daemon
+	# It wants the line, answers it, and connects through.
+	cat >"$dir/vmm" <<-'EOF'
+		IFS= read -r line
+		if [ "$line" = "CONNECT 1024" ]; then echo "OK 1073741824"; exec socat - "UNIX-CONNECT:$1"; fi
+	EOF
+	socat "UNIX-LISTEN:$dir/fc,fork" "SYSTEM:bash $dir/vmm $dir/s" 3>&- 2>/dev/null &
+	vmm=$!
+	for _ in $(seq 1 100); do [ -S "$dir/fc" ] && break; sleep 0.05; done
+	run gb vsock-rpc --connect "fc:$dir/fc:1024" --timeout 10 ping over-fc
+	refused=$(gb vsock-rpc --connect "fc:$dir/fc:99" --timeout 10 ping 2>&1) || true
+	kill "$vmm"
+	echo "$output / $refused"
+	[[ $output == "pong: over-fc"* ]]
+	[[ $refused == *"nobody listens on port 99"* ]]
+}
+
+@test "replies that are wrong: one line says how" {
+	start_liar "00000008 0000100a 0000 0801"
+	fails 1 "closed the connection without a reply" rpc ping --timeout 5
+	run rpc ping --timeout 5 --trace ''
+	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
+	start_liar "00000002 0000"
+	fails 1 "too short for a trace id" rpc ping
+	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
+	start_liar "7fffffff 0000"
+	fails 1 "too long" rpc ping
+	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
+	start_liar "00000008 00001001 0001 74 0a"
+	fails 1 "cut off" rpc ping --trace t
+	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
+	start_liar "00000007 00001002 0001 74"
+	fails 1 "GetSystemInfoResponse), not PingResponse" rpc ping --trace t
+	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
+	start_liar "0000000c 0000ffff 0000 fffffffe 00"
+	fails 1 "error -2:  (truncated)" rpc ping
+}
+
+@test "a reply of somebody else's request is passed over" {
+	# First a reply with trace "old", then ours.
+	start_liar "00000009 00001001 0003 6f6c64" "0000000b 00001001 0001 74 0a02 6d65"
+	run rpc ping --trace t
+	echo "$output"
+	[[ $output == "me (version "* ]]
+}
+
+@test "nobody answers: the timeout ends it" {
+	socat "UNIX-LISTEN:$dir/s" SYSTEM:"sleep 60" 3>&- 2>/dev/null &
+	daemon=$!
+	for _ in $(seq 1 100); do [ -S "$dir/s" ] && break; sleep 0.05; done
+	fails 1 "no reply: Connection timed out" gb vsock-rpc --connect "unix:$dir/s" --timeout 0.2 ping
+}
+
+@test "bad input: one line, the right status" {
+	fails 2 "missing command" gb vsock-rpc
+	fails 2 'unknown verb "pong"' gb vsock-rpc pong
+	fails 2 "surplus argument" gb vsock-rpc info now
+	fails 2 "which CID?" gb vsock-rpc --connect vsock:1024 ping
+	fails 2 'not one to connect to' gb vsock-rpc --connect stdio ping
+	fails 2 "timeout" gb vsock-rpc --timeout x ping
+	fails 2 "grace" gb vsock-rpc shutdown --grace x
+	fails 2 "missing type" gb vsock-rpc raw
+	fails 1 "$dir/none: connect: No such file or directory" gb vsock-rpc --connect "unix:$dir/none" ping
+	fails 1 "no virtio-serial port of that name" gb vsock-rpc --connect virtio:nothing ping
+}

@@ -1,0 +1,238 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+load ../lib.bash
+
+setup() {
+	need_applet vsock-rpcd
+	need_applet vsock-rpc
+	dir=$(mktemp -d /tmp/gb-rpcd-XXXXXX) # short: the path of a unix socket has 107 bytes at most
+	daemon=
+}
+
+teardown() {
+	[ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" || true; }
+	rm -rf "$dir"
+}
+
+# start_daemon [ARG...]: returns when it listens on unix:$dir/s.
+start_daemon() {
+	mkfifo "$dir/ready"
+	"$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 "$@" 9>"$dir/ready" 3>&- 2>"$dir/log" &
+	daemon=$!
+	IFS= read -r line <"$dir/ready"
+	[ "$line" = READY=1 ]
+	rm "$dir/ready"
+}
+
+rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
+
+# bytes HEX...: those bytes.
+bytes() { printf '%b' "$(tr -d ' \n' <<<"$*" | sed 's/../\\x&/g')"; }
+
+# stdio HEX...: what the daemon answers to these bytes, in hex.
+stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d '\n'; }
+
+@test "every request of the protocol has its own reply or an Error frame that says why" {
+	start_daemon
+	while IFS=, read -r _ name number payload reply; do
+		name=${name//[\" ]/} number=${number// /} reply=${reply//[ )]/} payload=${payload// /}
+		run rpc raw "$name"
+		echo "$name $number: $status $output"
+		case $status in
+		0) [[ $output == "0x${reply#0x} "* ]] ;;
+		1)
+			[[ $payload == RAW && $output == *"error 400: invalid request: "* ||
+				$output == *"error 503: "?* || $output == *"error 22: "?* || $output == *"error 404: "?* ]]
+			;;
+		*) false ;;
+		esac
+	done < <(grep '^GB_REQUEST(' "$abs_top_srcdir/common/rpc/wire.def" |
+		grep -v SHUTDOWN)
+	# and the connection-less state of the daemon is as before
+	rpc ping
+}
+
+@test "what is not a request is answered by 400 with its trace id, and the connection goes on" {
+	# An unknown type with trace t1 and a payload; PingResponse; then a Ping.
+	run stdio "0000000b 0000000d 0002 7431 010203" "00000006 00001001 0000" "0000000a 00000001 0000 0a026869"
+	echo "$output"
+	[[ $output =~ ^......(..)0000ffff00027431 ]]
+	[[ $output == *"$(printf 'type 0x000d is unknown' | xxd -p)"* ]]
+	[[ $output == *"$(printf '0x1001 (PingResponse) is not a request' | xxd -p | tr -d '\n')"* ]]
+	[[ $output == *00001001"0000""0a08706f6e673a206869"* ]]
+}
+
+@test "a trace id is repeated byte for byte, UTF-8 or not" {
+	run stdio "0000000a 00000001 0004 ff00c380"
+	[[ $output == ????????"00001001""0004""ff00c380"* ]]
+}
+
+@test "frames that cannot be right: 400, and the stream ends" {
+	for head in "00000004 00000001" "00000005 00000001 00" "00000006 00000001 0001" "00200000 00000001 0000"; do
+		run stdio "$head" "0000000a 00000001 0000 0a026869"
+		echo "$head: $output"
+		[[ $output == ????????"0000ffff""0000""00000190"* ]]
+		[[ $output != *0000"1001"* ]]
+	done
+}
+
+@test "payloads are decoded strictly: 400, and the connection goes on" {
+	ping="00000006 00000001 0000"
+	for bad in "0000000a 00000001 0000 0a02c080" "00000008 00000001 0000 0801" "00000008 0000000a 0000 0a05" \
+		"00000009 00000001 0000 0a0561"; do
+		run stdio "$bad" "$ping"
+		echo "$bad: $output"
+		[[ $output == ????????"0000ffff""0000""00000190"*"00001001"* ]]
+	done
+	# The payload of GetSystemInfo is not looked at, and unknown fields are skipped.
+	run stdio "00000008 00000002 0000 ffff" "0000000a 00000001 0000 f8070178"
+	[[ $output == ????????"00001002"* ]]
+}
+
+@test "pipelined requests are answered in their order" {
+	for i in $(seq 100 399); do
+		printf '0000000d 00000001 0002 7431 0a03%s' "$(printf %s "$i" | xxd -p)"
+	done >"$dir/hex"
+	bytes "$(cat "$dir/hex")" | gb vsock-rpcd --listen stdio 2>/dev/null | strings -n 9 | grep -o 'pong: [0-9]*' >"$dir/out"
+	seq -f 'pong: %g' 100 399 | cmp - "$dir/out"
+}
+
+@test "files, pipes and sockets all serve as stdio" {
+	bytes "0000000a 00000001 0000 0a026869" >"$dir/in"
+	gb vsock-rpcd --listen stdio <"$dir/in" >"$dir/out" 2>/dev/null
+	grep -q 'pong: hi' "$dir/out"
+	bytes "0000000a 00000001 0000 0a026869" |
+		socat -t 5 - "SYSTEM:'$GUESTBOX' vsock-rpcd --listen stdio 2>/dev/null" >"$dir/out2"
+	cmp "$dir/out" "$dir/out2"
+}
+
+@test "half a frame and silence: the connection is closed, others go on" {
+	start_daemon --frame-timeout 0.3
+	run timeout 20 socat -t 30 "UNIX-CONNECT:$dir/s" SYSTEM:'printf "\\0\\0\\0" >&1; cat >/dev/null'
+	[ "$status" -ne 124 ]
+	grep -q 'half a frame' "$dir/log"
+	rpc ping
+}
+
+@test "an idle connection is closed" {
+	start_daemon --idle-timeout 0.2
+	run timeout 20 socat -u "UNIX-CONNECT:$dir/s" -
+	[ "$status" -eq 0 ]
+	rpc ping
+}
+
+@test "more connections than allowed are told so" {
+	start_daemon --max-connections 1
+	mkfifo "$dir/hold"
+	socat -t 60 "UNIX-CONNECT:$dir/s" "PIPE:$dir/hold" 3>&- &
+	holder=$!
+	for _ in $(seq 1 100); do
+		run rpc ping
+		[ "$status" -eq 0 ] || break
+		sleep 0.05
+	done
+	kill "$holder"
+	echo "$output"
+	[[ $output == *"error 503: all 1 connections are in use"* ]]
+	for _ in $(seq 1 100); do rpc ping && break; sleep 0.05; done
+	rpc ping
+}
+
+@test "another user's process is turned away" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root: another user's process"
+	start_daemon
+	chmod 755 "$dir"; chmod 666 "$dir/s"
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$GUESTBOX" vsock-rpc --connect "unix:$dir/s" --timeout 10 ping
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"error 403: user 65534 may not call"* ]]
+}
+
+@test "the socket is private, is removed at the end, and one left behind is replaced" {
+	start_daemon
+	[ "$(stat -c %a "$dir/s")" = 600 ]
+	kill -9 "$daemon"
+	{ wait "$daemon"; } 2>/dev/null || true
+	[ -S "$dir/s" ]
+	start_daemon
+	rpc ping
+	# one that is in use is not
+	fails 1 "Address already in use" gb vsock-rpcd --listen "unix:$dir/s"
+	rpc ping
+	kill "$daemon"
+	wait "$daemon"
+	daemon=
+	[ ! -e "$dir/s" ]
+}
+
+@test "NOTIFY_SOCKET and --notify-fd are told when all addresses are served" {
+	socat -u "UNIX-RECVFROM:$dir/notify" - >"$dir/state" 3>&- &
+	receiver=$!
+	for _ in $(seq 1 100); do [ -S "$dir/notify" ] && break; sleep 0.05; done
+	NOTIFY_SOCKET=$dir/notify start_daemon --listen "unix:$dir/s2"
+	wait "$receiver"
+	[ "$(cat "$dir/state")" = READY=1 ]
+	gb vsock-rpc --connect "unix:$dir/s2" ping
+}
+
+@test "--log json writes lines that are JSON; a full log stops nobody" {
+	start_daemon --log "json:$dir/json"
+	rpc ping
+	grep -q '"text":"listening on unix:' "$dir/json"
+	kill "$daemon"
+	wait "$daemon"
+	daemon=
+	start_daemon --log json:/dev/full
+	rpc ping
+}
+
+@test "a killed daemon leaves clients an error, not a wait" {
+	start_daemon
+	kill -STOP "$daemon"
+	rpc ping >"$dir/out" 2>&1 3>&- &
+	client=$!
+	sleep 0.2
+	kill -9 "$daemon"
+	status=0
+	wait "$client" || status=$?
+	cat "$dir/out"
+	[ "$status" -eq 1 ]
+	grep -c '^vsock-rpc: ' "$dir/out"
+	{ wait "$daemon"; } 2>/dev/null || true
+	daemon=
+}
+
+@test "out of descriptors: it waits, and goes on" {
+	mkfifo "$dir/ready"
+	(ulimit -n 16; exec "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9) 9>"$dir/ready" 3>&- 2>"$dir/log" &
+	daemon=$!
+	IFS= read -r _ <"$dir/ready"
+	holders=()
+	mkfifo "$dir/hold"
+	for _ in $(seq 1 20); do
+		socat -t 60 "UNIX-CONNECT:$dir/s" "PIPE:$dir/hold" 3>&- &
+		holders+=($!)
+	done
+	for _ in $(seq 1 200); do grep -q 'accept: Too many open files' "$dir/log" && break; sleep 0.05; done
+	grep -c 'accept: Too many open files' "$dir/log"
+	kill "${holders[@]}"
+	rpc ping
+}
+
+@test "bad input: one line, the right status" {
+	fails 2 'address "vsock:"' gb vsock-rpcd --listen vsock:
+	fails 2 "none of vsock:" gb vsock-rpcd --listen tcp4:1
+	fails 2 "does not listen on this kind" gb vsock-rpcd --listen tcp:127.0.0.1:80
+	fails 2 "stands there twice" gb vsock-rpcd --listen unix:/x --listen unix:/x
+	fails 2 "CID" gb vsock-rpcd --allow-cid x
+	fails 2 "number of connections" gb vsock-rpcd --max-connections 0
+	fails 2 "idle timeout" gb vsock-rpcd --idle-timeout -1
+	fails 1 "--notify-fd 77: Bad file descriptor" gb vsock-rpcd --notify-fd 77
+	fails 2 "log target" gb vsock-rpcd --log nowhere
+	fails 1 "/no/folder/log: No such file" gb vsock-rpcd --log json:/no/folder/log
+	fails 1 "unix:/no/folder/s: bind: No such file" gb vsock-rpcd --listen unix:/no/folder/s
+	fails 2 "surplus argument" gb vsock-rpcd now
+	touch "$dir/file"
+	fails 1 "Address already in use" gb vsock-rpcd --listen "unix:$dir/file"
+	[ -f "$dir/file" ]
+}
