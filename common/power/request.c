@@ -218,6 +218,20 @@ static void second_line(enum gb_power_action action, unsigned grace_ms, int latc
 	sequence(action, GB_POWER_GRACE_MIN, latch);
 }
 
+pid_t gb_power_begin(enum gb_power_action action, unsigned grace_ms, struct gb_err *err)
+{
+	gb_autoclose int latch = gb_power_latch(err);
+
+	if (latch == -EALREADY)
+		return -EALREADY;
+	pid_t pid = fork();
+	if (pid < 0)
+		return gb_err_sys(err, errno, "power-off: fork");
+	if (pid == 0)
+		sequence(action, grace_ms, latch);
+	return pid;
+}
+
 int gb_power_request(enum gb_power_action action, unsigned grace_ms, struct gb_err *err)
 {
 	enum gb_power_init init = who_is_init();

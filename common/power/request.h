@@ -17,6 +17,10 @@ enum { GB_POWER_BEGUN = 0, GB_POWER_JOINED = 1 };
  */
 int gb_power_request(enum gb_power_action action, unsigned grace_ms, struct gb_err *err);
 
+/* PID 1's own: takes the latch and begins the sequence in a child. Needs no memory from malloc(3) on this side of the
+ * fork. The child's PID; -EALREADY when one is under way; or the errno of fork(2). Does not ask gb_power_allowed(). */
+pid_t gb_power_begin(enum gb_power_action action, unsigned grace_ms, struct gb_err *err);
+
 /* Whether this process could bring the action to its end, asked before anything is ended for it: 0; -EPERM without
  * CAP_SYS_BOOT; -GB_E_REFUSED when there is no kernel to go on with. */
 int gb_power_allowed(enum gb_power_action action, struct gb_err *err);

@@ -3,8 +3,9 @@
 # Each applet has its parts, and help, man page and option table say the same. Names what is missing.
 load ../lib.bash
 
-pages() { # the man pages of an applet or an alias: its own, else the one that has its name among its names
-	ls "$abs_top_srcdir/man/$1".[178] 2>/dev/null || grep -lxE "\.Nm $1( ,)?" "$abs_top_srcdir"/man/*.[178]
+pages() { # the man pages of an applet or an alias: its own, else the one that has it among its names
+	ls "$abs_top_srcdir/man/$1".[178] 2>/dev/null || awk -v name="$1" '/^\.Sh/ { on = $2 == "NAME" }
+		on && $1 == ".Nm" && $2 == name { print FILENAME }' "$abs_top_srcdir"/man/*.[178]
 }
 
 @test "each GB_ARG_APPLET line has a source, a page and an applet test" {
