@@ -16,7 +16,7 @@
 #define ON_KUBERNETES_DELETE rpcd_unavailable
 #define ON_KUBERNETES_STATUS rpcd_unavailable
 #define ON_KUBERNETES_KUBECONFIG rpcd_unavailable
-#define ON_SHUTDOWN rpcd_unavailable
+#define ON_SHUTDOWN rpcd_shutdown
 #define ON_MMAP_READ_FILE rpcd_unavailable
 #define ON_DISK_TRIM rpcd_unavailable
 #define ON_SANDBOX_CREATE rpcd_sandbox

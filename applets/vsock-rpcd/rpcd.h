@@ -38,7 +38,10 @@ struct rpcd {
 	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
 	int cids_len;
 	int notify_fd;
-	bool notified, stopping, going_down;
+	bool notified, stopping;
+	bool going_down, shutdown_wanted; /* a power-off was accepted; its reply is still on the way */
+	unsigned shutdown_ms;
+	struct gb_timer shutdown_timer;
 	struct gb_timer stop_timer;
 	int failed; /* a listener's last error, when nothing is served any more */
 };

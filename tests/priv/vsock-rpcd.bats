@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# vsock-rpcd's Shutdown, for real: in a PID namespace reboot(2) ends that namespace, and only that.
+load ../lib.bash
+
+setup() {
+	need_applet vsock-rpcd
+	need_applet vsock-rpc
+	T=$(mktemp -d /tmp/gb-rpcd-XXXXXX)
+	# The latch lives in /run: one of our own.
+	mkdir -p /run/guestbox
+	mount -t tmpfs tmpfs /run/guestbox
+}
+
+teardown() {
+	umount /run/guestbox
+	rm -rf "$T"
+}
+
+# machine SCRIPT: as PID 1 of a namespace with a daemon on unix:$T/s; $G is the program. 130 (SIGINT): powered off.
+machine() {
+	G=$GUESTBOX T=$T unshare --pid --fork --mount-proc --kill-child bash -c '
+		[ $$ -eq 1 ] && [ "$(readlink /proc/self/ns/pid)" != "pid:[4026531836]" ] || exit 98
+		trap "" USR2
+		mkfifo $T/ready
+		$G vsock-rpcd --listen unix:$T/s --notify-fd 9 9>$T/ready 2>$T/log &
+		read -r _ <$T/ready
+		'"$1"'
+		for i in {1..600}; do sleep 0.1; done
+		exit 97' 3>&-
+}
+
+@test "Shutdown: the reply comes, then the power goes off" {
+	run machine '$G vsock-rpc --connect unix:$T/s shutdown --grace 5 >$T/out'
+	cat "$T/log" "$T/out" || true
+	[ "$status" -eq 130 ]
+	[ "$(cat "$T/out")" = "accepted: the guest is on its way down" ]
+}
+
+@test "Shutdown twice on one connection: both accepted, one power-off" {
+	run machine 'trap "" TERM; printf "\0\0\0\x08\0\0\0\x0a\0\0\x08\x05\0\0\0\x08\0\0\0\x0a\0\0\x08\x05" | socat -t 20 - UNIX-CONNECT:$T/s | xxd -p >$T/out'
+	cat "$T/log" "$T/out" || true
+	[ "$status" -eq 130 ]
+	[ "$(tr -d '\n' <"$T/out")" = 000000080000100a00000801000000080000100a00000801 ]
+	[ "$(grep -c 'asks for the power-off' "$T/log")" = 1 ]
+}
+
+@test "Shutdown from a client that is gone before its reply" {
+	run machine 'printf "\0\0\0\x08\0\0\0\x0a\0\0\x08\x05" | socat -u - UNIX-CONNECT:$T/s'
+	cat "$T/log"
+	[ "$status" -eq 130 ]
+}
+
+@test "Shutdown without the right to: an Error frame, and nothing ends" {
+	run machine 'kill %1; wait %1; rm -f $T/s
+		setpriv --bounding-set=-sys_boot --inh-caps=-sys_boot $G vsock-rpcd --listen unix:$T/s --notify-fd 9 9>$T/ready 2>$T/log &
+		read -r _ <$T/ready
+		$G vsock-rpc --connect unix:$T/s shutdown >$T/out 2>&1; echo $? >$T/status
+		$G vsock-rpc --connect unix:$T/s ping >>$T/out && exit 7'
+	cat "$T/log" "$T/out" || true
+	[ "$status" -eq 7 ]
+	[ "$(cat "$T/status")" = 1 ]
+	grep -q 'error 503: .*not permitted' "$T/out"
+	grep -q '^pong' "$T/out"
+}
