@@ -71,6 +71,10 @@ fails_with()
 	fails_with 1 "no_such_module" "${make_image[@]}" --modules "$test_modules" -o "$out" --module no_such_module
 	fails_with 1 "/nowhere" "$abs_top_srcdir/init/mkinitramfs" --guestbox /nowhere --modules "$test_modules" -o "$out"
 	fails_with 1 "/nowhere" "${make_image[@]}" --modules "$test_modules" -o "$out" --add /nowhere:/x
+	printf '#!/bin/sh\necho mmapcat\n' >"$BATS_TEST_TMPDIR/bare"
+	chmod +x "$BATS_TEST_TMPDIR/bare"
+	fails_with 1 "built without arcmount" "$abs_top_srcdir/init/mkinitramfs" --guestbox "$BATS_TEST_TMPDIR/bare" \
+		--modules "$test_modules" -o "$out"
 	[ ! -e "$out" ]
 }
 
@@ -123,7 +127,10 @@ fails_with()
 	mkdir "$BATS_TEST_TMPDIR/bin"
 	cat >"$BATS_TEST_TMPDIR/bin/guestbox" <<-'END'
 		#!/bin/sh
-		[ "$1" = --install ] && { for n in arcmount guest-poweroff; do ln -s guestbox "$4/$n"; done; exit; }
+		case $1 in
+		--list) printf '%s\n' arcmount btrfs-bootstrap guest-init guest-poweroff vsock-rpcd; exit ;;
+		--install) for n in arcmount guest-poweroff; do ln -s guestbox "$4/$n"; done; exit ;;
+		esac
 		echo "${0##*/}: broken for the test" >&2
 		exit 1
 	END
