@@ -14,6 +14,7 @@
 #include "applets/applet.h"
 #include "applets/help.h"
 #include "common/base/cleanup.h"
+#include "common/sys/timeline.h"
 
 #define GB_APPLET(id) extern const struct gb_applet gb_applet_##id;
 GB_APPLET_LIST
@@ -115,10 +116,25 @@ static int report(const struct gb_cmd *cmd, const struct gb_err *err)
 	return verb && verb->status ? verb->status(err) : gb_err_status(err);
 }
 
+/* A step of the boot's timeline for each run of an applet: "arcmount mount /proc". */
+static void mark(const struct gb_cmd *cmd, uint64_t begun)
+{
+	char name[56];
+	const char *last = cmd->argc > 1 ? cmd->argv[cmd->argc - 1] : "";
+
+	if (strcmp(cmd->applet->name, "boot-timeline") == 0)
+		return; /* it looks on */
+	if (*last == '-')
+		last = "";
+	(void)snprintf(name, sizeof name, "%s%s%s", cmd->verb ? cmd->verb->name : cmd->applet->name, *last ? " " : "", last);
+	gb_timeline_mark(cmd->applet->name, name, begun);
+}
+
 static int run(const struct gb_applet *applet, const struct gb_verb *alias, int argc, char **argv)
 {
 	struct gb_cmd cmd = { .applet = applet, .verb = alias, .argc = argc, .argv = argv };
 	struct gb_err err = { 0 };
+	uint64_t begun = gb_timeline_now();
 	int r;
 
 	setprogname(alias ? alias->name : applet->name);
@@ -135,6 +151,7 @@ static int run(const struct gb_applet *applet, const struct gb_verb *alias, int 
 	}
 	if (r < 0 && !err.code)
 		(void)gb_err_sys(&err, -r, "%s", argv[0]);
+	mark(&cmd, begun);
 	return flushed(r < 0 ? report(&cmd, &err) : r);
 }
 
