@@ -3,7 +3,7 @@
 
 # GB_ARG_APPLET(NAME, [LIBRARIES], [DEFAULT = yes])
 # --disable-NAME (or --enable-NAME when the default is no), the conditional ENABLE_NAME, and a place in the applet
-# table. LIBRARIES are words among: blkid fuse nl nl-route protobuf. The one-line summary of an applet stands in its
+# table. LIBRARIES are words among: blkid fuse md nl nl-route protobuf. The one-line summary of an applet stands in its
 # descriptor, not here.
 AC_DEFUN([GB_ARG_APPLET], [
   m4_pushdef([gb_id], m4_translit([$1], [-], [_]))
@@ -36,6 +36,7 @@ AC_DEFUN([GB_APPLETS_DONE], [
   AS_IF([test "x$gb_need_nl_route" = xyes], [gb_need_nl=yes])
   _GB_LIBRARY([blkid], [BLKID], [blkid])
   _GB_LIBRARY([fuse], [FUSE], [fuse3])
+  _GB_LIBRARY([md], [MD], [libmd])
   _GB_LIBRARY([nl], [NL], [libnl-3.0])
   _GB_LIBRARY([nl_route], [NL_ROUTE], [libnl-route-3.0])
   _GB_LIBRARY([protobuf], [PROTOBUF], [libprotobuf-c])

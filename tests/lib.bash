@@ -33,3 +33,11 @@ fails() {
 	one_line || return 1
 	[[ $output == *"$text"* ]] || { printf 'no "%s" in: %s\n' "$text" "$output" >&2; return 1; }
 }
+
+# not COMMAND...: a leading "!" would not fail the test, a function's status does.
+not() {
+	if "$@"; then
+		printf 'did not fail: %s\n' "$*" >&2
+		return 1
+	fi
+}

@@ -37,6 +37,7 @@ int gb_fsflags_set(int fd, unsigned flags)
 
 int gb_fsflags_nocow(int fd, bool on)
 {
+	const unsigned compression = FS_COMPR_FL | FS_NOCOMP_FL;
 	unsigned flags, now = 0;
 	int r = gb_fsflags_get(fd, &flags);
 
@@ -44,15 +45,16 @@ int gb_fsflags_nocow(int fd, bool on)
 		return r;
 	if (!!(flags & FS_NOCOW_FL) == on)
 		return 0;
-	/* Btrfs refuses NOCOW where compression is on, even when the same call takes that away: one after the other. */
-	if (on && flags & FS_COMPR_FL)
-		r = gb_fsflags_set(fd, flags & ~(unsigned)FS_COMPR_FL);
+	/* Btrfs refuses NOCOW where either flag of compression stands, even when the same call takes it away: one after
+	 * the other. */
+	if (on && flags & compression)
+		r = gb_fsflags_set(fd, flags & ~compression);
 	if (r == 0)
-		r = gb_fsflags_set(fd, on ? (flags | FS_NOCOW_FL) & ~(unsigned)FS_COMPR_FL : flags & ~(unsigned)FS_NOCOW_FL);
+		r = gb_fsflags_set(fd, on ? (flags | FS_NOCOW_FL) & ~compression : flags & ~(unsigned)FS_NOCOW_FL);
 	if (r == 0)
 		r = gb_fsflags_get(fd, &now);
 	if (r < 0 || !!(now & FS_NOCOW_FL) != on) {
-		if (on && flags & FS_COMPR_FL)
+		if (on && flags & compression)
 			(void)gb_fsflags_set(fd, flags);
 	}
 	if (r < 0)

@@ -9,6 +9,14 @@ disk_setup() {
 	mount -t tmpfs -o size=8G none "$DISK"
 }
 
+# disk_unmount DIR: all mounts below it.
+disk_unmount() {
+	local target
+	while read -r target; do
+		umount "${target//\\040/ }"
+	done < <(awk -v top="$1/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac)
+}
+
 disk_teardown() {
 	local target loop
 	while read -r target; do

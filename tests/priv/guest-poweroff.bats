@@ -148,7 +148,7 @@ ext4_on_loop() { # FILE DIR
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "$(grep -o '"state":"unmounted","clean":true' <<<"$output" | wc -l)" -eq 2 ]
-	! grep -q "$T/m" /proc/mounts
+	not grep -q "$T/m" /proc/mounts
 	! losetup -n -O BACK-FILE | grep -q "$T/"
 	e2fsck -fn "$T/a.img"
 	# Once more: nothing to do.

@@ -30,10 +30,10 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	run gb nocow --query "$m/d" "$m/plain"
 	[ "$output" = "+C"$'\n'"-C" ]
 	gb nocow --clear "$m/d"
-	! is_nocow "$m/d"
+	not is_nocow "$m/d"
 	gb nocow --create "$m/a/b/c"
 	is_nocow "$m/a/b/c"
-	! is_nocow "$m/a/b"
+	not is_nocow "$m/a/b"
 }
 
 @test "a compressed directory gets it, too: the two flags exclude each other" {
@@ -41,10 +41,14 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	chattr +c "$m/d"
 	gb nocow "$m/d"
 	is_nocow "$m/d"
-	mkdir "$m/p"
-	btrfs property set "$m/p" compression zstd
-	gb nocow "$m/p"
-	is_nocow "$m/p"
+	for how in zstd none; do
+		mkdir "$m/$how"
+		btrfs property set "$m/$how" compression $how
+		mkdir "$m/$how/below"
+		gb nocow "$m/$how" "$m/$how/below"
+		is_nocow "$m/$how"
+		is_nocow "$m/$how/below"
+	done
 }
 
 @test "a non-empty file is an error, below a directory a warning with the number and the first" {
@@ -53,7 +57,7 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	echo y >"$m/d/two"
 	: >"$m/d/empty"
 	fails 1 "holds 2 bytes" gb nocow "$m/d/two"
-	! is_nocow "$m/d/two"
+	not is_nocow "$m/d/two"
 	run gb nocow "$m/d"
 	[ "$status" -eq 0 ]
 	[[ $output == *"$m/d: 2 non-empty files below keep copy-on-write ($m/d/"*"nocow --convert"* ]]
@@ -62,7 +66,7 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	[[ $output == *"2 non-empty files"* ]]
 	is_nocow "$m/d/sub"
 	is_nocow "$m/d/empty"
-	! is_nocow "$m/d/two"
+	not is_nocow "$m/d/two"
 	run gb nocow --query -R "$m/d"
 	[[ $output == *"+C $m/d/empty"* ]]
 	[[ $output == *"-C $m/d/two"* ]]
@@ -74,7 +78,7 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	mkfifo "$m/d/fifo"
 	gb nocow -R "$m/d"
 	is_nocow "$m/d"
-	! is_nocow "$m/outside"
+	not is_nocow "$m/outside"
 }
 
 @test "--metadata makes the directories of the layout; a known target has only its own" {
@@ -140,7 +144,7 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	exec 7>>"$m/f"
 	fails 3 "open for writing" gb nocow --convert "$m/f"
 	exec 7>&-
-	! is_nocow "$m/f"
+	not is_nocow "$m/f"
 	run gb nocow --convert -R "$m"
 	[ "$status" -eq 0 ]
 	is_nocow "$m/f"
@@ -227,7 +231,7 @@ inject() {
 	# Either it was refused, or it was done before the writer came; never both and never less.
 	if [ "$status" -eq 3 ]; then
 		grep -q 'opened for writing meanwhile' "$DISK/err"
-		! is_nocow "$m/f"
+		not is_nocow "$m/f"
 	else
 		[ "$status" -eq 0 ]
 	fi

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The set-up of a data disk: finds it, plans, and carries the plan out. */
+#ifndef GB_BTRFS_BOOTSTRAP_H
+#define GB_BTRFS_BOOTSTRAP_H
+
+#include "common/btrfs/plan.h"
+#include "common/sys/blockdev.h"
+
+/* Everything one run knows. Start with {0} and fd's by gb_boot_start(). */
+struct gb_boot {
+	struct gb_wish wish;
+	struct gb_layout layout;
+	char root[1024];
+	const char *device;   /* asked for, or NULL: the usual ones */
+	uint64_t wait_ms;     /* for the device */
+	uint64_t entropy_ms;  /* for random bytes before a format */
+
+	char path[256];       /* the device that it is */
+	char block[320];      /* the block device that stands for it: itself, or a loop device */
+	struct gb_blockdev disk;
+	int lock, loop;
+	bool late;            /* the device was not there at the first look */
+	uint64_t waited_usec; /* until it was there */
+	uint64_t react_usec;  /* from the event that told of it to the first read */
+	bool queued;          /* another run had the lock */
+	struct gb_facts facts;
+	struct gb_plan plan;
+	void (*report)(const struct gb_step *step, void *arg); /* after each step */
+	void (*note)(const char *text, void *arg);             /* what is worth knowing and no error */
+	void *arg;
+};
+
+void gb_boot_start(struct gb_boot *boot);
+void gb_boot_end(struct gb_boot *boot);
+#define gb_autoboot __attribute__((cleanup(gb_boot_end)))
+
+/* 1 when everything is mounted already: no device is waited for, and no lock is taken. 0, or -errno. */
+int gb_boot_ready(struct gb_boot *boot, struct gb_err *err);
+
+/* Waits for the device, locks it (`lock`), reads it, and makes the plan. Writes nothing. 0; 1 when another run has done
+ * it all meanwhile; -GB_E_REFUSED; -errno. */
+int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err);
+
+/* Carries the plan out. On a failure the mounts of this run are undone. */
+int gb_boot_apply(struct gb_boot *boot, struct gb_err *err);
+
+#endif

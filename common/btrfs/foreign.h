@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Signatures of anything but Btrfs, by libblkid: its one way in. */
+#ifndef GB_BTRFS_FOREIGN_H
+#define GB_BTRFS_FOREIGN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Looks at all file systems, RAID members, encrypted volumes and partition tables that libblkid knows, those with a bad
+ * checksum included. Writes the first one's name: 1 found, 0 none, or -errno (-EIO when a read failed). */
+int gb_foreign_find(int fd, uint64_t size, char *name, size_t len);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* Block devices. */
+#include "common/sys/blockdev.h"
+
+#include <bsd/string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+
+#ifndef LOOP_CONFIGURE /* Linux 5.8 */
+#error "linux/loop.h of Linux 5.8 or later is needed"
+#endif
+
+int gb_blockdev_open(const char *path, struct gb_blockdev *ret_device, struct gb_err *err)
+{
+	struct gb_blockdev d = { .fd = -1 };
+	struct stat st;
+	int read_only = 0;
+
+	if (strlcpy(d.path, path, sizeof d.path) >= sizeof d.path)
+		return gb_err_sys(err, ENAMETOOLONG, "%s", path);
+	if (stat(path, &st) < 0)
+		return gb_err_sys(err, errno, "%s", path);
+	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+		return gb_err_set(err, ENOTBLK, "%s: neither a block device nor a regular file", path);
+	gb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return gb_err_sys(err, errno, "%s", path);
+	if (S_ISREG(st.st_mode)) {
+		d.file = true;
+		d.size = (uint64_t)st.st_size;
+		d.dev = st.st_dev;
+		d.ino = st.st_ino;
+		d.read_only = access(path, W_OK) < 0;
+	} else if (S_ISBLK(st.st_mode)) {
+		d.rdev = st.st_rdev;
+		if (ioctl(fd, BLKGETSIZE64, &d.size) < 0)
+			return gb_err_sys(err, errno, "%s: size", path);
+		/* A loop device without a file, a drive without a medium: it is there and yet is not. */
+		if (d.size == 0)
+			return gb_err_sys(err, ENOMEDIUM, "%s", path);
+		if (ioctl(fd, BLKROGET, &read_only) < 0)
+			return gb_err_sys(err, errno, "%s: read-only flag", path);
+		d.read_only = read_only;
+	} else {
+		return gb_err_set(err, ENOTBLK, "%s: neither a block device nor a regular file", path);
+	}
+	d.fd = gb_take_fd(&fd);
+	*ret_device = d;
+	return 0;
+}
+
+void gb_blockdev_close(struct gb_blockdev *device)
+{
+	gb_close_fd(&device->fd);
+	device->fd = -1;
+}
+
+/* Again through /proc: the same device, whatever the path leads to by now; by path where there is no /proc. */
+static int reopen(const struct gb_blockdev *device, int flags)
+{
+	char self[64];
+	int fd;
+
+	(void)snprintf(self, sizeof self, "/proc/self/fd/%d", device->fd);
+	fd = open(self, flags | O_CLOEXEC);
+	return fd < 0 && errno == ENOENT ? open(device->path, flags | O_CLOEXEC) : fd;
+}
+
+int gb_blockdev_lock(const struct gb_blockdev *device, bool *ret_waited, struct gb_err *err)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	gb_autoclose int fd = device->read_only ? -1 : reopen(device, O_RDWR | O_NONBLOCK);
+	bool waited = false, plain = fd < 0;
+	int r;
+
+	if (plain)
+		fd = reopen(device, O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return gb_err_sys(err, errno, "%s", device->path);
+	r = plain ? flock(fd, LOCK_EX | LOCK_NB) : fcntl(fd, F_OFD_SETLK, &lock);
+	if (r < 0 && (errno == EAGAIN || errno == EACCES)) {
+		waited = true;
+		do
+			r = plain ? flock(fd, LOCK_EX) : fcntl(fd, F_OFD_SETLKW, &lock);
+		while (r < 0 && errno == EINTR);
+	}
+	if (r < 0)
+		return gb_err_sys(err, errno, "%s: lock", device->path);
+	if (ret_waited)
+		*ret_waited = waited;
+	return gb_take_fd(&fd);
+}
+
+int gb_blockdev_busy(const struct gb_blockdev *device)
+{
+	if (device->file)
+		return 0;
+	gb_autoclose int fd = reopen(device, O_RDONLY | O_EXCL | O_NONBLOCK);
+	if (fd >= 0)
+		return 0;
+	return errno == EBUSY ? 1 : -errno;
+}
+
+int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t size)
+{
+	gb_autoclosedir DIR *dir = opendir("/sys/block");
+
+	if (!dir)
+		return -errno;
+	for (struct dirent *e; (e = readdir(dir));) {
+		char sys[320], dev[320];
+		struct loop_info64 info;
+
+		if (strncmp(e->d_name, "loop", 4) != 0)
+			continue;
+		(void)snprintf(sys, sizeof sys, "/sys/block/%s/loop", e->d_name);
+		if (access(sys, F_OK) < 0)
+			continue;
+		(void)snprintf(dev, sizeof dev, "/dev/%s", e->d_name);
+		gb_autoclose int fd = open(dev, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+			continue;
+		/* lo_device is the kernel's dev_t, new_encode_dev() of it: what stat(2) gives for small numbers. */
+		if (info.lo_inode == file->ino && info.lo_device == file->dev && info.lo_offset == 0 &&
+		    info.lo_sizelimit == 0)
+			return strlcpy(path, dev, size) < size ? 1 : -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+int gb_blockdev_loop_attach(const struct gb_blockdev *file, char *path, size_t size, struct gb_err *err)
+{
+	gb_autoclose int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	gb_autoclose int backing = reopen(file, O_RDWR);
+
+	if (control < 0)
+		return gb_err_sys(err, errno, "/dev/loop-control");
+	if (backing < 0)
+		return gb_err_sys(err, errno, "%s", file->path);
+	/* Between the two calls another one may take the number: then take the next. */
+	for (int tries = 0; tries < 64; tries++) {
+		struct loop_config config = { .fd = (uint32_t)backing, .info.lo_flags = LO_FLAGS_AUTOCLEAR };
+		int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+		if (number < 0)
+			return gb_err_sys(err, errno, "%s: free loop device", file->path);
+		(void)snprintf(path, size, "/dev/loop%d", number);
+		(void)strlcpy((char *)config.info.lo_file_name, file->path, sizeof config.info.lo_file_name);
+		gb_autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			return gb_err_sys(err, errno, "%s", path);
+		if (ioctl(fd, LOOP_CONFIGURE, &config) == 0)
+			return gb_take_fd(&fd);
+		if (errno != EBUSY)
+			return gb_err_sys(err, errno, "%s: %s as its file", path, file->path);
+	}
+	return gb_err_sys(err, EBUSY, "%s: loop device", file->path);
+}

@@ -1,0 +1,293 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# btrfs-bootstrap on real disks: loop devices on tmpfs.
+# shellcheck disable=SC2154 # disk_loop sets loop, run sets stderr
+bats_require_minimum_version 1.5.0
+load ../lib.bash
+load disk.bash
+
+setup() {
+	disk_setup
+	export GUESTBOX_CMDLINE=/dev/null
+	root=$DISK/root
+	mkdir "$root"
+	truncate -s 1G "$DISK/img"
+	disk_loop "$DISK/img"
+}
+
+teardown() {
+	disk_teardown
+}
+
+boot() { gb btrfs-bootstrap --device="$loop" --root="$root" "$@"; }
+
+unmount_all() { disk_unmount "$root"; }
+
+targets=(docker containerd rancher/k3s kubelet cni)
+names=(@docker @containerd @k3s @kubelet @cni)
+nocow=(io.containerd.metadata.v1.bolt io.containerd.snapshotter.v1.overlayfs containerd network builder buildkit image trust)
+
+is_ready() {
+	local i d
+	for i in "${!targets[@]}"; do
+		findmnt -n -o FSROOT "$root/var/lib/${targets[i]}" | grep -qx "/${names[i]}" || return 1
+		findmnt -n -o OPTIONS "$root/var/lib/${targets[i]}" | grep -q noatime || return 1
+		for d in "${nocow[@]}"; do
+			[[ $(lsattr -d "$root/var/lib/${targets[i]}/$d" | cut -d' ' -f1) == *C* ]] || return 1
+		done
+	done
+	findmnt -n -o FSROOT "$root/run/arcbox/data" | grep -qx /
+}
+
+@test "a blank disk becomes ready; a second run does nothing and says so" {
+	run boot
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[-1]}" = ready ]
+	is_ready
+	findmnt -n -o OPTIONS "$root/run/arcbox/data" | grep -q 'compress=zstd:3,.*discard=async,space_cache=v2'
+	before=$(cat /proc/self/mountinfo)
+	run boot
+	[ "$status" -eq 0 ]
+	[ "$output" = "data subvolumes already mounted" ]
+	run boot --json
+	[ "$(jq -c '[.state, .steps, .result]' <<<"$output")" = '["btrfs",[],"data subvolumes already mounted"]' ]
+	[ "$before" = "$(cat /proc/self/mountinfo)" ]
+	unmount_all
+	btrfs check -q "$loop" 2>&1
+}
+
+@test "data stays through unmounts and further runs; only mounts are done again" {
+	boot >/dev/null
+	echo precious >"$root/var/lib/docker/file"
+	unmount_all
+	boot --json >"$DISK/json"
+	[ "$(cat "$root/var/lib/docker/file")" = precious ]
+	jq -e '.state == "btrfs" and .result == "ready"
+		and [.steps[] | select(.done) | .step] == ["identify", "mount", "mount", "mount", "mount", "mount", "mount"]' "$DISK/json"
+	# Half of it mounted: the other half is done.
+	umount "$root/var/lib/kubelet" "$root/var/lib/cni"
+	boot --json >"$DISK/json"
+	jq -e '[.steps[] | select(.done) | .step] == ["identify", "mount", "mount"]' "$DISK/json"
+	is_ready
+}
+
+@test "the plan is the run: the same steps in the same order, and nothing written by the plan" {
+	for round in blank ready; do
+		before=$(sha256sum <"$loop")
+		boot --plan --json | jq -c '[.steps[] | {step, detail}]' >"$DISK/plan"
+		boot --plan >"$DISK/text"
+		[ "$before" = "$(sha256sum <"$loop")" ]
+		boot --json >"$DISK/run"
+		jq -c '[.steps[] | {step, detail}]' "$DISK/run" | diff "$DISK/plan" -
+		unmount_all
+		boot | sed 's/: already so$//' >"$DISK/again"
+		unmount_all
+		[ "$round" = blank ] || diff <(sed '$d' "$DISK/text") <(sed '$d' "$DISK/again")
+	done
+}
+
+@test "it grows to the device" {
+	boot >/dev/null
+	unmount_all
+	truncate -s 2G "$DISK/img"
+	losetup -c "$loop"
+	boot --json >"$DISK/json"
+	jq -e '.steps[] | select(.step == "grow").done' "$DISK/json"
+	[ "$(btrfs filesystem usage -b "$root/run/arcbox/data" | awk '/Device size/ { print $3 }')" -eq 2147483648 ]
+	unmount_all
+	boot --json | jq -e '.steps[] | select(.step == "grow").done == false'
+}
+
+@test "a disk that was cut off is refused before the kernel is asked" {
+	boot >/dev/null
+	unmount_all
+	losetup -d "$loop"
+	truncate -s 900M "$DISK/img"
+	disk_loop "$DISK/img"
+	fails 3 "has 1073741824 bytes of a device of 943718400: it was cut off" boot
+}
+
+@test "an entry in a subvolume's place that is none is named, and the mounts are undone" {
+	mkfs.btrfs -q -f "$loop" >/dev/null
+	mkdir "$DISK/m"
+	mount "$loop" "$DISK/m"
+	mkdir "$DISK/m/@kubelet"
+	umount "$DISK/m"
+	run --separate-stderr boot
+	[ "$status" -eq 1 ]
+	[[ $stderr == *"$root/run/arcbox/data/@kubelet: exists and is no subvolume"* ]]
+	not grep -q "$root" /proc/self/mountinfo
+}
+
+@test "a mount that fails part-way undoes those that this run made, and no others" {
+	boot >/dev/null
+	umount "$root/var/lib/kubelet"
+	rmdir "$root/var/lib/kubelet"
+	ln -s /dev/null "$root/var/lib/kubelet"
+	umount "$root/var/lib/docker"
+	run boot
+	[ "$status" -eq 1 ]
+	[[ $output == *"$root/var/lib/kubelet"* ]]
+	not findmnt -n "$root/var/lib/docker"
+	findmnt -n "$root/var/lib/containerd"
+	findmnt -n "$root/run/arcbox/data"
+}
+
+@test "a target in others' hands, and volumes of another disk, are refused" {
+	mkdir -p "$root/var/lib/cni"
+	mount -t tmpfs none "$root/var/lib/cni"
+	before=$(sha256sum <"$loop")
+	fails 3 "a tmpfs is mounted on $root/var/lib/cni" boot
+	[ "$before" = "$(sha256sum <"$loop")" ]
+	umount "$root/var/lib/cni"
+	boot >/dev/null
+	truncate -s 1G "$DISK/img2"
+	first=$loop
+	disk_loop "$DISK/img2"
+	fails 3 "data subvolumes are mounted from $first" boot
+	[ "$(stat -c %b "$DISK/img2")" -eq 0 ]
+}
+
+@test "a blank disk that somebody holds is not formatted" {
+	mkfs.ext4 -q "$loop"
+	mkdir "$DISK/m"
+	mount "$loop" "$DISK/m"
+	fails 3 "in use" boot --format=foreign
+	umount "$DISK/m"
+	boot --format=foreign >/dev/null
+	is_ready
+}
+
+@test "a regular file gets a loop device that goes away with its last mount" {
+	losetup -d "$loop"
+	gb btrfs-bootstrap --device="$DISK/img" --root="$root" >/dev/null
+	is_ready
+	run gb btrfs-bootstrap --device="$DISK/img" --root="$root"
+	[ "$output" = "data subvolumes already mounted" ]
+	umount "$root/var/lib/docker"
+	gb btrfs-bootstrap --device="$DISK/img" --root="$root" >/dev/null
+	[ "$(losetup -n -j "$DISK/img" | wc -l)" -eq 1 ]
+	unmount_all
+	udevadm settle 2>/dev/null || true
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		[ -n "$(losetup -n -j "$DISK/img")" ] || break
+		sleep 0.2
+	done
+	[ -z "$(losetup -n -j "$DISK/img")" ]
+}
+
+@test "two at once: one format, and the other finds the work done" {
+	pids=()
+	for i in 1 2 3 4; do
+		boot --json >"$DISK/out.$i" 2>"$DISK/err.$i" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+	is_ready
+	jq -s -e '[.[] | select(any(.steps[]; .step == "format" and .done))] | length == 1' "$DISK"/out.*
+	jq -s -e '[.[].result] | sort == ["data subvolumes already mounted", "data subvolumes already mounted",
+		"data subvolumes already mounted", "ready"]' "$DISK"/out.*
+	[ "$(grep -c " $root/" /proc/self/mountinfo)" -eq 6 ]
+}
+
+@test "a device that comes late is seen by its event, and the report says how long that took" {
+	losetup -d "$loop"
+	sleep 1 # the device node lets go of its file by and by
+	boot --wait=60 --json >"$DISK/json" 2>"$DISK/err" &
+	pid=$!
+	sleep 0.7
+	losetup "$loop" "$DISK/img"
+	wait "$pid" || { cat "$DISK/err"; false; }
+	cat "$DISK/json"
+	jq -e '.waited and .waited_usec > 300000 and .react_usec > 0 and .steps[0].done' "$DISK/json"
+	is_ready
+}
+
+@test "a layout of one's own: names, targets, compression by property, NOCOW directories" {
+	cat >"$DISK/layout" <<-'LAYOUT'
+		top /data compress=zstd:1
+		subvolume vm /srv/vm noatime compression=none
+		subvolume logs /srv/my\040logs - compression=lzo
+		nocow vm images/raw
+		nocow logs db
+	LAYOUT
+	run boot --layout="$DISK/layout"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(getfattr --only-values -n btrfs.compression "$root/srv/vm")" = none ]
+	[ "$(getfattr --only-values -n btrfs.compression "$root/srv/my logs")" = lzo ]
+	[[ $(lsattr -d "$root/srv/vm/images/raw" | cut -d' ' -f1) == *C* ]]
+	[[ $(lsattr -d "$root/srv/my logs/db" | cut -d' ' -f1) == *C* ]]
+	unmount_all
+	boot --layout="$DISK/layout" --json |
+		jq -e '[.steps[] | select(.done) | .step] == ["identify", "mount", "mount", "mount"]'
+}
+
+@test "mkfs: a program that is not there, that fails, that lies" {
+	run boot --mkfs=/none/mkfs
+	[ "$status" -eq 1 ]
+	[[ $output == *"/none/mkfs: No such file or directory"* ]]
+	printf '#!/bin/sh\necho first >&2; echo the reason >&2; exit 7\n' >"$DISK/mkfs"
+	chmod +x "$DISK/mkfs"
+	run boot --mkfs="$DISK/mkfs"
+	[ "$status" -eq 1 ]
+	[[ $output == *"exit status 7: the reason"* ]]
+	printf '#!/bin/sh\necho "$@" >%s\n' "$DISK/args" >"$DISK/mkfs"
+	run boot --mkfs="$DISK/mkfs"
+	[ "$status" -eq 1 ]
+	[[ $output == *"$loop: blank after $DISK/mkfs"* ]]
+	[ "$(cat "$DISK/args")" = "-f $loop" ]
+	not grep -q "$root" /proc/self/mountinfo
+}
+
+@test "--repair: by btrfs-progs, and without them; the old block is kept" {
+	for way in progs own; do
+		boot >/dev/null 2>&1
+		echo precious >"$root/var/lib/docker/file"
+		unmount_all
+		dd if=/dev/urandom of="$loop" bs=4096 seek=16 count=1 conv=fsync,notrunc status=none
+		dd if="$loop" bs=4096 skip=16 count=1 status=none | sha256sum >"$DISK/old"
+		fails 3 "damaged: a Btrfs whose primary superblock has no magic; the copy at byte 67108864 is good: not touched (--repair" boot
+		if [ "$way" = own ]; then
+			mkdir "$DISK/bin"
+			ln -s "$(command -v mkfs.btrfs)" "$DISK/bin/"
+			# Neither on PATH nor in the usual places of this mount namespace.
+			for place in /sbin /usr/sbin /bin /usr/bin; do
+				[ ! -e "$place/btrfs" ] || mount --bind /dev/null "$place/btrfs" 2>/dev/null || true
+			done
+		fi
+		run boot --repair
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[[ $output == *"is kept in $root/run/guestbox/superblock-"* ]]
+		[ "$(cat "$root/var/lib/docker/file")" = precious ]
+		cat "$root"/run/guestbox/superblock-* | sha256sum | diff "$DISK/old" -
+		rm "$root"/run/guestbox/superblock-*
+		unmount_all
+		for place in /sbin /usr/sbin /bin /usr/bin; do
+			umount "$place/btrfs" 2>/dev/null || true
+		done
+		btrfs check "$loop"
+	done
+}
+
+@test "--status: sums that hold, a grown device's unused end, a warning when metadata is near full" {
+	boot >/dev/null
+	run --separate-stderr boot --status
+	[ "$status" -eq 2 ]
+	run gb btrfs-bootstrap --status --root="$root"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	gb btrfs-bootstrap --status --root="$root" --json >"$DISK/json"
+	usage() { btrfs filesystem usage -b "$root/run/arcbox/data" | awk -v key="$1" 'index($0, key) { print $3; exit }'; }
+	jq -e --argjson size "$(usage 'Device size')" --argjson allocated "$(usage 'Device allocated')" \
+		--argjson unallocated "$(usage 'Device unallocated')" \
+		'.size == $size and .allocated == $allocated and .unallocated == $unallocated and .metadata_low == false
+		and .devices[0].missing == false and .devices[0].beyond == 0 and .metadata_headroom > 0' "$DISK/json"
+	truncate -s 2G "$DISK/img"
+	losetup -c "$loop"
+	gb btrfs-bootstrap --status --root="$root" --json | jq -e '.devices[0].beyond == 1073741824'
+}
