@@ -58,6 +58,8 @@ static void read_log(int fs, struct gb_buf *log)
 			continue;
 		if (n <= 0)
 			return;
+		while (n > 0 && line[n - 1] == '\n')
+			n--;
 		line[n] = '\0';
 		if (n > 2 && line[0] != 'i')
 			(void)gb_buf_fmt(log, "%s%s", log->len ? "; " : "", line + 2);
@@ -161,13 +163,28 @@ static int reconfigure_by_mount(const struct gb_mount_step *step)
 	return r;
 }
 
+/* mkdir -p, with this mode for the last one if it was not there. */
+static int make_folder(const char *path, mode_t mode, struct gb_err *err)
+{
+	struct stat st;
+	bool there = stat(path, &st) == 0;
+	/* A file may be the target of a bind. */
+	int r = there && !S_ISDIR(st.st_mode) ? 0 : gb_io_mkdirs(path);
+
+	if (r == 0 && !there && chmod(path, mode) < 0)
+		r = -errno;
+	return r < 0 ? gb_err_sys(err, -r, "cannot make the directory %s", path) : 0;
+}
+
 /* The whole step, the old way. */
 static int by_mount(const struct gb_mount_step *step, struct gb_err *err)
 {
 	struct gb_mount_call call = { .id = GB_CALL_MOUNT, .a = step->source, .b = step->target, .c = step->type,
 				      .d = step->data };
-	int r;
+	int r = step->mkdir ? make_folder(step->target, step->mode, err) : 0;
 
+	if (r < 0)
+		return r;
 	switch (step->what) {
 	case GB_MOUNT_NEW:
 		call.flags = step->set;
@@ -219,10 +236,7 @@ static int make_call(const struct gb_mount_call *call, void *arg)
 
 	switch (call->id) {
 	case GB_CALL_MKDIR:
-		r = gb_io_mkdirs(call->a);
-		if (r == 0)
-			return 0;
-		return gb_err_sys(run->err, -r, "cannot make the folder %s", call->a);
+		return make_folder(call->a, (mode_t)call->flags, run->err);
 	case GB_CALL_FSOPEN:
 		r = run->fs = fsopen(call->a, FSOPEN_CLOEXEC);
 		break;

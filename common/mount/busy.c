@@ -151,7 +151,8 @@ int gb_mount_holders(const char *target, struct gb_buf *text)
 	}
 	procs = opendir("/proc");
 	while (procs && (entry = readdir(procs))) {
-		if (isdigit((unsigned char)entry->d_name[0]))
+		/* This very process may stand there, but ends in a moment. */
+		if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)getpid())
 			one_process(&s, dirfd(procs), entry->d_name);
 	}
 	loops(&s);

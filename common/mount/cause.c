@@ -180,7 +180,8 @@ static bool why_target(const char *target, bool source_is_dir, struct gb_buf *wh
 	return false;
 }
 
-static void why_tag(const struct gb_mount_step *step, const char *log, struct gb_buf *why)
+/* Returns the code that says it best: ENODEV for a tag that is not there. */
+static int why_tag(const struct gb_mount_step *step, int code, const char *log, struct gb_buf *why)
 {
 	gb_autobuf struct gb_buf tags = { 0 };
 	bool all = false, dax = step->data && gb_mountinfo_has(step->data, "dax", NULL);
@@ -189,7 +190,7 @@ static void why_tag(const struct gb_mount_step *step, const char *log, struct gb
 
 	if (!gb_mount_type_known("virtiofs")) {
 		(void)gb_buf_str(why, "this kernel does not know virtiofs (module virtiofs)");
-		return;
+		return ENODEV;
 	}
 	for (size_t i = 0; tags.data && i < tags.len;) {
 		size_t n = strcspn(tags.data + i, ",");
@@ -209,6 +210,7 @@ static void why_tag(const struct gb_mount_step *step, const char *log, struct gb
 		(void)gb_buf_fmt(why, "virtiofs tag \"%s\" is not offered by the host (%d virtiofs device%s%s%s)",
 				 step->source, devices, devices == 1 ? "" : "s", tags.len ? "; mounted: " : "",
 				 gb_buf_text(&tags));
+	return offered ? code : ENODEV;
 }
 
 static bool missing_dir(const char *path, size_t len, const char *word, struct gb_buf *why)
@@ -239,7 +241,7 @@ static void why_overlay(const struct gb_mount_step *step, int code, struct gb_bu
 {
 	size_t pos = 0, n;
 	const char *w, *dirs[2] = { NULL, NULL };
-	size_t lens[2] = { 0, 0 };
+	size_t lens[2] = { 0, 0 }, lowers = 0;
 
 	if (gb_mount_overlay_check(step->data, NULL) < 0) {
 		struct gb_err err = { 0 };
@@ -263,6 +265,7 @@ static void why_overlay(const struct gb_mount_step *step, int code, struct gb_bu
 			for (size_t from = 9, to; from < n; from = to + 1) {
 				for (to = from; to < n && w[to] != ':'; to++)
 					to += w[to] == '\\' && to + 1 < n;
+				lowers += to > from;
 				if (to > from && missing_dir(w + from, to - from, "lowerdir", why))
 					return;
 			}
@@ -297,12 +300,14 @@ static void why_overlay(const struct gb_mount_step *step, int code, struct gb_bu
 		(void)gb_buf_str(why, "the layers lie one in the other");
 	else if (code == EROFS && dirs[0])
 		(void)gb_buf_fmt(why, "upperdir %.*s is on a read-only mount", (int)lens[0], dirs[0]);
+	else if (code == EINVAL && !dirs[0] && lowers < 2)
+		(void)gb_buf_str(why, "Linux wants two lower folders where there is no upperdir (a bind with ro does for one)");
 	else if (code == EINVAL && dirs[0])
 		(void)gb_buf_fmt(why, "the file system of upperdir %.*s cannot be an upper layer (it needs extended attributes and "
 				 "file types), or a word is refused: %s", (int)lens[0], dirs[0], step->data);
 }
 
-static void why_new(const struct gb_mount_step *step, int code, const char *log, struct gb_buf *why)
+static int why_new(const struct gb_mount_step *step, int code, const char *log, struct gb_buf *why)
 {
 	bool device_type = false;
 	gb_autobuf struct gb_buf text = { 0 };
@@ -310,21 +315,20 @@ static void why_new(const struct gb_mount_step *step, int code, const char *log,
 
 	if (code == EPERM && !gb_mount_allowed()) {
 		(void)gb_buf_str(why, "needs root (CAP_SYS_ADMIN)");
-		return;
+		return code;
 	}
 	if (code == ENODEV && !gb_mount_type_known(step->type)) {
 		(void)gb_buf_fmt(why, "this kernel does not know the file system type \"%s\" (not in /proc/filesystems, and no "
 				 "module fs-%s was found)", step->type, step->type);
-		return;
+		return code;
 	}
 	if (strcmp(step->type, "virtiofs") == 0 && (code == EINVAL || code == ENOENT || code == ENODEV)) {
-		why_tag(step, log, why);
-		return;
+		return why_tag(step, code, log, why);
 	}
 	if (strcmp(step->type, "overlay") == 0) {
 		why_overlay(step, code, why);
 		if (why->len)
-			return;
+			return code;
 	}
 	(void)snprintf(line, sizeof line, "\t%s\n", step->type);
 	if (gb_io_slurp(AT_FDCWD, "/proc/filesystems", 1 << 20, &text) == 0 && text.data) {
@@ -334,32 +338,33 @@ static void why_new(const struct gb_mount_step *step, int code, const char *log,
 	if (device_type) {
 		why_source(step->source, why);
 		if (why->len)
-			return;
+			return code;
 		switch (code) {
 		case EBUSY:
 			(void)gb_buf_fmt(why, "%s is in use", step->source);
 			device_users(step->source, why);
-			return;
+			return code;
 		case EINVAL:
 			if (!*log)
 				(void)gb_buf_fmt(why, "%s holds no %s file system, or one of the options is refused: %s",
 						 step->source, step->type, step->data && *step->data ? step->data : "(none)");
-			return;
+			return code;
 		case EUCLEAN:
 			(void)gb_buf_fmt(why, "the %s file system on %s is damaged (fsck)", step->type, step->source);
-			return;
+			return code;
 		case ENXIO:
 		case ENOMEDIUM:
 			(void)gb_buf_fmt(why, "%s has no medium or size (an unused loop device?)", step->source);
-			return;
+			return code;
 		case EROFS:
 		case EACCES:
 			(void)gb_buf_fmt(why, "%s is write-protected (-o ro)", step->source);
-			return;
+			return code;
 		}
 	}
 	if (code == EINVAL && !*log && step->data && *step->data)
 		(void)gb_buf_fmt(why, "%s refused one of its options: %s", step->type, step->data);
+	return code;
 }
 
 static bool is_dir(const char *path)
@@ -487,6 +492,7 @@ static void why_remount(const struct gb_mount_step *step, int code, struct gb_bu
 		break;
 	}
 	case EROFS:
+	case EACCES:
 		(void)gb_buf_str(why, "the source is write-protected");
 		break;
 	case EPERM:
@@ -506,6 +512,8 @@ int gb_mount_cause(const struct gb_mount_step *step, const struct gb_mount_call 
 	log = log ? log : "";
 	if (code == EPERM && !gb_mount_allowed()) {
 		(void)gb_buf_str(&why, "needs root (CAP_SYS_ADMIN)");
+	} else if (call->id == GB_CALL_FSCONFIG && code != EINVAL && strcmp(step->type ? step->type : "", "overlay") == 0) {
+		why_overlay(step, code, &why);
 	} else if (call->id == GB_CALL_FSCONFIG && strcmp(call->a, "source") != 0) {
 		bool unknown = code == EINVAL && (!*log || strcasestr(log, "unknown parameter"));
 		(void)gb_buf_fmt(&why, "option %s%s%s%s", call->a, call->b ? "=" : "", call->b ? call->b : "",
@@ -513,7 +521,7 @@ int gb_mount_cause(const struct gb_mount_step *step, const struct gb_mount_call 
 		if (code != EINVAL)
 			(void)gb_buf_fmt(&why, ": %s", strerror(code));
 	} else if (step->what == GB_MOUNT_NEW && call->id != GB_CALL_ATTACH) {
-		why_new(step, code, log, &why);
+		code = why_new(step, code, log, &why);
 		if (!why.len && call->id == GB_CALL_MOUNT)
 			(void)why_target(step->target, true, &why);
 	} else if (step->what == GB_MOUNT_NEW) {

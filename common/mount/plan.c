@@ -219,16 +219,16 @@ int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_reque
 	if (o->dax_require && work)
 		return gb_err_set(err, EINVAL, "%s: dax=require is for a new mount", q->target);
 
+	/* Made only once the file system is there: a failed mount leaves no empty folder behind. */
+	if (q->mkdir || o->mkdir) {
+		step.mkdir = true;
+		step.mode = o->mkdir ? o->mkdir_mode : 0755;
+	}
 	if (work & MS_REMOUNT) {
 		r = add_remount(plan, &step, o, work & MS_BIND, set, clear, err);
 	} else if (work) {
 		if (!q->source)
 			return gb_err_set(err, EINVAL, "%s: no source", q->target);
-		if (q->mkdir || o->mkdir) {
-			struct gb_mount_step dir = { .what = GB_MOUNT_MKDIR, .target = step.target,
-						     .mode = o->mkdir ? o->mkdir_mode : 0755 };
-			r = append(plan, &dir, err);
-		}
 		step.what = work & MS_MOVE ? GB_MOUNT_MOVE_TREE : GB_MOUNT_TREE;
 		step.type = NULL;
 		step.set = set & GB_MOUNT_ATTRS;
@@ -240,11 +240,6 @@ int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_reque
 
 		if (!q->type || !*q->type)
 			return gb_err_set(err, EINVAL, "%s: no file system type", q->target);
-		if (q->mkdir || o->mkdir) {
-			struct gb_mount_step dir = { .what = GB_MOUNT_MKDIR, .target = step.target,
-						     .mode = o->mkdir ? o->mkdir_mode : 0755 };
-			r = append(plan, &dir, err);
-		}
 		step.what = GB_MOUNT_NEW;
 		if (!step.source)
 			step.source = step.type;
@@ -368,6 +363,18 @@ static int set_attrs(const struct visit *v, const struct gb_mount_step *step, en
 	return r;
 }
 
+static int make_target(const struct visit *v, const struct gb_mount_step *step)
+{
+	return step->mkdir ? say(v, (struct gb_mount_call){ .id = GB_CALL_MKDIR, .a = step->target, .flags = step->mode }) : 0;
+}
+
+static int attach(const struct visit *v, const struct gb_mount_step *step)
+{
+	int r = make_target(v, step);
+
+	return r != 0 ? r : say(v, (struct gb_mount_call){ .id = GB_CALL_ATTACH, .a = step->target });
+}
+
 int gb_mount_calls(const struct gb_mount_step *step, gb_mount_call_fn *fn, void *arg)
 {
 	const struct visit v = { fn, arg };
@@ -375,12 +382,13 @@ int gb_mount_calls(const struct gb_mount_step *step, gb_mount_call_fn *fn, void 
 	int r;
 
 	switch (step->what) {
-	case GB_MOUNT_MKDIR:
-		return say(&v, (struct gb_mount_call){ .id = GB_CALL_MKDIR, .a = step->target, .flags = step->mode });
 	case GB_MOUNT_NEW:
-		if (needs_mount2(step))
-			return say(&v, (struct gb_mount_call){ .id = GB_CALL_MOUNT, .a = step->source, .b = step->target,
-							       .c = step->type, .d = step->data, .flags = set });
+		if (needs_mount2(step)) {
+			r = make_target(&v, step);
+			return r != 0 ? r : say(&v, (struct gb_mount_call){ .id = GB_CALL_MOUNT, .a = step->source,
+									    .b = step->target, .c = step->type,
+									    .d = step->data, .flags = set });
+		}
 		r = say(&v, (struct gb_mount_call){ .id = GB_CALL_FSOPEN, .a = step->type });
 		if (r == 0)
 			r = say(&v, (struct gb_mount_call){ .id = GB_CALL_FSCONFIG, .a = "source", .b = step->source });
@@ -390,16 +398,17 @@ int gb_mount_calls(const struct gb_mount_step *step, gb_mount_call_fn *fn, void 
 			r = say(&v, (struct gb_mount_call){ .id = GB_CALL_CREATE });
 		if (r == 0)
 			r = say(&v, (struct gb_mount_call){ .id = GB_CALL_FSMOUNT, .set = gb_mount_attr(set) });
-		return r != 0 ? r : say(&v, (struct gb_mount_call){ .id = GB_CALL_ATTACH, .a = step->target });
+		return r != 0 ? r : attach(&v, step);
 	case GB_MOUNT_TREE:
 		r = say(&v, (struct gb_mount_call){ .id = GB_CALL_OPEN_TREE, .a = step->source,
 						    .flags = step->recursive ? MS_REC : 0 });
 		/* Before it is attached: nobody ever sees the copy writable. */
 		if (r == 0)
 			r = set_attrs(&v, step, GB_CALL_SETATTR_TREE);
-		return r != 0 ? r : say(&v, (struct gb_mount_call){ .id = GB_CALL_ATTACH, .a = step->target });
+		return r != 0 ? r : attach(&v, step);
 	case GB_MOUNT_MOVE_TREE:
-		return say(&v, (struct gb_mount_call){ .id = GB_CALL_MOVE, .a = step->source, .b = step->target });
+		r = make_target(&v, step);
+		return r != 0 ? r : say(&v, (struct gb_mount_call){ .id = GB_CALL_MOVE, .a = step->source, .b = step->target });
 	case GB_MOUNT_RECONFIGURE:
 		if (needs_mount2(step))
 			return say(&v, (struct gb_mount_call){ .id = GB_CALL_MOUNT, .b = step->target, .d = step->data,
@@ -525,7 +534,6 @@ int gb_mount_plan_text(struct gb_buf *buf, const struct gb_mount_plan *plan)
 void gb_mount_step_text(const struct gb_mount_step *s, char *text, size_t size)
 {
 	switch (s->what) {
-	case GB_MOUNT_MKDIR: (void)snprintf(text, size, "make the folder %s", s->target); break;
 	case GB_MOUNT_NEW: (void)snprintf(text, size, "mount %s on %s", s->source, s->target); break;
 	case GB_MOUNT_TREE: (void)snprintf(text, size, "bind %s to %s", s->source, s->target); break;
 	case GB_MOUNT_MOVE_TREE: (void)snprintf(text, size, "move %s to %s", s->source, s->target); break;

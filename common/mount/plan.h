@@ -16,7 +16,6 @@ struct gb_mount_request {
 };
 
 enum gb_mount_what {
-	GB_MOUNT_MKDIR,
 	GB_MOUNT_NEW,         /* a file system, mounted */
 	GB_MOUNT_TREE,        /* bind */
 	GB_MOUNT_MOVE_TREE,
@@ -31,6 +30,7 @@ struct gb_mount_step {
 	unsigned long set, clear;         /* MS_ flags */
 	unsigned long rec_set, rec_clear; /* for all mounts below, too */
 	bool recursive;
+	bool mkdir; /* make the target, with this mode */
 	unsigned mode;
 };
 
@@ -57,7 +57,7 @@ int gb_mount_overlay_check(const char *data, struct gb_err *err);
 enum { GB_MOUNT_VALUE_MAX = 256, GB_MOUNT_DATA_MAX = 4096 };
 
 enum gb_mount_callid {
-	GB_CALL_MKDIR,        /* a: path */
+	GB_CALL_MKDIR,        /* a: path, flags: mode */
 	GB_CALL_FSOPEN,       /* a: type */
 	GB_CALL_FSPICK,       /* a: target */
 	GB_CALL_FSCONFIG,     /* a: key, b: value or NULL */

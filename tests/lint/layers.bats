@@ -56,7 +56,11 @@ allowed() {
 
 @test "the mount system calls are made in common/mount only" {
 	cd "$abs_top_srcdir"
-	run grep -nE '(^|[^_a-z.>])(mount|umount2?|pivot_root|fsopen|fsmount|move_mount|open_tree|mount_setattr)\(' -r applets common --include='*.c'
+	# Comments and strings may name them.
+	run bash -c 'grep -rlE "mount|pivot_root" applets common --include="*.c" | while read -r f; do
+		sed -E "s/\"([^\"\\\\]|\\\\.)*\"//g; s@/\*.*@@; s@^[[:space:]]*\*.*@@" "$f" |
+			grep -nE "(^|[^_a-z.>])(mount|umount2?|pivot_root|fsopen|fsmount|move_mount|open_tree|mount_setattr)\(" |
+			sed "s|^|$f:|"; done'
 	output=$(grep -v '^common/mount/' <<<"$output" || true)
 	echo "$output"
 	[ -z "$output" ]

@@ -196,7 +196,6 @@ static void plans(void **state)
 {
 	(void)state;
 	assert_string_equal(CALLS(.target = "/x\"\n", .type = "tmpfs", .options = "nodev,ro,noatime,size=1k,flag,sync", .mkdir = true),
-			    "mkdir(\"/x\\\"\\012\", 0755)\n"
 			    "fsopen(\"tmpfs\", FSOPEN_CLOEXEC)\n"
 			    "fsconfig(fs, FSCONFIG_SET_STRING, \"source\", \"tmpfs\", 0)\n"
 			    "fsconfig(fs, FSCONFIG_SET_FLAG, \"ro\", NULL, 0)\n"
@@ -205,6 +204,7 @@ static void plans(void **state)
 			    "fsconfig(fs, FSCONFIG_SET_FLAG, \"flag\", NULL, 0)\n"
 			    "fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)\n"
 			    "fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOATIME)\n"
+			    "mkdir(\"/x\\\"\\012\", 0755)\n"
 			    "move_mount(tree, \"\", AT_FDCWD, \"/x\\\"\\012\", MOVE_MOUNT_F_EMPTY_PATH)\n");
 	assert_string_equal(CALLS(.source = "/a", .target = "/b", .options = "rbind,ro=recursive,nosuid"),
 			    "open_tree(AT_FDCWD, \"/a\", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE)\n"

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* arcmount shares: the host's shares, with DAX where it holds. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "applets/arcmount/arcmount.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/mount/apply.h"
+#include "common/mount/dax.h"
+#include "common/mount/table.h"
+#include "common/sys/cmdline.h"
+#include "common/sys/mountinfo.h"
+
+enum { OPT_DRY_RUN = GB_OPT_LONG, OPT_JSON, OPT_TABLE };
+
+const struct gb_opt arcmount_shares_opts[] = {
+	{ OPT_DRY_RUN, "dry-run", NULL, "print the system calls of each share that is not mounted, and make none" },
+	{ OPT_JSON, "json", NULL, "one JSON value instead of lines" },
+	{ OPT_TABLE, "table", "FILE", "a table in fstab's format instead of the built-in one" },
+	{ 0 },
+};
+
+/* nofail: its absence is no failure. x-guestbox.warn: but worth a warning, for the guest is degraded. */
+static const char builtin[] = "arcbox	/arcbox		virtiofs	dax=always,nofail,x-guestbox.warn\n"
+			      "private	/private	virtiofs	nofail\n"
+			      "users	/Users		virtiofs	nofail\n";
+
+struct shares {
+	struct gb_json json;
+	bool as_json, dry_run;
+	bool failed; /* a share that was required */
+};
+
+struct share {
+	const struct gb_mount_entry *entry;
+	bool optional, warn, ladder; /* ladder: dax=always, with the fallback */
+	const char *state;
+	bool proven;
+	struct gb_mount_daxproof proof;
+	struct gb_err note; /* what is worth telling beside */
+};
+
+static bool plain_word(const char *options, const char *word)
+{
+	return gb_mountinfo_has(options, word, NULL);
+}
+
+/* The options without their dax words, which the ladder adds one at a time. */
+static int without_dax(const char *options, struct gb_buf *out)
+{
+	size_t pos = 0, n;
+	const char *w;
+
+	while ((w = gb_mount_word(options, &pos, &n))) {
+		if (n >= 3 && memcmp(w, "dax", 3) == 0 && (n == 3 || w[3] == '='))
+			continue;
+		(void)gb_buf_fmt(out, "%s%.*s", out->len ? "," : "", (int)n, w);
+	}
+	return out->failed ? -ENOMEM : 0;
+}
+
+static int mount_it(struct share *s, const char *options, struct gb_err *err)
+{
+	struct gb_mount_request q = { .source = s->entry->source, .target = s->entry->target, .type = s->entry->type,
+				      .options = options, .mkdir = true };
+	enum gb_mount_dax mode;
+
+	if (!s->ladder)
+		return gb_mount_do(&q, err);
+	return gb_mount_dax_best(&q, &mode, &s->note, err);
+}
+
+/* A mount that is there already stays, but one without the DAX it should have: a remount changes nothing on virtiofs, so
+ * it is unmounted, when nobody uses it, and mounted again. */
+static int bring_to_dax(struct share *s, const char *options, struct gb_err *err)
+{
+	int r = gb_mount_dax_prove(s->entry->target, &s->proof);
+
+	s->state = "already";
+	if (r < 0)
+		return gb_err_sys(err, -r, "cannot read the options of %s back", s->entry->target);
+	if (gb_mount_dax_holds(&s->proof))
+		return 0;
+	r = gb_mount_undo(s->entry->target, 0, err);
+	if (r < 0) {
+		/* It works, only slower: that is said, and is no failure. */
+		(void)gb_err_set(&s->note, -r, "%s is mounted without dax=always, and it is in use: %s", s->entry->target, err->msg);
+		*err = (struct gb_err){ 0 };
+		return 0;
+	}
+	s->state = "mounted";
+	return mount_it(s, options, err);
+}
+
+static int set_up(struct share *s, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf options = { 0 };
+	const struct gb_mount_entry *e = s->entry;
+	const char *value = NULL;
+	int root = gb_mountinfo_is_root(AT_FDCWD, e->target, 0);
+
+	s->ladder = gb_mountinfo_has(e->options, "dax", &value) &&
+		    (!value || strncmp(value, "always", 6) == 0) && !plain_word(e->options, "remount");
+	if (root < 0 && root != -ENOENT)
+		return gb_err_sys(err, -root, "cannot mount %s on %s", e->source, e->target);
+	if (s->ladder && without_dax(e->options, &options) < 0)
+		return gb_err_sys(err, ENOMEM, "%s", e->target);
+	const char *words = s->ladder ? gb_buf_text(&options) : e->options;
+	if (root == 1 && !s->ladder) {
+		s->state = "already";
+		return 0;
+	}
+	s->state = root == 1 ? "already" : "mounted";
+	int r = root == 1 ? bring_to_dax(s, words, err) : mount_it(s, words, err);
+	if (r == 0)
+		s->proven = gb_mount_dax_prove(e->target, &s->proof) == 0;
+	return r;
+}
+
+static void tell(struct shares *all, const struct share *s, int r, const struct gb_err *err)
+{
+	const struct gb_mount_entry *e = s->entry;
+	bool dax = s->proven && (strcmp(e->type, "virtiofs") == 0 || s->proof.mode != GB_DAX_NONE);
+
+	if (all->as_json) {
+		gb_json_open(&all->json, NULL, '{');
+		gb_json_str(&all->json, "tag", e->source);
+		gb_json_str(&all->json, "target", e->target);
+		gb_json_str(&all->json, "type", e->type);
+		gb_json_str(&all->json, "options", e->options);
+		gb_json_bool(&all->json, "required", !s->optional);
+		gb_json_str(&all->json, "state", s->state);
+		gb_json_str(&all->json, "dax", dax ? gb_mount_dax_word(s->proof.mode) : NULL);
+		gb_json_str(&all->json, "error", r < 0 ? err->msg : s->note.code ? s->note.msg : NULL);
+		gb_json_close(&all->json, '}');
+	}
+	if (r < 0) {
+		if (strcmp(s->state, "absent") == 0 && s->optional && !s->warn)
+			return;
+		fprintf(stderr, "%s%s%s\n", s->optional ? "warning: " : "", err->msg,
+			s->warn ? "; the guest is degraded without it" : "");
+		return;
+	}
+	if (!all->as_json) {
+		struct gb_err line;
+		char mode[32] = "";
+
+		if (dax)
+			(void)snprintf(mode, sizeof mode, ", %s%s", s->proof.mode == GB_DAX_NONE ? "without dax" : "dax=",
+				       s->proof.mode == GB_DAX_NONE ? "" : gb_mount_dax_word(s->proof.mode));
+		(void)gb_err_set(&line, 0, "%s on %s: %s%s%s%s%s", e->source, e->target,
+				 strcmp(s->state, "already") == 0 ? "mounted already" : "mounted", mode,
+				 s->note.code ? " (" : "", s->note.code ? s->note.msg : "", s->note.code ? ")" : "");
+		puts(line.msg);
+	} else if (s->note.code) {
+		fprintf(stderr, "%s\n", s->note.msg);
+	}
+}
+
+static void one(struct shares *all, const struct gb_mount_entry *e)
+{
+	struct share s = { .entry = e, .state = "failed" };
+	gb_automountoptions struct gb_mount_options o = { 0 };
+	struct gb_err err = { 0 };
+
+	if (e->bad) {
+		if (e->line)
+			fprintf(stderr, "%s: line %u: %s\n", e->origin, e->line, e->bad);
+		else
+			fprintf(stderr, "%s: %s\n", e->origin, e->bad);
+		all->failed = true;
+		return;
+	}
+	(void)gb_mount_options_add(&o, e->options, NULL); /* it is good: the table has tried it */
+	if (o.user & GB_MOUNT_NOAUTO)
+		return;
+	s.optional = o.user & GB_MOUNT_NOFAIL;
+	s.warn = plain_word(e->options, "x-guestbox.warn");
+	if (all->dry_run) {
+		struct arcmount_job job = { .source = e->source, .target = e->target, .type = e->type,
+					    .options = e->options, .mkdir = true, .dry_run = true };
+		if (gb_mountinfo_is_root(AT_FDCWD, e->target, 0) == 1) {
+			printf("%s: mounted already\n", e->target);
+		} else if (arcmount_do(&job, &err) < 0) {
+			arcmount_complain(&err);
+			all->failed = all->failed || !s.optional;
+		}
+		return;
+	}
+	int r = set_up(&s, &err);
+	if (r < 0)
+		s.state = r == -ENODEV ? "absent" : "failed";
+	if (r < 0 && !s.optional)
+		all->failed = true;
+	tell(all, &s, r, &err);
+}
+
+static int from_cmdline(struct gb_mount_table *table, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+	char word[4096];
+	const char *key, *value;
+	size_t pos = 0;
+
+	if (gb_cmdline_read(&text) < 0)
+		return 0; /* no /proc, no wishes */
+	while (gb_cmdline_next(gb_buf_text(&text), &pos, word, sizeof word, &key, &value)) {
+		if (value && strcmp(key, "guestbox.share") == 0) {
+			int r = gb_mount_table_share(table, value, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int arcmount_shares(struct gb_cmd *cmd, struct gb_err *err)
+{
+	gb_automounttable struct gb_mount_table table = { 0 };
+	struct shares all = { 0 };
+	const char *file = NULL;
+	struct gb_optscan scan;
+	int key, r;
+
+	gb_opt_start(&scan, arcmount_shares_opts, cmd->argc, cmd->argv, 0);
+	while ((key = gb_opt_next(&scan, err)) > 0) {
+		switch (key) {
+		case OPT_DRY_RUN: all.dry_run = true; break;
+		case OPT_JSON: all.as_json = true; break;
+		case OPT_TABLE: file = scan.arg; break;
+		}
+	}
+	if (key < 0)
+		return key;
+	r = gb_opt_operands(&scan, 0, 0, NULL, err);
+	if (r < 0)
+		return r;
+	if (all.dry_run && all.as_json)
+		return gb_err_set(err, GB_E_USAGE, "--dry-run and --json exclude each other");
+	r = file ? gb_mount_table_read(&table, file, err)
+		 : gb_mount_table_parse(&table, builtin, sizeof builtin - 1, "built-in shares", err);
+	if (r == 0)
+		r = from_cmdline(&table, err);
+	if (r < 0)
+		return r;
+	gb_mount_table_order(&table);
+	if (all.as_json)
+		gb_json_open(&all.json, NULL, '[');
+	for (size_t i = 0; i < table.count; i++)
+		one(&all, &table.entries[i]);
+	if (all.as_json) {
+		gb_json_close(&all.json, ']');
+		r = gb_json_flush(&all.json, STDOUT_FILENO);
+		if (r < 0)
+			return gb_err_sys(err, -r, "standard output");
+	}
+	return all.failed ? 1 : 0;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* Loop devices (loop(4)). */
+#include "common/mount/loop.h"
+
+#include <bsd/string.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+
+enum { LOOP_MAJOR_NUMBER = 7, TRIES = 64 };
+
+bool gb_mount_loop_is(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && major(st.st_rdev) == LOOP_MAJOR_NUMBER;
+}
+
+static bool read_number(int dirfd, const char *path, uint64_t *ret_value)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+
+	if (gb_io_slurp(dirfd, path, 64, &text) < 0 || !text.len)
+		return false;
+	*ret_value = strtoull(text.data, NULL, 10);
+	return true;
+}
+
+/* Whether two parts of a file have a byte in common; a size of 0 goes to the end. */
+static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+	return (!a_size || b < a + a_size || a + a_size < a) && (!b_size || a < b + b_size || b + b_size < b);
+}
+
+/* The loop device that has the file already. */
+static bool in_use(const struct stat *file, const struct gb_mount_loop *loop, char *device, size_t size)
+{
+	gb_autoclosedir DIR *dir = opendir("/sys/block");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		gb_autobuf struct gb_buf name = { 0 };
+		char path[320];
+		uint64_t offset = 0, limit = 0;
+		struct stat st;
+
+		(void)snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
+		if (strncmp(entry->d_name, "loop", 4) != 0 || gb_io_slurp(dirfd(dir), path, PATH_MAX + 16, &name) < 0 || !name.len)
+			continue;
+		name.data[strcspn(name.data, "\n")] = '\0';
+		if (stat(name.data, &st) < 0 || st.st_dev != file->st_dev || st.st_ino != file->st_ino)
+			continue;
+		(void)snprintf(path, sizeof path, "%s/loop/offset", entry->d_name);
+		(void)read_number(dirfd(dir), path, &offset);
+		(void)snprintf(path, sizeof path, "%s/loop/sizelimit", entry->d_name);
+		(void)read_number(dirfd(dir), path, &limit);
+		if (overlap(offset, limit, loop->offset, loop->size)) {
+			(void)snprintf(device, size, "/dev/%s", entry->d_name);
+			return true;
+		}
+	}
+	return false;
+}
+
+static int configure(int fd, int file, const struct gb_mount_loop *loop, bool read_only)
+{
+	struct loop_config config = { .fd = (uint32_t)file };
+
+	config.info.lo_offset = loop->offset;
+	config.info.lo_sizelimit = loop->size;
+	config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (read_only ? LO_FLAGS_READ_ONLY : 0);
+	(void)strlcpy((char *)config.info.lo_file_name, loop->file, sizeof config.info.lo_file_name);
+	if (ioctl(fd, LOOP_CONFIGURE, &config) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOTTY && errno != ENOSYS)
+		return -errno;
+	/* Before 5.8, in two steps. */
+	if (ioctl(fd, LOOP_SET_FD, file) < 0)
+		return -errno;
+	for (int i = 0; i < TRIES; i++) {
+		if (ioctl(fd, LOOP_SET_STATUS64, &config.info) == 0)
+			return 0;
+		if (errno != EAGAIN)
+			break;
+		(void)usleep(10000);
+	}
+	int saved = errno;
+	(void)ioctl(fd, LOOP_CLR_FD, 0);
+	return -saved;
+}
+
+int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t size, bool *ret_read_only,
+			 struct gb_err *err)
+{
+	bool read_only = loop->read_only;
+	gb_autoclose int file = open(loop->file, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	char other[300];
+
+	if (file < 0 && !read_only && (errno == EROFS || errno == EACCES || errno == ETXTBSY)) {
+		read_only = true;
+		file = open(loop->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	}
+	if (file < 0)
+		return gb_err_sys(err, errno, "cannot set up a loop device for %s", loop->file);
+	if (fstat(file, &st) < 0)
+		return gb_err_sys(err, errno, "cannot set up a loop device for %s", loop->file);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return gb_err_set(err, EINVAL, "cannot set up a loop device for %s: neither a regular file nor a block device",
+				  loop->file);
+	if (in_use(&st, loop, other, sizeof other) && !read_only)
+		return gb_err_set(err, EBUSY, "cannot set up a loop device for %s: %s has it already", loop->file, other);
+
+	gb_autoclose int control = -1;
+	for (int i = 0; i < TRIES; i++) {
+		if (loop->device && *loop->device) {
+			(void)strlcpy(device, loop->device, size);
+		} else {
+			if (control < 0)
+				control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+			int n = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+			if (n < 0)
+				return gb_err_sys(err, errno, "cannot set up a loop device for %s: /dev/loop-control", loop->file);
+			(void)snprintf(device, size, "/dev/loop%d", n);
+		}
+		gb_autoclose int fd = open(device, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT && !(loop->device && *loop->device)) {
+			/* The node comes a moment after the device where devtmpfs does not make it. */
+			if (mknod(device, S_IFBLK | 0600, makedev(LOOP_MAJOR_NUMBER, (unsigned)atoi(device + 9))) == 0 ||
+			    errno == EEXIST)
+				fd = open(device, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		}
+		if (fd < 0)
+			return gb_err_sys(err, errno, "cannot set up a loop device for %s: %s", loop->file, device);
+		int r = configure(fd, file, loop, read_only);
+		if (r == 0) {
+			*ret_read_only = read_only;
+			return gb_take_fd(&fd);
+		}
+		if (r != -EBUSY || (loop->device && *loop->device)) /* EBUSY: somebody else was faster */
+			return gb_err_sys(err, -r, "cannot set up the loop device %s for %s", device, loop->file);
+	}
+	return gb_err_sys(err, EBUSY, "cannot set up a loop device for %s", loop->file);
+}
+
+int gb_mount_loop_detach(const char *device, struct gb_err *err)
+{
+	gb_autoclose int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return gb_err_sys(err, errno, "cannot release the loop device %s", device);
+	if (ioctl(fd, LOOP_CLR_FD, 0) < 0 && errno != ENXIO)
+		return gb_err_sys(err, errno, "cannot release the loop device %s", device);
+	return 0;
+}
