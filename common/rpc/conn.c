@@ -3,6 +3,7 @@
 #include "common/rpc/conn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 enum {
 	TX_HIGH = 256 << 10, /* a peer that does not take its replies is not asked for more requests */
 	QUIET_MS = 200,      /* a port that is out of step: this much silence and the next byte starts a frame */
+	EARLY_MS = 250,      /* a port: how long the news of a host may come behind its first bytes */
 };
 
 static struct gb_conn *of_in(struct gb_io *io)
@@ -77,6 +79,8 @@ static void rearm(struct gb_conn *conn)
 
 	if (conn->skip)
 		due = now + QUIET_MS;
+	else if (conn->early)
+		due = conn->rx_since + EARLY_MS;
 	else if (tx_left(conn))
 		due = conn->tx_since + conn->host->frame_ms;
 	else if (conn->held)
@@ -95,12 +99,12 @@ static void reset_port(struct gb_conn *conn)
 {
 	gb_buf_free(&conn->rx);
 	drop_tx(conn);
-	conn->skip = conn->closing = conn->ended = false;
+	conn->skip = conn->early = conn->closing = conn->ended = false;
 	rearm(conn);
 }
 
 static void update(struct gb_conn *conn);
-static void pump(struct gb_conn *conn);
+static void turn(struct gb_conn *conn, uint32_t events);
 
 static void on_timer(struct gb_timer *timer)
 {
@@ -114,7 +118,13 @@ static void on_timer(struct gb_timer *timer)
 	}
 	if (conn->skip) {
 		conn->skip = false;
-		rearm(conn);
+		gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", conn->skip_why);
+		turn(conn, 0); /* an end of file drops it again */
+		return;
+	}
+	if (conn->early) {
+		gb_log(GB_LOG_INFO, "%s: bytes from a host that is not there", conn->name);
+		reset_port(conn);
 		return;
 	}
 	const char *why = tx_left(conn) ? "the peer takes no reply" : conn->rx.len ? "half a frame, and no more of it" : "idle";
@@ -231,17 +241,20 @@ void gb_conn_hold(struct gb_conn *conn)
 /* Whether requests may be looked at now. */
 static bool open_for_more(const struct gb_conn *conn)
 {
-	return !conn->dead && !conn->held && !conn->closing && tx_left(conn) < TX_HIGH;
+	return !conn->dead && !conn->held && !conn->closing && !conn->early && tx_left(conn) < TX_HIGH;
 }
 
 static void out_of_step(struct gb_conn *conn, const char *why)
 {
 	gb_log(GB_LOG_WARNING, "%s: %s", conn->name, why);
-	gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
-	if (conn->kind == GB_CONN_PORT)
+	if (conn->kind == GB_CONN_PORT) {
+		/* Whoever sent it may have left already: the answer waits until nothing more comes. */
 		conn->skip = true;
-	else
-		conn->closing = true;
+		conn->skip_why = why;
+		return;
+	}
+	gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
+	conn->closing = true;
 }
 
 /* Handles the whole frames at the start of data: how many bytes they took. */
@@ -265,9 +278,26 @@ static size_t frames(struct gb_conn *conn, const char *data, size_t len)
 	return conn->skip || conn->closing ? len : at;
 }
 
+/* A host that closes a port and opens it again faster than we look leaves no trace of that but in the bytes: the start of
+ * a request, and then a whole one. */
+static bool starts_afresh(const struct gb_conn *conn, const char *data, size_t len)
+{
+	struct gb_frame frame;
+
+	return conn->kind == GB_CONN_PORT && (conn->rx.len || conn->skip) &&
+	       gb_frame_parse(data, len, GB_FRAME_REQUEST_MAX, &frame) > 0 && gb_wire_is_request(frame.type);
+}
+
 /* Looks at what is there: the kept start of a frame with data behind it. */
 static void feed(struct gb_conn *conn, const char *data, size_t len)
 {
+	if (starts_afresh(conn, data, len)) {
+		gb_log(GB_LOG_INFO, "%s: a request where the rest of another was to come", conn->name);
+		gb_buf_free(&conn->rx);
+		conn->skip = false;
+	}
+	if (conn->skip)
+		return;
 	if (conn->rx.len == 0) {
 		size_t used = frames(conn, data, len);
 		data += used;
@@ -318,25 +348,43 @@ static void on_end(struct gb_conn *conn)
 	conn->ended = true;
 }
 
+/* Data and the news that a host has opened a port come to the driver over two queues, in no order. Until the news is
+ * there a reply could not be written, and a read says end of file; so what comes early waits, but not for long: it may
+ * also be the last of a host that has left. */
+static void watch_port(struct gb_conn *conn)
+{
+	struct pollfd p = { .fd = conn->in.fd, .events = POLLIN };
+	bool away = poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
+
+	if (away && !conn->early)
+		conn->rx_since = gb_loop_now(conn->host->loop);
+	conn->early = away;
+}
+
 /* Reads, handles, writes, until there is nothing more to do without waiting. */
 static void pump(struct gb_conn *conn)
 {
 	struct gb_conn_host *host = conn->host;
 	bool full;
 
+	if (conn->early)
+		watch_port(conn);
 	do {
 		full = false;
 		digest(conn);
-		if (open_for_more(conn) && !conn->ended) {
+		if ((open_for_more(conn) || conn->early) && !conn->ended) {
 			ssize_t n = get(conn, host->scratch, sizeof host->scratch);
 			if (n > 0) {
 				full = (size_t)n == sizeof host->scratch || conn->kind == GB_CONN_PORT;
-				if (!conn->skip) {
-					feed(conn, (const char *)host->scratch, (size_t)n);
-					digest(conn);
-				}
+				if (conn->kind == GB_CONN_PORT)
+					watch_port(conn);
+				if (conn->early && conn->rx.len > GB_FRAME_REQUEST_MAX)
+					reset_port(conn);
+				feed(conn, (const char *)host->scratch, (size_t)n);
+				digest(conn);
 			} else if (n == 0) {
-				on_end(conn);
+				if (!conn->early)
+					on_end(conn);
 			} else if (errno == EINTR) {
 				full = true;
 			} else if (errno != EAGAIN) {
@@ -368,11 +416,11 @@ static void update(struct gb_conn *conn)
 	uint32_t in = open_for_more(conn) && !conn->ended ? EPOLLIN : 0;
 	uint32_t out = tx_left(conn) ? EPOLLOUT : 0;
 	int r = 0;
+	if (conn->kind == GB_CONN_PORT)
+		return; /* it always waits for every edge */
 	if (conn->wfd == conn->in.fd) {
-		/* A port whose host is away reports EPOLLHUP without end: only its edges are of interest. */
-		in |= out | (conn->kind == GB_CONN_PORT ? (uint32_t)EPOLLET : 0);
 		if (conn->in.loop)
-			r = gb_loop_mod(&conn->in, in);
+			r = gb_loop_mod(&conn->in, in | out);
 	} else {
 		if (conn->in.loop)
 			r = gb_loop_mod(&conn->in, in);
@@ -451,8 +499,9 @@ int gb_conn_start(struct gb_conn *conn, int rfd, int wfd)
 	conn->in = (struct gb_io){ .fd = rfd, .events = EPOLLIN, .fn = on_in };
 	conn->out = (struct gb_io){ .fd = wfd, .fn = on_out };
 	conn->timer.fn = on_timer;
+	/* A port whose host is away reports EPOLLHUP without end: only its edges are of interest, and all of them. */
 	if (conn->kind == GB_CONN_PORT)
-		conn->in.events |= EPOLLET;
+		conn->in.events |= EPOLLOUT | EPOLLET;
 	int r = gb_loop_add(conn->host->loop, &conn->in);
 	if (r < 0) {
 		if (wfd != rfd)

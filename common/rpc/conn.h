@@ -46,6 +46,8 @@ struct gb_conn {
 	bool held;    /* a handler has yet to reply: nothing more is read or parsed */
 	bool ended;   /* the peer has sent all it will */
 	bool closing; /* nothing more is parsed; the connection ends when tx is out */
+	bool early;   /* port: data has come before the news that a host is there; kept for a moment */
+	const char *skip_why;
 	bool skip;    /* port: what arrives is thrown away until it has been quiet for a moment */
 	bool busy;    /* on the stack: whoever ends the connection leaves the rest to the caller there */
 	bool dead;

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* common/rpc/conn: back-pressure, deadlines, held requests, and a port whose host comes and goes. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+#include "common/rpc/conn.h"
+#include "common/rpc/wire.h"
+
+static struct gb_loop loop;
+static struct gb_conn_host host;
+static struct gb_conn conn;
+static int peer, frames_seen, closed_seen;
+static size_t reply_bytes;
+static bool hold;
+
+/* Each request is answered by its own payload (a path of reply_bytes letters when that is set). */
+static void on_frame(struct gb_conn *c, const struct gb_frame *frame)
+{
+	Arcbox__V1__DiskTrimResponse reply = ARCBOX__V1__DISK_TRIM_RESPONSE__INIT;
+	gb_autofree char *text = calloc(1, reply_bytes + 1);
+
+	assert_non_null(text);
+	memset(text, 'x', reply_bytes);
+	frames_seen++;
+	if (hold) {
+		gb_conn_hold(c);
+		return;
+	}
+	reply.result = text;
+	gb_conn_reply(c, GB_WIRE_DISK_TRIM_REPLY, frame->trace, frame->trace_len, &reply.base);
+}
+
+static void on_closed(struct gb_conn *c)
+{
+	assert_ptr_equal(c, &conn);
+	closed_seen++;
+	gb_loop_stop(&loop, 1);
+}
+
+static int start_kind(enum gb_conn_kind kind)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0 || gb_loop_open(&loop) < 0)
+		return -1;
+	frames_seen = closed_seen = 0;
+	reply_bytes = 0;
+	hold = false;
+	peer = pair[1];
+	gb_log_level(GB_LOG_ERR);
+	host = (struct gb_conn_host){ .loop = &loop, .frame = on_frame, .closed = on_closed, .idle_ms = 60000, .frame_ms = 60000 };
+	memset(&conn, 0, sizeof conn);
+	conn.host = &host;
+	conn.kind = kind;
+	(void)snprintf(conn.name, sizeof conn.name, "test");
+	return gb_conn_start(&conn, pair[0], pair[0]);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return start_kind(GB_CONN_SOCKET);
+}
+
+static int start_port(void **state)
+{
+	(void)state;
+	return start_kind(GB_CONN_PORT);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	if (!closed_seen)
+		gb_conn_end(&conn);
+	if (peer >= 0)
+		(void)close(peer);
+	gb_loop_close(&loop);
+	return 0;
+}
+
+static void on_pause(struct gb_timer *t)
+{
+	(void)t;
+	gb_loop_stop(&loop, 0);
+}
+
+/* Runs the loop for a while: 1 when the connection ended meanwhile. */
+static int run(uint64_t ms)
+{
+	struct gb_timer timer = { .fn = on_pause };
+
+	if (closed_seen)
+		return 1;
+	loop.stopped = false;
+	gb_loop_timer(&loop, &timer, ms);
+	int r = gb_loop_run(&loop);
+	gb_loop_timer_stop(&timer);
+	return r;
+}
+
+static const unsigned char trim[] = { 0, 0, 0, 6, 0, 0, 0, 0x0c, 0, 0 };
+
+static void put(const void *data, size_t len)
+{
+	assert_int_equal(send(peer, data, len, MSG_NOSIGNAL), len);
+}
+
+static void a_frame_in_single_bytes(void **state)
+{
+	unsigned char got[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof trim; i++) {
+		assert_int_equal(frames_seen, 0);
+		put(trim + i, 1);
+		(void)run(1);
+	}
+	assert_int_equal(frames_seen, 1);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10);
+	assert_int_equal(conn.rx.len, 0);
+	assert_null(conn.rx.data); /* an idle connection holds no memory */
+	assert_null(conn.tx.data);
+}
+
+static void a_peer_that_takes_no_replies_is_not_asked_for_more(void **state)
+{
+	(void)state;
+	reply_bytes = 60000;
+	for (int i = 0; i < 2000; i++)
+		(void)send(peer, trim, sizeof trim, MSG_NOSIGNAL);
+	assert_int_equal(run(50), 0);
+	assert_true(frames_seen < 100);
+	assert_true(conn.tx.len - conn.tx_at < 1 << 20);
+	assert_true(conn.rx.len <= 65536);
+	/* When it takes them, all are answered, in whole frames. */
+	int want = 0;
+	size_t total = 0;
+	static unsigned char got[1 << 20];
+	for (int i = 0; i < 100000; i++) {
+		ssize_t n = recv(peer, got, sizeof got, 0);
+		if (n > 0)
+			total += (size_t)n;
+		else if (want == frames_seen && frames_seen && conn.tx.len == 0 && conn.rx.len == 0)
+			break;
+		want = frames_seen;
+		(void)run(0);
+	}
+	assert_int_equal(total, (size_t)frames_seen * (10 + 4 + 60000));
+}
+
+static void a_drip_does_not_move_the_deadline_of_its_frame(void **state)
+{
+	(void)state;
+	host.frame_ms = 40;
+	put("\0\1\0\0", 4); /* a frame of 64 KiB, which never gets whole */
+	int turns = 0;
+	while (!closed_seen && turns++ < 1000) {
+		(void)send(peer, "x", 1, MSG_NOSIGNAL);
+		(void)run(5);
+	}
+	assert_int_equal(closed_seen, 1);
+	assert_int_equal(frames_seen, 0);
+}
+
+static void a_held_request_keeps_the_next_ones_waiting(void **state)
+{
+	unsigned char got[64];
+
+	(void)state;
+	hold = true;
+	put(trim, sizeof trim);
+	put(trim, sizeof trim);
+	put(trim, sizeof trim);
+	assert_int_equal(run(20), 0);
+	assert_int_equal(frames_seen, 1);
+	assert_true(conn.held);
+	hold = false;
+	gb_conn_error(&conn, NULL, 0, 500, "late");
+	gb_conn_resume(&conn);
+	assert_int_equal(run(20), 0);
+	assert_int_equal(frames_seen, 3);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10 + 8 + 4 + 10 + 10);
+}
+
+static void a_peer_that_hangs_up_while_a_request_is_held(void **state)
+{
+	(void)state;
+	hold = true;
+	put(trim, sizeof trim);
+	assert_int_equal(run(10), 0);
+	(void)close(peer);
+	peer = -1;
+	assert_int_equal(run(30), 0);
+	assert_int_equal(closed_seen, 0); /* its handler still has it */
+	gb_conn_error(&conn, NULL, 0, 500, "late");
+	gb_conn_resume(&conn);
+	(void)run(30);
+	assert_int_equal(closed_seen, 1);
+}
+
+static void a_peer_that_only_ends_its_side_gets_its_replies(void **state)
+{
+	unsigned char got[64];
+
+	(void)state;
+	put(trim, sizeof trim);
+	put(trim, 5);
+	assert_int_equal(shutdown(peer, SHUT_WR), 0);
+	assert_int_equal(run(1000), 1);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 0);
+}
+
+static void port_half_a_request_then_another_hosts(void **state)
+{
+	unsigned char got[64];
+
+	(void)state;
+	put("\0\0\0\x20\0\0", 6);
+	assert_int_equal(run(10), 0);
+	put(trim, sizeof trim);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(frames_seen, 1);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10);
+}
+
+static void port_out_of_step_ends_with_the_next_request(void **state)
+{
+	unsigned char got[128];
+
+	(void)state;
+	put("GET / HTTP/1.0\r\n\r\n", 18);
+	assert_int_equal(run(10), 0);
+	put(trim, sizeof trim);
+	assert_int_equal(run(400), 0); /* no error follows: it would reach the wrong one */
+	assert_int_equal(frames_seen, 1);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10);
+	/* With nobody behind it, the error comes. */
+	put("GET / HTTP/1.0\r\n\r\n", 18);
+	assert_int_equal(run(400), 0);
+	ssize_t n = recv(peer, got, sizeof got, 0);
+	assert_true(n > 18);
+	assert_memory_equal(got + 4, "\0\0\xff\xff", 4);
+	put(trim, sizeof trim);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(frames_seen, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_frame_in_single_bytes, start, end),
+		cmocka_unit_test_setup_teardown(a_peer_that_takes_no_replies_is_not_asked_for_more, start, end),
+		cmocka_unit_test_setup_teardown(a_drip_does_not_move_the_deadline_of_its_frame, start, end),
+		cmocka_unit_test_setup_teardown(a_held_request_keeps_the_next_ones_waiting, start, end),
+		cmocka_unit_test_setup_teardown(a_peer_that_hangs_up_while_a_request_is_held, start, end),
+		cmocka_unit_test_setup_teardown(a_peer_that_only_ends_its_side_gets_its_replies, start, end),
+		cmocka_unit_test_setup_teardown(port_half_a_request_then_another_hosts, start_port, end),
+		cmocka_unit_test_setup_teardown(port_out_of_step_ends_with_the_next_request, start_port, end),
+	};
+
+	return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+}
