@@ -31,7 +31,9 @@ enum gb_power_fs_state {
 struct gb_power_fs {
 	unsigned major, minor;
 	bool disk, remote;
-	char source[512], type[32], target[512];
+	char source[512], type[32];
+	char target[512]; /* of its mounts the first one, which is unmounted last */
+	char last[512];   /* the last one, by which it is made read-only */
 	enum gb_power_fs_state state;
 };
 

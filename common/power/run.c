@@ -100,6 +100,8 @@ struct run {
 	struct gb_power_times times;
 	uint64_t begun; /* µs */
 	size_t logged;  /* events that have had their line */
+	struct gb_proc_list procs;
+	bool looked;    /* procs is what a look has just found, and nothing was done since */
 };
 
 static uint64_t at(const struct run *run, unsigned ms)
@@ -180,16 +182,18 @@ static void end(struct hunt *hunt, struct victim *v)
 }
 
 /* Looks who is there, signals who is new, strikes out who is gone. service: NULL means all. */
-static int look(struct run *run, struct hunt *hunt, const char *service, int sig, struct gb_proc_list *procs)
+static int look(struct run *run, struct hunt *hunt, const char *service, int sig)
 {
-	int r = run->ops->procs(procs);
+	struct gb_proc_list *procs = &run->procs;
+	int r = run->looked ? 0 : run->ops->procs(procs, sig != SIGKILL);
 	bool spare = false, any = false;
 
+	run->looked = false;
 	if (r < 0)
 		return r;
 	/* kill(2) of -1 holds up every fork until all have the signal: who forks faster than we look is ended too. */
 	for (size_t i = 0; i < procs->count; i++) {
-		spare = spare || (procs->procs[i].keep && !procs->procs[i].kernel);
+		spare = spare || procs->procs[i].keep;
 		any = any || gb_power_is_victim(&procs->procs[i], getpid());
 	}
 	if (sig == SIGKILL && any && !spare)
@@ -280,38 +284,40 @@ static void name_delayers(const struct hunt *hunt, const bool *slow, struct gb_p
 	event->delayers = n;
 }
 
-enum { SLOW_US = 100000, LOOK_MS = 50 };
+enum { SLOW_US = 30000, LOOK_MS = 50 };
 
-/* Signals all (or a service), again and again whoever is new, until none is left or the time is up. */
-static void end_processes(struct run *run, const struct gb_power_step *step)
+/* Signals all (or a service), again and again whoever is new, until none is left or the time is up. Returns whether
+ * somebody is left. */
+static bool end_processes(struct run *run, const struct gb_power_step *step)
 {
 	int sig = step->kind == GB_POWER_KILL ? SIGKILL : SIGTERM;
 	const char *service = step->kind == GB_POWER_STOP ? step->object : NULL;
 	uint64_t begun = gb_power_now(), until = at(run, step->until), now;
 	gb_cleanup(hunt_free) struct hunt hunt = { 0 };
-	gb_autoproclist struct gb_proc_list procs = { 0 };
 	gb_autofree bool *slow = NULL;
 	size_t slow_count = 0;
 	int r;
 
 	for (;;) {
-		r = look(run, &hunt, service, sig, &procs);
+		r = look(run, &hunt, service, sig);
 		now = gb_power_now();
 		if (r < 0 || !hunt.alive || now >= until)
 			break;
-		if (!slow && now - begun >= SLOW_US) {
-			/* Who is there now is slow; who comes later was forked by one of them. */
-			slow = calloc(hunt.count, sizeof *slow);
-			slow_count = slow ? hunt.count : 0;
-			for (size_t i = 0; i < slow_count; i++)
-				slow[i] = hunt.rows[i].alive;
-		}
 		/* In between, only ends are waited for: a look costs three system calls for each process. */
 		uint64_t next = now + LOOK_MS * 1000;
 		while (hunt.alive && now < until && now < next) {
 			uint64_t to = next < until ? next : until;
+			if (!slow && begun + SLOW_US > now && begun + SLOW_US < to)
+				to = begun + SLOW_US;
 			wait_for_one(&hunt, (int)((to - now) / 1000) + 1);
 			now = gb_power_now();
+			if (!slow && now - begun >= SLOW_US && hunt.alive) {
+				/* Who is there now is slow; who comes later was forked by one of them. */
+				slow = calloc(hunt.count, sizeof *slow);
+				slow_count = slow ? hunt.count : 0;
+				for (size_t i = 0; i < slow_count; i++)
+					slow[i] = hunt.rows[i].alive;
+			}
 		}
 	}
 	if (r < 0 && sig == SIGKILL)
@@ -326,6 +332,24 @@ static void end_processes(struct run *run, const struct gb_power_step *step)
 	if (all)
 		name_delayers(&hunt, all, event);
 	log_events(run);
+	return event->result != 0;
+}
+
+static void end_all_processes(struct run *run)
+{
+	gb_autopowerplan struct gb_power_plan plan = { 0 };
+
+	/* Without a list there are no ordered stops. */
+	run->looked = run->ops->procs(&run->procs, false) == 0;
+	gb_power_plan_processes(&plan, &run->procs, getpid(), &run->times);
+	for (size_t i = 0; i < plan.count; i++) {
+		/* SIGKILL has nobody to go to when the last look of SIGTERM has found nobody. */
+		if (!end_processes(run, &plan.steps[i]) && plan.steps[i].kind == GB_POWER_TERM)
+			break;
+	}
+	if (plan.failed)
+		(void)run->ops->signal(-1, -1, SIGKILL);
+	gb_proc_list_free(&run->procs);
 }
 
 /* ---- file systems ---- */
@@ -333,6 +357,16 @@ static void end_processes(struct run *run, const struct gb_power_step *step)
 static bool is_disk(const char *source)
 {
 	return strncmp(source, "/dev/", 5) == 0;
+}
+
+/* The first of a file system's mounts. */
+static const struct gb_mountinfo *first_of(const struct gb_mountinfo_table *mounts, const struct gb_mountinfo *row)
+{
+	for (size_t i = 0; i < mounts->count; i++) {
+		if (mounts->rows[i].major == row->major && mounts->rows[i].minor == row->minor)
+			return &mounts->rows[i];
+	}
+	return row;
 }
 
 /* Every file system that may lose something, once each: what is to be accounted for at the end. */
@@ -360,7 +394,8 @@ static void list_fs(struct run *run, const struct gb_mountinfo_table *mounts)
 					    .remote = gb_power_is_remote(row->type), .state = GB_POWER_FS_BUSY };
 		(void)strlcpy(fs->source, row->source, sizeof fs->source);
 		(void)strlcpy(fs->type, row->type, sizeof fs->type);
-		(void)strlcpy(fs->target, row->target, sizeof fs->target);
+		(void)strlcpy(fs->last, row->target, sizeof fs->last);
+		(void)strlcpy(fs->target, first_of(mounts, row)->target, sizeof fs->target);
 	}
 }
 
@@ -396,7 +431,7 @@ static void judge(struct run *run, const struct gb_mountinfo_table *mounts)
 		int checked = fs->disk ? result_of(run, GB_POWER_CHECK, fs->source) : 0;
 
 		if (unmounting == -ETIMEDOUT || checked == -ETIMEDOUT ||
-		    result_of(run, GB_POWER_READONLY, fs->target) == -ETIMEDOUT)
+		    result_of(run, GB_POWER_READONLY, fs->last) == -ETIMEDOUT)
 			fs->state = GB_POWER_FS_STUCK;
 		else if (row)
 			fs->state = gb_mountinfo_has(row->super, "ro", NULL) ? GB_POWER_FS_READONLY : GB_POWER_FS_BUSY;
@@ -415,7 +450,7 @@ static size_t count_steps(const struct gb_power_plan *plan, enum gb_power_kind k
 	return n;
 }
 
-/* The file systems end some of the time before the deadline: the last steps need it. */
+/* Unmounting ends some time before the deadline: the last steps need it. */
 static uint64_t storage_until(const struct run *run)
 {
 	return at(run, run->times.deadline - 300);
@@ -482,7 +517,7 @@ static int unmount_all(struct run *run)
 static int finish_storage(struct run *run)
 {
 	gb_automountinfo struct gb_mountinfo_table mounts = { 0 }, after = { 0 };
-	gb_autopowerplan struct gb_power_plan plan = { 0 }, check = { 0 };
+	gb_autopowerplan struct gb_power_plan plan = { 0 };
 	int r = run->ops->mounts(&mounts);
 
 	if (r < 0)
@@ -497,18 +532,15 @@ static int finish_storage(struct run *run)
 				plan.steps[plan.count - 1].remote = true;
 		}
 	}
-	r = plan.failed ? -ENOMEM : gb_power_work(&plan, run->ops, storage_until(run), run->report);
+	for (size_t i = 0; i < run->report->fs_count; i++) {
+		const struct gb_power_fs *fs = &run->report->fs[i];
+		if (fs->disk && !mounted(&mounts, fs))
+			gb_power_plan_add(&plan, GB_POWER_CHECK, fs->source, 0);
+	}
+	r = plan.failed ? -ENOMEM : gb_power_work(&plan, run->ops, at(run, run->times.deadline - 100), run->report);
 	log_events(run);
 	if (r == 0)
 		r = run->ops->mounts(&after);
-	for (size_t i = 0; r == 0 && i < run->report->fs_count; i++) {
-		const struct gb_power_fs *fs = &run->report->fs[i];
-		if (fs->disk && !mounted(&after, fs))
-			gb_power_plan_add(&check, GB_POWER_CHECK, fs->source, 0);
-	}
-	if (r == 0)
-		r = gb_power_work(&check, run->ops, at(run, run->times.deadline - 100), run->report);
-	log_events(run);
 	judge(run, &after);
 	return r;
 }
@@ -560,17 +592,8 @@ int gb_power_run(const struct gb_power_opts *opts, const struct gb_power_ops *op
 	report->action = opts->action;
 	report->times = run.times;
 	report->clean = true;
-	if (!opts->below && !opts->at_once) {
-		gb_autopowerplan struct gb_power_plan plan = { 0 };
-		gb_autoproclist struct gb_proc_list procs = { 0 };
-
-		(void)ops->procs(&procs); /* without a list there are no ordered stops */
-		gb_power_plan_processes(&plan, &procs, getpid(), &run.times);
-		for (size_t i = 0; i < plan.count; i++)
-			end_processes(&run, &plan.steps[i]);
-		if (plan.failed)
-			(void)ops->signal(-1, -1, SIGKILL);
-	}
+	if (!opts->below && !opts->at_once)
+		end_all_processes(&run);
 	if (opts->at_once) {
 		gb_autopowerplan struct gb_power_plan plan = { 0 };
 
@@ -603,7 +626,7 @@ int gb_power_show(const struct gb_power_opts *opts, const struct gb_power_ops *o
 	int r;
 
 	if (!opts->below && !opts->at_once) {
-		r = ops->procs(&procs);
+		r = ops->procs(&procs, false);
 		if (r < 0)
 			return gb_err_sys(err, -r, "/proc");
 		gb_power_plan_processes(plan, &procs, getpid(), &times);

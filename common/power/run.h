@@ -8,7 +8,7 @@
 
 /* All that a run does to the machine. A test puts its own in. */
 struct gb_power_ops {
-	int (*procs)(struct gb_proc_list *list);
+	int (*procs)(struct gb_proc_list *list, bool trust);
 	int (*pidfd)(const struct gb_proc *proc); /* or -errno: its end is then found out by looking */
 	int (*signal)(pid_t pid, int pidfd, int sig);
 	int (*mounts)(struct gb_mountinfo_table *table);

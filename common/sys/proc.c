@@ -22,6 +22,7 @@
 void gb_proc_list_free(struct gb_proc_list *list)
 {
 	free(list->procs);
+	free(list->kernel);
 	*list = (struct gb_proc_list){ 0 };
 }
 
@@ -83,32 +84,63 @@ int gb_proc_read(pid_t pid, struct gb_proc *ret_proc)
 	return r;
 }
 
-int gb_proc_scan(struct gb_proc_list *list)
+static int by_pid(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Room for one more: 0 or -ENOMEM. */
+static int room(void *rows, size_t count, size_t *size, size_t width)
+{
+	if (count < *size)
+		return 0;
+	size_t more = *size ? 2 * *size : 128;
+	void *p = reallocarray(*(void **)rows, more, width);
+	if (!p)
+		return -ENOMEM;
+	*(void **)rows = p;
+	*size = more;
+	return 0;
+}
+
+int gb_proc_scan(struct gb_proc_list *list, bool trust)
 {
 	gb_autoclosedir DIR *dir = opendir("/proc");
+	size_t known = trust ? list->kernel_count : 0;
 	struct dirent *entry;
+	int r = 0;
 
 	list->count = 0;
+	if (!trust)
+		list->kernel_count = 0;
 	if (!dir)
 		return -errno;
-	while ((entry = readdir(dir))) {
+	while (r == 0 && (entry = readdir(dir))) {
 		struct gb_proc p;
+		pid_t pid;
 
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
-		if (gb_proc_read((pid_t)strtol(entry->d_name, NULL, 10), &p) < 0 || p.state == 'Z' || p.state == 'X')
+		pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		if (known && bsearch(&pid, list->kernel, known, sizeof pid, by_pid))
 			continue;
-		if (list->count == list->size) {
-			size_t size = list->size ? 2 * list->size : 128;
-			struct gb_proc *more = reallocarray(list->procs, size, sizeof *more);
-			if (!more)
-				return -ENOMEM;
-			list->procs = more;
-			list->size = size;
+		if (gb_proc_read(pid, &p) < 0 || p.state == 'Z' || p.state == 'X')
+			continue;
+		if (p.kernel) {
+			r = room(&list->kernel, list->kernel_count, &list->kernel_size, sizeof *list->kernel);
+			if (r == 0)
+				list->kernel[list->kernel_count++] = pid;
+			continue;
 		}
-		list->procs[list->count++] = p;
+		r = room(&list->procs, list->count, &list->size, sizeof *list->procs);
+		if (r == 0)
+			list->procs[list->count++] = p;
 	}
-	return 0;
+	if (list->kernel_count)
+		qsort(list->kernel, list->kernel_count, sizeof *list->kernel, by_pid);
+	return r;
 }
 
 bool gb_proc_is_machine(void)

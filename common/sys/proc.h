@@ -20,6 +20,8 @@ struct gb_proc {
 struct gb_proc_list {
 	struct gb_proc *procs;
 	size_t count, size;
+	pid_t *kernel; /* the kernel threads of the last scan */
+	size_t kernel_count, kernel_size;
 };
 
 void gb_proc_list_free(struct gb_proc_list *list);
@@ -31,9 +33,10 @@ int gb_proc_parse(const char *line, struct gb_proc *ret_proc);
 /* One process: 0, -ESRCH when it is gone, or -errno. */
 int gb_proc_read(pid_t pid, struct gb_proc *ret_proc);
 
-/* Every process of this /proc that is alive, in rising order of PIDs; list is emptied first and its memory used
- * again. A zombie is not alive, unless threads of it still run. 0 or -errno (-ENOENT: no /proc). */
-int gb_proc_scan(struct gb_proc_list *list);
+/* Every process of this /proc that is alive and no kernel thread, in rising order of PIDs; list is emptied first and its
+ * memory used again. A zombie is not alive, unless threads of it still run. trust: what was a kernel thread in the last
+ * scan is one still and is not read again - four of five processes of an idle guest. 0 or -errno (-ENOENT: no /proc). */
+int gb_proc_scan(struct gb_proc_list *list, bool trust);
 
 /* Whether this process lives in the kernel's first PID namespace: only there reboot(2) is about the machine. */
 bool gb_proc_is_machine(void);

@@ -59,7 +59,7 @@ machine() {
 	cat "$T/out"
 	[ "$status" -eq 130 ]
 	grep -q '"step":"terminate","object":"","done":true' "$T/out"
-	grep -q '"step":"kill","object":"","done":true' "$T/out"
+	! grep -q '"step":"kill"' "$T/out" # there is nobody left for it
 	grep -q '"result":"clean"' "$T/out"
 }
 
@@ -81,7 +81,8 @@ machine() {
 	run machine 'bash $T/hydra & bash $T/hydra & sleep 0.3; $G guest-poweroff --force --grace 2 --json >$T/out; sleep 60'
 	cat "$T/out"
 	[ "$status" -eq 130 ]
-	grep -o '"step":"kill","object":"","done":true' "$T/out"
+	# Whether SIGTERM comes before a child's trap is a race: who wins it is ended by SIGKILL.
+	grep -qE '"step":"(terminate|kill)","object":"","done":true' "$T/out"
 }
 
 @test "services stop first and in order" {
@@ -97,7 +98,7 @@ machine() {
 	[ "$status" -eq 130 ]
 	order=$(grep -oE '"step":"(stop|terminate|kill)","object":"[a-z0-9]*","done":(true|false)' "$T/out" | cut -d'"' -f4,8,11 | tr '\n' ' ')
 	echo "$order"
-	[ "$order" = 'stop"dockerd":true stop"k3s":true stop"containerd":true terminate"":true kill"":true ' ]
+	[ "$order" = 'stop"dockerd":true stop"k3s":true stop"containerd":true terminate"":true ' ]
 }
 
 @test "a second request joins the first" {
