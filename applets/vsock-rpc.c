@@ -29,7 +29,7 @@ enum {
 	HEX_MAX = 2 * GB_FRAME_MAX + (1 << 20), /* of stdin, blanks included */
 };
 
-enum { OPT_CONNECT = GB_OPT_LONG, OPT_TRACE, OPT_TIMEOUT, OPT_JSON, OPT_CLOCK, OPT_GRACE };
+enum { OPT_CONNECT = GB_OPT_LONG, OPT_TRACE, OPT_TIMEOUT, OPT_JSON, OPT_CLOCK, OPT_GRACE, OPT_START, OPT_WAIT };
 
 /* In front of the command or behind it. */
 #define COMMON_OPTS \
@@ -52,6 +52,20 @@ static const struct gb_opt shutdown_opts[] = {
 	{ 0 },
 };
 
+static const struct gb_opt mmap_opts[] = {
+	COMMON_OPTS,
+	{ 'o', "offset", "OFFSET", "start at this byte (K, M, G, T)" },
+	{ 'l', "length", "LENGTH", "at most this many bytes (K, M, G, T) [to the end]" },
+	{ 0 },
+};
+
+static const struct gb_opt runtime_opts[] = {
+	COMMON_OPTS,
+	{ OPT_START, "start", NULL, "ensure: start it when it is not running" },
+	{ OPT_WAIT, "wait", NULL, "ensure: ask again until it is ready, or the timeout" },
+	{ 0 },
+};
+
 struct call {
 	struct gb_addr addrs[ADDRESSES_MAX];
 	int addrs_len;
@@ -61,6 +75,8 @@ struct call {
 	/* of single commands */
 	bool set_clock;
 	uint32_t grace;
+	uint64_t offset, length;
+	bool start, wait;
 	/* the reply */
 	struct gb_buf buf;
 	struct gb_frame frame;
@@ -98,6 +114,10 @@ static int option(struct call *call, int key, const char *arg, struct gb_err *er
 		r = gb_parse_number(arg, "grace", 0, UINT32_MAX, &n, err);
 		call->grace = r == 0 ? (uint32_t)n : 0;
 		return r;
+	case 'o': return gb_parse_size(arg, "offset", &call->offset, err);
+	case 'l': return gb_parse_size(arg, "length", &call->length, err);
+	case OPT_START: call->start = true; return 0;
+	case OPT_WAIT: call->wait = true; return 0;
 	default:
 		return key;
 	}
@@ -174,6 +194,8 @@ static int exchange(struct call *call, uint32_t type, const void *payload, size_
 	if (!call->trace[0])
 		(void)snprintf(call->trace, sizeof call->trace, "%08" PRIx32, arc4random());
 	uint64_t deadline = gb_net_clock() + call->timeout;
+	gb_buf_free(&call->buf); /* of an earlier call */
+	call->frame_size = 0;
 	gb_autoclose int fd = connect_any(call, deadline, err);
 	if (fd < 0)
 		return fd;
@@ -183,10 +205,12 @@ static int exchange(struct call *call, uint32_t type, const void *payload, size_
 		gb_buf_eat(&call->buf, call->frame_size);
 		call->frame_size = 0;
 		r = gb_client_receive(fd, &call->buf, &call->frame, &call->frame_size, deadline, err);
+		if (r < 0)
+			break;
 		bool own = call->frame.trace_len == strlen(call->trace) &&
 			   memcmp(call->frame.trace, call->trace, call->frame.trace_len) == 0;
 		/* Of a peer that could not read our trace id, or would not, there is only an Error. */
-		if (r < 0 || own || (call->frame.type == GB_WIRE_ERROR && call->frame.trace_len == 0))
+		if (own || (call->frame.type == GB_WIRE_ERROR && call->frame.trace_len == 0))
 			break;
 	}
 	if (r < 0) {
@@ -288,6 +312,165 @@ static int run_info(struct gb_cmd *cmd, struct gb_err *err)
 	if (r == 0)
 		r = ask(cmd->data, GB_WIRE_GET_SYSTEM_INFO, NULL, &reply, err);
 	return r < 0 ? r : print(cmd->data, reply, err);
+}
+
+/* One piece of a file: what is left when a reply is cut to what fits into a frame is asked for again. */
+enum { PIECE = 8 << 20 };
+
+static int base64(struct gb_buf *text, const unsigned char *data, size_t len)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < len; i += 3) {
+		uint32_t v = (uint32_t)data[i] << 16 | (i + 1 < len ? (uint32_t)data[i + 1] << 8 : 0) |
+			     (i + 2 < len ? data[i + 2] : 0);
+		char four[4] = { letters[v >> 18], letters[v >> 12 & 63], i + 1 < len ? letters[v >> 6 & 63] : '=',
+				 i + 2 < len ? letters[v & 63] : '=' };
+		(void)gb_buf_add(text, four, sizeof four);
+	}
+	return text->failed ? -ENOMEM : 0;
+}
+
+static int run_mmap(struct gb_cmd *cmd, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf all = { 0 }, text = { 0 };
+	struct call *call = cmd->data;
+	char **operands;
+	uint64_t done = 0;
+
+	call->length = UINT64_MAX;
+	int r = options(cmd, 1, 1, "path", &operands, err);
+	if (r < 0)
+		return r;
+	for (bool more = true; more && done < call->length;) {
+		Arcbox__V1__MmapReadFileRequest request = ARCBOX__V1__MMAP_READ_FILE_REQUEST__INIT;
+		gb_autopb ProtobufCMessage *message = NULL;
+		request.path = operands[0];
+		request.length = call->length - done < PIECE ? call->length - done : PIECE;
+		if (__builtin_add_overflow(call->offset, done, &request.offset))
+			break;
+		r = ask(call, GB_WIRE_MMAP_READ_FILE, &request.base, &message, err);
+		if (r < 0)
+			return r;
+		const Arcbox__V1__MmapReadFileResponse *reply = (const void *)message;
+		if (reply->bytes_read != reply->data.len || reply->data.len > request.length)
+			return gb_err_set(err, EPROTO, "reply: %zu bytes of data, and a count of %" PRIu64, reply->data.len,
+					  reply->bytes_read);
+		more = reply->data.len > 0;
+		done += reply->data.len;
+		r = call->json ? gb_buf_add(&all, reply->data.data, reply->data.len)
+			       : gb_io_write(STDOUT_FILENO, reply->data.data, reply->data.len);
+		if (r < 0)
+			return gb_err_sys(err, -r, call->json ? "reply" : "standard output");
+	}
+	if (!call->json)
+		return 0;
+	if (base64(&text, (const unsigned char *)all.data, all.len) < 0)
+		return gb_err_sys(err, ENOMEM, "reply");
+	struct gb_json json = { 0 };
+	gb_json_open(&json, NULL, '{');
+	gb_json_str(&json, "data", gb_buf_text(&text));
+	gb_json_uint(&json, "bytes_read", done);
+	gb_json_close(&json, '}');
+	r = gb_json_flush(&json, STDOUT_FILENO);
+	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+}
+
+static int run_trim(struct gb_cmd *cmd, struct gb_err *err)
+{
+	gb_autopb ProtobufCMessage *message = NULL;
+	struct call *call = cmd->data;
+	char **operands;
+	int r = options(cmd, 0, 0, NULL, &operands, err);
+
+	if (r == 0)
+		r = ask(call, GB_WIRE_DISK_TRIM, NULL, &message, err);
+	if (r < 0)
+		return r;
+	char *result = ((Arcbox__V1__DiskTrimResponse *)(void *)message)->result;
+	bool failed = strstr(result, ": failed (") || strstr(result, ": error (");
+	if (call->json) {
+		r = print_json(message, call, false, err);
+	} else {
+		gb_autobuf struct gb_buf text = { 0 };
+		for (char *next; result; result = next) { /* a clause a line */
+			next = strstr(result, "; ");
+			if (next) {
+				*next = '\0';
+				next += 2;
+			}
+			gb_pb_plain(&text, result);
+			(void)gb_buf_str(&text, "\n");
+		}
+		(void)fputs(gb_buf_text(&text), stdout);
+	}
+	return r < 0 ? r : failed ? 1 : 0;
+}
+
+static int run_runtime(struct gb_cmd *cmd, struct gb_err *err)
+{
+	enum { PAUSE_MS = 120, PAUSE_MAX_MS = 1200 }; /* as the host's own client polls */
+	Arcbox__V1__RuntimeEnsureRequest request = ARCBOX__V1__RUNTIME_ENSURE_REQUEST__INIT;
+	struct call *call = cmd->data;
+	char **operands;
+
+	int r = options(cmd, 1, 1, "one of ensure, status", &operands, err);
+	if (r < 0)
+		return r;
+	bool ensure = strcmp(operands[0], "ensure") == 0;
+	if (!ensure && strcmp(operands[0], "status") != 0)
+		return gb_err_set(err, GB_E_USAGE, "\"%s\" is none of ensure, status", operands[0]);
+	if (!ensure && (call->start || call->wait))
+		return gb_err_set(err, GB_E_USAGE, "%s goes with ensure", call->start ? "--start" : "--wait");
+	request.start_if_needed = call->start;
+	uint64_t deadline = gb_net_clock() + call->timeout, pause = PAUSE_MS;
+	for (;;) {
+		gb_autopb ProtobufCMessage *reply = NULL;
+		r = ask(call, ensure ? GB_WIRE_ENSURE_RUNTIME : GB_WIRE_RUNTIME_STATUS, ensure ? &request.base : NULL, &reply, err);
+		if (r < 0)
+			return r;
+		const Arcbox__V1__RuntimeEnsureResponse *state = (const void *)reply;
+		bool ready = ensure && state->ready;
+		if (call->wait && !ready && gb_net_clock() + pause < deadline && strcmp(state->status, "failed") != 0) {
+			struct timespec ts = { .tv_sec = (time_t)(pause / 1000), .tv_nsec = (long)(pause % 1000) * 1000000 };
+			(void)nanosleep(&ts, NULL);
+			pause = pause * 3 / 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause * 3 / 2;
+			continue;
+		}
+		r = print(call, reply, err);
+		return r < 0 ? r : ensure && !ready ? 1 : 0;
+	}
+}
+
+static int run_k8s(struct gb_cmd *cmd, struct gb_err *err)
+{
+	static const struct { const char *name; uint32_t type; } verb_types[] = {
+		{ "start", GB_WIRE_KUBERNETES_START }, { "stop", GB_WIRE_KUBERNETES_STOP },
+		{ "delete", GB_WIRE_KUBERNETES_DELETE }, { "status", GB_WIRE_KUBERNETES_STATUS },
+		{ "kubeconfig", GB_WIRE_KUBERNETES_KUBECONFIG },
+	};
+	gb_autopb ProtobufCMessage *reply = NULL;
+	struct call *call = cmd->data;
+	char **operands;
+	uint32_t type = 0;
+
+	int r = options(cmd, 1, 1, "one of start, stop, delete, status, kubeconfig", &operands, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < GB_ARRAY_LEN(verb_types); i++) {
+		if (strcmp(verb_types[i].name, operands[0]) == 0)
+			type = verb_types[i].type;
+	}
+	if (!type)
+		return gb_err_set(err, GB_E_USAGE, "\"%s\" is none of start, stop, delete, status, kubeconfig", operands[0]);
+	r = ask(call, type, NULL, &reply, err);
+	if (r < 0)
+		return r;
+	if (type != GB_WIRE_KUBERNETES_KUBECONFIG || call->json)
+		return print(call, reply, err);
+	/* A file to be kept: as it is. */
+	(void)fputs(((const Arcbox__V1__KubernetesKubeconfigResponse *)(const void *)reply)->kubeconfig, stdout);
+	return 0;
 }
 
 static int run_shutdown(struct gb_cmd *cmd, struct gb_err *err)
@@ -410,6 +593,10 @@ static int run_raw(struct gb_cmd *cmd, struct gb_err *err)
 static const struct gb_verb verbs[] = {
 	{ "ping", "[TEXT] [--set-clock]", "ask for a sign of life", ping_opts, run_ping, NULL },
 	{ "info", NULL, "show the guest's kernel, memory, load and addresses", common_opts, run_info, NULL },
+	{ "runtime", "ensure [--start] [--wait]\nstatus", "ask for the container runtime, or start it", runtime_opts, run_runtime, NULL },
+	{ "k8s", "start|stop|delete|status|kubeconfig", "the guest's Kubernetes", common_opts, run_k8s, NULL },
+	{ "mmap", "[-o OFFSET] [-l LENGTH] PATH", "write a file of the guest, read there through a mapping", mmap_opts, run_mmap, NULL },
+	{ "trim", NULL, "let the guest's data disk give free blocks back", common_opts, run_trim, NULL },
 	{ "shutdown", "[--grace S]", "power the guest off in order", shutdown_opts, run_shutdown, NULL },
 	{ "raw", "TYPE [HEX|-]", "send any payload and show the reply in hex", common_opts, run_raw, NULL },
 	{ 0 },

@@ -17,8 +17,8 @@
 #define ON_KUBERNETES_STATUS rpcd_unavailable
 #define ON_KUBERNETES_KUBECONFIG rpcd_unavailable
 #define ON_SHUTDOWN rpcd_shutdown
-#define ON_MMAP_READ_FILE rpcd_unavailable
-#define ON_DISK_TRIM rpcd_unavailable
+#define ON_MMAP_READ_FILE rpcd_mmap
+#define ON_DISK_TRIM rpcd_trim
 #define ON_SANDBOX_CREATE rpcd_sandbox
 #define ON_SANDBOX_STOP rpcd_sandbox
 #define ON_SANDBOX_REMOVE rpcd_sandbox

@@ -324,6 +324,7 @@ static void on_closed(struct gb_conn *conn)
 {
 	struct rpcd *rpcd = rpcd_of(conn);
 
+	rpcd_job_forget(conn);
 	for (int i = 0; i < rpcd->listeners_len; i++) {
 		struct rpcd_listener *listener = &rpcd->listeners[i];
 		if (listener->single != conn)

@@ -12,15 +12,17 @@
 
 #include "applets/applet.h"
 #include "applets/vsock-rpcd/rpcd.h"
+#include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
 
-enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG };
+enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
 	IDLE_MS = 600000, FRAME_MS = 20000, DAY_MS = 86400000,
 	STOP_MS = 2000,      /* what a peer has to take its last reply */
+	THREADS = 8,         /* at most so many calls may block at once */
 	SPARE_FDS = 32,      /* beside one a connection */
 };
 
@@ -30,10 +32,14 @@ static const struct gb_opt opts[] = {
 	{ OPT_MAX, "max-connections", "N", "serve at most this many peers at once [256]" },
 	{ OPT_IDLE, "idle-timeout", "S", "close a connection that has been idle this long [600]" },
 	{ OPT_FRAME, "frame-timeout", "S", "... or has half a frame, or takes no reply, this long [20]" },
+	{ OPT_ROOT, "mmap-root", "DIR", "let files below DIR be read; may be repeated [the standard shares]" },
 	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
 	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
 	{ 0 },
 };
+
+/* Where the host's folders are mounted: what else is in the guest is no client's to read. */
+static const char *const shares[] = { "/arcbox", "/run/arcbox-dax", "/Users", "/private" };
 
 static int add_listener(struct rpcd *rpcd, const char *text, struct gb_err *err)
 {
@@ -70,6 +76,16 @@ static int add_cid(struct rpcd *rpcd, const char *text, struct gb_err *err)
 	return 0;
 }
 
+static int add_root(struct rpcd *rpcd, const char *path, struct gb_err *err)
+{
+	if (rpcd->roots_len == RPCD_ROOT_MAX)
+		return gb_err_set(err, GB_E_USAGE, "more than %d folders to read from", RPCD_ROOT_MAX);
+	if (path[0] != '/')
+		return gb_err_set(err, GB_E_USAGE, "--mmap-root %s: not an absolute path", path);
+	rpcd->roots[rpcd->roots_len++] = path;
+	return 0;
+}
+
 static int notify_fd(struct rpcd *rpcd, const char *text, struct gb_err *err)
 {
 	long long fd;
@@ -99,6 +115,7 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_IDLE: r = gb_parse_seconds(scan.arg, "idle timeout", DAY_MS, &rpcd->host.idle_ms, err); break;
 		case OPT_FRAME: r = gb_parse_seconds(scan.arg, "frame timeout", DAY_MS, &rpcd->host.frame_ms, err); break;
 		case OPT_LOG: *log = scan.arg; break;
+		case OPT_ROOT: r = add_root(rpcd, scan.arg, err); break;
 		default: return key;
 		}
 	}
@@ -109,6 +126,10 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		r = add_listener(rpcd, "vsock:1024", err);
 	if (rpcd->cids_len == 0)
 		rpcd->cids[rpcd->cids_len++] = VMADDR_CID_HOST;
+	if (rpcd->roots_len == 0) {
+		for (size_t i = 0; i < GB_ARRAY_LEN(shares); i++)
+			rpcd->roots[rpcd->roots_len++] = shares[i];
+	}
 	return r;
 }
 
@@ -174,6 +195,9 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	r = gb_loop_open(&rpcd.loop);
 	if (r < 0)
 		return gb_err_sys(err, -r, "epoll");
+	r = gb_pool_open(&rpcd.pool, &rpcd.loop, THREADS);
+	if (r < 0)
+		return gb_err_sys(err, -r, "eventfd");
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);

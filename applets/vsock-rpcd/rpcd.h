@@ -7,11 +7,12 @@
 #include <stdint.h>
 
 #include "common/loop/loop.h"
+#include "common/loop/work.h"
 #include "common/net/addr.h"
 #include "common/rpc/conn.h"
 #include "common/rpc/wire.h"
 
-enum { RPCD_LISTEN_MAX = 16, RPCD_CID_MAX = 32 };
+enum { RPCD_LISTEN_MAX = 16, RPCD_CID_MAX = 32, RPCD_ROOT_MAX = 16 };
 
 struct rpcd;
 
@@ -37,6 +38,9 @@ struct rpcd {
 	unsigned conns_len, conns_max;
 	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
 	int cids_len;
+	const char *roots[RPCD_ROOT_MAX]; /* below them files may be read */
+	int roots_len;
+	struct gb_pool pool;
 	int notify_fd;
 	bool notified, stopping;
 	bool going_down, shutdown_wanted; /* a power-off was accepted; its reply is still on the way */
@@ -59,7 +63,26 @@ struct rpcd_call {
 typedef void rpcd_fn(struct rpcd_call *call);
 
 /* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
-rpcd_fn rpcd_ping, rpcd_info, rpcd_shutdown, rpcd_sandbox, rpcd_unavailable;
+rpcd_fn rpcd_ping, rpcd_info, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_sandbox, rpcd_unavailable;
+
+/* A request whose work may block. run() is called in a thread and touches nothing but the job; finish() in the loop, with
+ * call NULL when nobody waits for the reply any more; it replies, and releases what its job holds. */
+struct rpcd_job {
+	struct gb_work work;
+	struct rpcd *rpcd;
+	struct gb_conn *conn;
+	uint32_t type, reply;
+	unsigned char *trace;
+	size_t trace_len;
+	int failed; /* an errno: it could not even be started */
+	void (*run)(struct rpcd_job *job);
+	void (*finish)(struct rpcd_job *job, const struct rpcd_call *call);
+};
+
+/* Starts it; job is the first member of malloc'ed memory, which is freed after finish(). run and finish are set. */
+void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job);
+/* The connection is gone. */
+void rpcd_job_forget(struct gb_conn *conn);
 
 /* Replies with a message of the request's reply type, or with an Error frame. */
 void rpcd_reply(const struct rpcd_call *call, const ProtobufCMessage *message);

@@ -226,6 +226,22 @@ void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, in
 	(void)gb_buf_add(&conn->tx, text, len);
 }
 
+void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from)
+{
+	if (!tx_left(conn)) {
+		gb_buf_free(&conn->tx);
+		conn->tx = *frame;
+		conn->tx_at = from;
+		conn->tx_since = gb_loop_now(conn->host->loop);
+		*frame = (struct gb_buf){ 0 };
+		return;
+	}
+	int r = gb_buf_add(&conn->tx, frame->data + from, frame->len - from);
+	gb_buf_free(frame);
+	if (r < 0)
+		gb_conn_end(conn);
+}
+
 void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn))
 {
 	conn->drained = fn;

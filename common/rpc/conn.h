@@ -51,7 +51,7 @@ struct gb_conn {
 	bool skip;    /* port: what arrives is thrown away until it has been quiet for a moment */
 	bool busy;    /* on the stack: whoever ends the connection leaves the rest to the caller there */
 	bool dead;
-	void *data;   /* the handler's, while held */
+	void *data;   /* the handler's, while held; NULL after that */
 	void (*drained)(struct gb_conn *conn); /* called once when tx is out (or lost) */
 	TAILQ_ENTRY(gb_conn) link;
 };
@@ -69,6 +69,9 @@ void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_
 		   const ProtobufCMessage *message);
 void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* Replies with a frame that stands at the end of *frame, from byte `from` on; its memory is taken over. */
+void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from);
 
 /* The handler will reply later; until gb_conn_resume() no other request of this connection is looked at. */
 void gb_conn_hold(struct gb_conn *conn);

@@ -219,6 +219,81 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 	rpc ping
 }
 
+@test "mmap: parts of files, short at their ends, byte for byte" {
+	seq 1 200000 >"$dir/file"
+	: >"$dir/empty"
+	start_daemon --mmap-root "$dir"
+	rpc mmap "$dir/file" | cmp - "$dir/file"
+	rpc mmap -o 4097 -l 10000 "$dir/file" | cmp - <(tail -c +4098 "$dir/file" | head -c 10000)
+	[ -z "$(rpc mmap "$dir/empty")" ]
+	[ -z "$(rpc mmap -o 1T "$dir/file")" ]
+	[ "$(rpc mmap -l 5 --json "$dir/file")" = '{"data":"MQoyCjM=","bytes_read":5}' ]
+	# A length of 0 does not look at the path; one above 64 MiB is EINVAL.
+	[ "$(rpc raw MmapReadFileRequest 0a022f78 --trace t)" = "0x100b MmapReadFileResponse trace 74 payload -" ]
+	fails 1 "error 22: " rpc raw MmapReadFileRequest "0a022f78 1881808020"
+}
+
+@test "mmap: a reply is cut to what a client takes, and says how much it is" {
+	truncate -s 40M "$dir/big"
+	printf end >>"$dir/big"
+	start_daemon --mmap-root "$dir"
+	path=$(printf %s "$dir/big" | xxd -p | tr -d '\n')
+	# one request for 64 MiB
+	rpc raw --json MmapReadFileRequest "0a$(printf %02x $((${#path} / 2)))$path 1880808020" |
+		jq -r .payload >"$dir/payload"
+	n=$(($(wc -c <"$dir/payload") / 2))
+	echo "$n"
+	[ "$n" -lt $((16 << 20)) ]
+	[ "$n" -gt $((15 << 20)) ]
+	rpc mmap "$dir/big" | cmp - "$dir/big"
+}
+
+@test "mmap: nothing outside the roots, by no path, link or kind of file" {
+	mkdir "$dir/root" "$dir/root/sub"
+	echo inside >"$dir/root/file"
+	echo secret >"$dir/secret"
+	ln -s ../secret "$dir/root/out"
+	ln -s "$dir/root/file" "$dir/root/absolute"
+	ln -s ../file "$dir/root/sub/up"
+	mkfifo "$dir/root/fifo"
+	start_daemon --mmap-root "$dir/root"
+	[ "$(rpc mmap "$dir/root/file")" = inside ]
+	[ "$(rpc mmap "$dir/root//sub/up")" = inside ]
+	fails 1 "error 13: open $dir/secret" rpc mmap "$dir/secret"
+	fails 1 "error 13: " rpc mmap "$dir/root/../secret"
+	fails 1 "error 13: " rpc mmap "$dir/root/out"
+	fails 1 "error 13: " rpc mmap "$dir/root/absolute"
+	fails 1 "error 13: " rpc mmap "$dir/rootless"
+	fails 1 "error 13: " rpc mmap relative
+	fails 1 "error 13: " rpc mmap /etc/passwd
+	fails 1 "error 2: open $dir/root/none: No such file" rpc mmap "$dir/root/none"
+	fails 1 "error 21: " rpc mmap "$dir/root/sub"
+	fails 1 "error 21: " rpc mmap "$dir/root/"
+	fails 1 "error 22: open $dir/root/fifo: not a regular file" rpc mmap "$dir/root/fifo"
+	rpc ping
+}
+
+@test "mmap: a file that is cut while it is read neither ends nor hangs the daemon" {
+	truncate -s 32M "$dir/big"
+	start_daemon --mmap-root "$dir"
+	(for _ in $(seq 1 40); do truncate -s 4096 "$dir/big"; truncate -s 32M "$dir/big"; done) 3>&- &
+	cutter=$!
+	for _ in $(seq 1 10); do rpc mmap -l 12M "$dir/big" >"$dir/out"; done
+	wait "$cutter"
+	rpc ping
+}
+
+@test "trim: a clause for each mount, and its failure is an exit status" {
+	awk '$2 == "/var/lib/docker" || $2 == "/var/lib/containerd"' /proc/mounts | grep -q . && skip "this machine has them mounted"
+	start_daemon
+	run rpc trim
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[ "$output" = "/var/lib/docker: failed (not a mount point)"$'\n'"/var/lib/containerd: failed (not a mount point)" ]
+	run rpc trim --json
+	[ "$(jq -r .result <<<"$output")" = "/var/lib/docker: failed (not a mount point); /var/lib/containerd: failed (not a mount point)" ]
+}
+
 @test "bad input: one line, the right status" {
 	fails 2 'address "vsock:"' gb vsock-rpcd --listen vsock:
 	fails 2 "none of vsock:" gb vsock-rpcd --listen tcp4:1
@@ -232,6 +307,7 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 	fails 1 "/no/folder/log: No such file" gb vsock-rpcd --log json:/no/folder/log
 	fails 1 "unix:/no/folder/s: bind: No such file" gb vsock-rpcd --listen unix:/no/folder/s
 	fails 2 "surplus argument" gb vsock-rpcd now
+	fails 2 "not an absolute path" gb vsock-rpcd --mmap-root here
 	touch "$dir/file"
 	fails 1 "Address already in use" gb vsock-rpcd --listen "unix:$dir/file"
 	[ -f "$dir/file" ]

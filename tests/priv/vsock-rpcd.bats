@@ -17,6 +17,28 @@ teardown() {
 	rm -rf "$T"
 }
 
+@test "trim: file systems that can are trimmed, each once" {
+	truncate -s 300M "$T/disk"
+	mkfs.btrfs -q "$T/disk"
+	mkdir -p "$T/top" /var/lib/docker /var/lib/containerd
+	mount -o loop "$T/disk" "$T/top"
+	btrfs -q subvolume create "$T/top/@docker"
+	btrfs -q subvolume create "$T/top/@containerd"
+	loop=$(findmnt -no SOURCE "$T/top")
+	mount -o subvol=@docker "$loop" /var/lib/docker
+	mount -o subvol=@containerd "$loop" /var/lib/containerd
+	"$GUESTBOX" vsock-rpcd --listen "unix:$T/s" 2>"$T/log" 3>&- &
+	daemon=$!
+	for _ in $(seq 1 100); do [ -S "$T/s" ] && break; sleep 0.05; done
+	run gb vsock-rpc --connect "unix:$T/s" trim
+	kill "$daemon"
+	umount /var/lib/docker /var/lib/containerd "$T/top"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[0]} =~ ^/var/lib/docker:\ /var/lib/docker:\ [0-9.]+\ [KMG]iB\ \([0-9]+\ bytes\)\ trimmed$ ]]
+	[ "${lines[1]}" = "/var/lib/containerd: /var/lib/containerd: 0 B (0 bytes) trimmed, the same file system as /var/lib/docker" ]
+}
+
 # machine SCRIPT: as PID 1 of a namespace with a daemon on unix:$T/s; $G is the program. 130 (SIGINT): powered off.
 machine() {
 	G=$GUESTBOX T=$T unshare --pid --fork --mount-proc --kill-child bash -c '

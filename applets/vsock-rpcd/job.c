@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: requests whose work may block, done beside the loop. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applets/vsock-rpcd/rpcd.h"
+
+static struct rpcd_job *of_work(struct gb_work *work)
+{
+	return (struct rpcd_job *)((char *)work - offsetof(struct rpcd_job, work));
+}
+
+static void on_run(struct gb_work *work)
+{
+	struct rpcd_job *job = of_work(work);
+
+	job->run(job);
+}
+
+static void on_done(struct gb_work *work)
+{
+	struct rpcd_job *job = of_work(work);
+	struct gb_conn *conn = job->conn;
+	struct rpcd_call call = {
+		.rpcd = job->rpcd, .conn = conn, .type = job->type, .reply = job->reply,
+		.trace = job->trace, .trace_len = job->trace_len,
+	};
+
+	job->finish(job, conn ? &call : NULL);
+	if (conn)
+		gb_conn_resume(conn);
+	free(job->trace);
+	free(job);
+}
+
+void rpcd_job_forget(struct gb_conn *conn)
+{
+	struct rpcd_job *job = conn->data;
+
+	if (job)
+		job->conn = NULL;
+	conn->data = NULL;
+}
+
+void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job)
+{
+	job->work = (struct gb_work){ .run = on_run, .done = on_done };
+	job->rpcd = call->rpcd;
+	job->type = call->type;
+	job->reply = call->reply;
+	job->trace = malloc(call->trace_len + 1);
+	int r = -ENOMEM;
+	if (job->trace) {
+		memcpy(job->trace, call->trace, call->trace_len);
+		job->trace_len = call->trace_len;
+		r = gb_pool_submit(&call->rpcd->pool, &job->work);
+	}
+	if (r < 0) {
+		free(job->trace);
+		job->trace = NULL;
+		job->failed = -r;
+		job->finish(job, call);
+		free(job);
+		return;
+	}
+	job->conn = call->conn;
+	call->conn->data = job;
+	gb_conn_hold(call->conn);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads beside a loop. */
+#include "common/loop/work.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STACK = 128 << 10, IDLE_S = 10 };
+
+static void *worker(void *data)
+{
+	struct gb_pool *pool = data;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	for (;;) {
+		struct gb_work *work = STAILQ_FIRST(&pool->wanted);
+		if (!work) {
+			struct timespec until;
+			(void)clock_gettime(CLOCK_MONOTONIC, &until);
+			until.tv_sec += IDLE_S;
+			pool->idle++;
+			int r = pthread_cond_timedwait(&pool->more, &pool->lock, &until);
+			pool->idle--;
+			if (r == ETIMEDOUT && STAILQ_EMPTY(&pool->wanted))
+				break;
+			continue;
+		}
+		STAILQ_REMOVE_HEAD(&pool->wanted, link);
+		(void)pthread_mutex_unlock(&pool->lock);
+		work->run(work);
+		(void)pthread_mutex_lock(&pool->lock);
+		STAILQ_INSERT_TAIL(&pool->done, work, link);
+		uint64_t one = 1;
+		ssize_t n = write(pool->wake.fd, &one, sizeof one);
+		(void)n; /* an eventfd's counter that is full has woken the loop already */
+	}
+	pool->threads--;
+	(void)pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+static void on_wake(struct gb_io *io, uint32_t events)
+{
+	struct gb_pool *pool = (struct gb_pool *)((char *)io - offsetof(struct gb_pool, wake));
+	uint64_t count;
+	ssize_t n = read(io->fd, &count, sizeof count);
+
+	(void)events;
+	(void)n;
+	for (;;) {
+		(void)pthread_mutex_lock(&pool->lock);
+		struct gb_work *work = STAILQ_FIRST(&pool->done);
+		if (work)
+			STAILQ_REMOVE_HEAD(&pool->done, link);
+		(void)pthread_mutex_unlock(&pool->lock);
+		if (!work)
+			return;
+		work->done(work);
+	}
+}
+
+int gb_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max)
+{
+	pthread_condattr_t attr;
+
+	memset(pool, 0, sizeof *pool);
+	pool->loop = loop;
+	pool->max = max;
+	STAILQ_INIT(&pool->wanted);
+	STAILQ_INIT(&pool->done);
+	(void)pthread_mutex_init(&pool->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&pool->more, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	pool->wake = (struct gb_io){ .fd = fd, .events = EPOLLIN, .fn = on_wake };
+	return gb_loop_add(loop, &pool->wake);
+}
+
+/* A detached thread with a small stack that takes no signals, which are the loop's; but for those of its own doing: a
+ * fault whose signal is blocked ends the process whatever its handler (sigprocmask(2)). */
+static int start_thread(struct gb_pool *pool)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all, old;
+
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)pthread_attr_setstacksize(&attr, STACK);
+	(void)sigfillset(&all);
+	(void)sigdelset(&all, SIGBUS);
+	(void)sigdelset(&all, SIGSEGV);
+	(void)sigdelset(&all, SIGFPE);
+	(void)sigdelset(&all, SIGILL);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	int r = pthread_create(&thread, &attr, worker, pool);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return -r;
+}
+
+int gb_pool_submit(struct gb_pool *pool, struct gb_work *work)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	if (!pool->idle && pool->threads < pool->max) {
+		r = start_thread(pool);
+		if (r == 0)
+			pool->threads++;
+		else if (pool->threads)
+			r = 0; /* those that are there will come to it */
+	}
+	if (r == 0) {
+		STAILQ_INSERT_TAIL(&pool->wanted, work, link);
+		(void)pthread_cond_signal(&pool->more);
+	}
+	(void)pthread_mutex_unlock(&pool->lock);
+	return r;
+}
