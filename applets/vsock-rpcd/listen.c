@@ -18,6 +18,7 @@
 #include "common/base/log.h"
 #include "common/net/notify.h"
 #include "common/net/virtio.h"
+#include "common/sys/timeline.h"
 
 enum {
 	RETRY_MS = 120, RETRY_MAX_MS = 2000,  /* the pauses between tries to bind, each half as long again */
@@ -47,6 +48,7 @@ static void tell_ready(struct rpcd *rpcd)
 	if (rpcd->notified)
 		return;
 	rpcd->notified = true;
+	gb_timeline_mark("vsock-rpcd", "listening", rpcd->begun);
 	if (rpcd->notify_fd >= 0 && gb_notify_fd(rpcd->notify_fd, "READY=1", &err) < 0)
 		gb_log(GB_LOG_WARNING, "%s", err.msg);
 	if (gb_notify_socket("READY=1", &err) < 0)

@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
+#include "common/sys/timeline.h"
 
 enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT };
 
@@ -179,6 +180,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	struct gb_conn *conn;
 	sigset_t set;
 
+	rpcd.begun = gb_timeline_now();
 	rpcd.notify_fd = -1;
 	rpcd.host.loop = &rpcd.loop;
 	rpcd.host.idle_ms = IDLE_MS;

@@ -42,6 +42,7 @@ struct rpcd {
 	int roots_len;
 	struct gb_pool pool;
 	int notify_fd;
+	uint64_t begun; /* ns: for the boot's timeline */
 	bool notified, stopping;
 	bool going_down, shutdown_wanted; /* a power-off was accepted; its reply is still on the way */
 	unsigned shutdown_ms;

@@ -49,8 +49,9 @@ void gb_power_report_line(const struct gb_power_event *event, char *text, size_t
 	for (unsigned i = 0; i < shown && n > 0 && (size_t)n < size; i++)
 		n += snprintf(text + n, size - (size_t)n, "%s%d (%s)%s", i ? ", " : ", waited for ",
 			      (int)event->who[i].pid, event->who[i].command,
-			      event->who[i].ended || event->kind == GB_POWER_TERM || event->kind == GB_POWER_STOP
-				      ? "" : ", which cannot be killed");
+			      event->who[i].ended	      ? ""
+			      : event->kind == GB_POWER_KILL ? ", which cannot be killed"
+							     : " to the end");
 	if (event->delayers > shown && n > 0 && (size_t)n < size)
 		(void)snprintf(text + n, size - (size_t)n, " and %u more", event->delayers - shown);
 }

@@ -433,6 +433,8 @@ static void judge(struct run *run, const struct gb_mountinfo_table *mounts)
 		if (unmounting == -ETIMEDOUT || checked == -ETIMEDOUT ||
 		    result_of(run, GB_POWER_READONLY, fs->last) == -ETIMEDOUT)
 			fs->state = GB_POWER_FS_STUCK;
+		else if (row && fs->remote) /* its server has not said that it has all */
+			fs->state = GB_POWER_FS_BUSY;
 		else if (row)
 			fs->state = gb_mountinfo_has(row->super, "ro", NULL) ? GB_POWER_FS_READONLY : GB_POWER_FS_BUSY;
 		else

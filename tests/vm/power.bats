@@ -1,0 +1,118 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The power-off, of a guest that makes it hard: whatever happens, the machine ends in time and its disks are clean.
+load lib.bash
+
+setup()
+{
+	vm_test_disk disk 2G
+	vm_test_share arcbox
+}
+
+teardown()
+{
+	console | tail -n 40 >&2
+	vm_test_stop
+	rm -f "$BATS_FILE_TMPDIR/disk" "$BATS_FILE_TMPDIR/swap"
+}
+
+# The request may end the agent before its answer is out.
+ask()
+{
+	guest "$1" 10 >&2 || true
+}
+
+@test "an idle guest: every file system is named and clean, in the order of its end" {
+	vm_test_start
+	run guest 'cat /proc/1/comm'
+	[ "$output" = guest-init ]
+	run guest 'boot-timeline --json'
+	echo "$output"
+	for step in init:kernel init:data-disk "arcmount:shares" "btrfs-bootstrap:btrfs-bootstrap" "vsock-rpcd:listening"; do
+		[[ $output == *"\"track\":\"${step%:*}\",\"name\":\"${step#*:}\",\"begin_usec\":"* ]]
+	done
+	[[ $output == *'"ready_usec":'[1-9]* ]]
+	ask guest-poweroff
+	vm_wait_off 40
+	run console
+	[[ $output == *"guest-poweroff: unmount /run/arcbox/data: "* ]]
+	[[ $output == *"guest-poweroff: /dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
+	[[ $output == *"guest-poweroff: arcbox (virtiofs on /arcbox): clean, unmounted"*"guest-poweroff: off after "*"reboot: Power down"* ]]
+	[[ $output != *"NOT CLEAN"* ]]
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}
+
+@test "who ignores SIGTERM, swap, loop devices on the data disk, an overlay, and two requests" {
+	vm_test_disk swap 64M
+	vm_test_start guestbox.modules=ext4,loop
+	run guest 'set -e
+		mkswap /dev/vdb >/dev/null; swapon /dev/vdb
+		d=/var/lib/docker; truncate -s 128M $d/inner.img
+		echo hello >$d/file; cp $d/file $d/written
+		mkdir -p $d/low $d/up $d/work $d/merged /mnt/tree
+		arcmount overlay --lower $d/low --upper $d/up --work $d/work $d/merged; echo over >$d/merged/file
+		dev=$(losetup -f); losetup $dev $d/inner.img; mkfs.btrfs -q $dev || mkfs.btrfs $dev >/dev/null
+		arcmount mount -t btrfs $dev /mnt/tree; echo inner >/mnt/tree/file
+		cat >/run/stubborn <<-END
+			trap "" TERM HUP INT
+			cd /mnt/tree
+			while :; do sleep 1; done
+		END
+		setsid sh /run/stubborn </dev/null >/dev/null 2>&1 &
+		sleep 0.2; cat /proc/swaps'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	ask 'trap "" TERM; guest-poweroff --grace 6; sleep 0.5; guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
+	vm_wait_off 40
+	run console
+	[[ $output == *"guest-poweroff: power-off: already under way"*"reboot: power-off: already under way"* ]]
+	[[ $output =~ "guest-poweroff: terminate: not ended, "[0-9.]+" ms, waited for "[0-9]+" (sh)" ]]
+	[[ $output == *"guest-poweroff: swapoff /dev/vdb: "* ]]
+	[[ $output == *"guest-poweroff: unmount /mnt/tree: "*"guest-poweroff: loop /dev/loop0: "*"guest-poweroff: unmount /run/arcbox/data: "* ]]
+	[[ $output == *"/dev/loop0 (btrfs on /mnt/tree): clean, unmounted"* ]]
+	[[ $output == *"/dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
+	[[ $output != *"NOT CLEAN"* ]]
+	[[ $output == *"reboot: Power down"* ]]
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}
+
+@test "a dead virtiofs, with a process in D state on it: the data disk is clean all the same" {
+	vm_test_start
+	run guest 'echo data >/var/lib/docker/file'
+	[ "$status" -eq 0 ]
+	for pid in $(pgrep -f -- "--socket-path=$VM_DIR/fs0"); do kill -STOP "$pid"; done
+	ask '(cat /arcbox/some-file >/dev/null 2>&1 &) ; sleep 0.5
+		for s in /proc/[0-9]*/stat; do read -r pid name state rest <$s; [ $name != "(cat)" ] || echo "$name $state"; done
+		guest-poweroff --grace 6'
+	vm_wait_console 'guest-poweroff: off after' 40 >/dev/null
+	# QEMU itself waits for virtiofsd when the kernel stops the device.
+	for pid in $(pgrep -f -- "--socket-path=$VM_DIR/fs0"); do kill -CONT "$pid"; done
+	vm_wait_off 40
+	run console
+	[[ $output =~ "guest-poweroff: kill: not ended, "[0-9.]+" ms, waited for "[0-9]+" (cat), which cannot be killed" ]]
+	[[ $output == *"arcbox (virtiofs on /arcbox): NOT CLEAN"* ]]
+	[[ $output == *"/dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
+	[[ $output == *"reboot: Power down"* ]]
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}
+
+@test "PID 1: SIGINT (ctrl-alt-del) reboots in order, and a killed sequence does not leave the machine on" {
+	vm_test_start
+	ask 'kill -INT 1'
+	vm_wait_off 40
+	run console
+	[[ $output == *"guest-poweroff: reboot after "*"reboot: Restarting system"* ]]
+	[[ $output == *"/dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+	vm_stop
+	vm_defaults
+	VM_DISKS=("$BATS_FILE_TMPDIR/disk")
+	vm_test_start
+	# Somebody holds the sequence up, and then kills it.
+	ask '(trap "" TERM; setsid sh -c "trap \"\" TERM; sleep 1; kill -9 \$(pidof guest-poweroff)" &) ; guest-poweroff --grace 20'
+	vm_wait_off 40
+	run console
+	[[ $output == *"guest-init: off: the sequence failed: ending at once"* ]]
+	[[ $output == *"reboot: Power down"* ]]
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}
