@@ -3,14 +3,18 @@
 
 # GB_ARG_APPLET(NAME, [LIBRARIES], [DEFAULT = yes])
 # --disable-NAME (or --enable-NAME when the default is no), the conditional ENABLE_NAME, and a place in the applet
-# table. LIBRARIES are words among: blkid fuse md nl nl-route protobuf. The one-line summary of an applet stands in its
+# table. DEFAULT is yes, no, or dynamic: in the dynamic binary, but not in the static one for guests.
+# LIBRARIES are words among: blkid fuse md nl nl-route protobuf. The one-line summary of an applet stands in its
 # descriptor, not here.
 AC_DEFUN([GB_ARG_APPLET], [
   m4_pushdef([gb_id], m4_translit([$1], [-], [_]))
   AC_ARG_ENABLE([$1],
     m4_if([$3], [no], [AS_HELP_STRING([--enable-$1], [build the applet $1])],
-                      [AS_HELP_STRING([--disable-$1], [leave the applet $1 out])]),
-    [], [enable_]gb_id[=m4_default([$3], [yes])])
+                      [AS_HELP_STRING([--disable-$1],
+                         [leave the applet $1 out]m4_if([$3], [dynamic], [[ (the default for the static binary)]]))]),
+    [], [m4_if([$3], [dynamic],
+               [AS_IF([test "x$enable_static_binary" = xyes], [enable_]gb_id[=no], [enable_]gb_id[=yes])],
+               [enable_]gb_id[=m4_default([$3], [yes])])])
   AS_IF([test "x$enable_]gb_id[" = xyes], [
     GB_APPLETS="$GB_APPLETS $1"
     GB_APPLET_LIST="$GB_APPLET_LIST GB_APPLET(]gb_id[)"

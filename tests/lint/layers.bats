@@ -12,6 +12,7 @@ allowed() {
 	power) echo base sys mount power ;;
 	net) echo base sys net ;;
 	loop) echo base loop ;;
+	initfs) echo base sys initfs ;;
 	rpc) echo base sys net loop rpc ;;
 	esac
 }

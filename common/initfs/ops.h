@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What the request functions share: one mounted share. */
+#ifndef GB_INITFS_OPS_H
+#define GB_INITFS_OPS_H
+
+#include <linux/capability.h>
+#include <stdatomic.h>
+
+#include "common/initfs/fuse.h"
+#include "common/initfs/initfs.h"
+#include "common/initfs/node.h"
+#include "common/initfs/store.h"
+
+enum { GB_ID_ROOT = 1, GB_ID_INIT = 2, GB_ID_DIRS = 3 };
+/* A source object that would report the virtual file's number reports this. */
+#define GB_INO_MOVED 0xfffffffdULL
+
+struct gb_initfs {
+	struct gb_initfs_config config;
+	struct gb_store store;
+	struct gb_table table;
+	struct fuse_session *session;
+	int dev;                 /* /dev/fuse, or the descriptor of gb_initfs_serve() */
+	double timeout;          /* of ordinary objects */
+	bool root;               /* we may act for other users */
+	struct __user_cap_data_struct caps[2];
+	struct timespec start;   /* when the virtual folders were made */
+	/* the first request: */
+	uint64_t init_unique;
+	bool init_seen, init_pass;   /* it offers passthrough */
+	atomic_bool ready;           /* it was answered */
+	atomic_bool passthrough;     /* the kernel took it */
+	bool refused;                /* passthrough has to be, and is not */
+	int32_t store_backing;
+	uint32_t stack_depth;
+	/* the session's end: */
+	void (*on_ready)(struct gb_initfs *fs);
+};
+
+extern const struct fuse_lowlevel_ops gb_initfs_ops;
+
+/* Names at the root that are ours: the number, or 0. */
+uint64_t gb_initfs_virtual(const struct gb_initfs *fs, uint64_t parent, const char *name);
+bool gb_initfs_is_dir(const struct gb_initfs *fs, uint64_t id);
+void gb_initfs_virtual_stat(const struct gb_initfs *fs, uint64_t id, struct stat *st);
+
+/* Attributes as the share reports them. */
+void gb_initfs_stat(struct gb_initfs *fs, const struct gb_node *node, const struct statx *stx, struct stat *st);
+uint64_t gb_initfs_ino(const struct gb_initfs *fs, unsigned dev_index, uint64_t ino);
+
+/* Looks up an ordinary name (or "" of dirfd itself): the entry, and *ret_node in use. */
+int gb_initfs_entry(struct gb_initfs *fs, struct gb_mnt *mnt, int dirfd, const char *name,
+		    struct fuse_entry_param *entry, struct gb_node **ret_node);
+void gb_initfs_virtual_entry(const struct gb_initfs *fs, uint64_t id, struct fuse_entry_param *entry);
+
+/* 0, or the -errno that a name gets before anything else is looked at: syntax, virtual parents, reserved names. */
+int gb_initfs_guard(const struct gb_initfs *fs, uint64_t parent, const char *name);
+
+/* dir.c */
+void gb_initfs_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
+void gb_initfs_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi);
+void gb_initfs_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi);
+void gb_initfs_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
+void gb_initfs_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi);
+
+/* Acts as the caller of a request in this thread, for what creates objects; and as ourselves again. */
+void gb_initfs_become(const struct gb_initfs *fs, uid_t uid, gid_t gid, mode_t mask);
+void gb_initfs_return(const struct gb_initfs *fs, uid_t uid, gid_t gid);
+/* What a thread that serves requests calls first (its umask is then its own) and last. */
+void gb_initfs_thread_begin(void);
+void gb_initfs_thread_end(void);
+
+/* Requests that libfuse does not know: true if it was one and has been answered. */
+bool gb_initfs_raw(struct gb_initfs *fs, const void *request, size_t len);
+
+#endif
