@@ -200,18 +200,27 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 		found.copy[i] = gb_super_judge(&super[i], gb_super_offset[i]);
 		temp |= found.copy[i] == GB_COPY_TEMP;
 	}
-	if (by_supers(&found, super))
+	/* Another owner's signature, and no Btrfs magic where the primary belongs: the good copy is what mkfs of that
+	 * other file system did not happen to overwrite. Restoring its primary would write into somebody's data. */
+	if (by_supers(&found, super) && (found.state != GB_STATE_DAMAGED || found.copy[0] != GB_COPY_NONE))
 		goto out;
 
 	int r = disk->signature(disk->ctx, name, sizeof name);
+	if (r == 0 && found.state == GB_STATE_DAMAGED)
+		goto out;
 	if (r < 0) {
 		unreadable(&found, r, 0);
 		(void)snprintf(found.detail, sizeof found.detail, "%s in the search for signatures", strerror(-r));
 		goto out;
 	}
 	if (r > 0) {
+		int old = found.state == GB_STATE_DAMAGED ? found.best : 0;
+
 		found.state = GB_STATE_FOREIGN;
 		(void)snprintf(found.detail, sizeof found.detail, "%s", name);
+		if (old)
+			(void)snprintf(found.detail, sizeof found.detail, "%s, over an old Btrfs whose copy at byte %" PRIu64
+				       " still holds", name, gb_super_offset[old]);
 		goto out;
 	}
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {

@@ -149,6 +149,14 @@ md() { # METADATA: a member of an array, by its superblock alone, since this ker
 	refused damaged "primary superblock has no magic" --format=foreign
 	accepted damaged --repair
 }
+@test "an ext4 over a Btrfs of which a copy is left: foreign, and --repair writes nothing" {
+	mkfs.btrfs -q "$img" >/dev/null
+	dd if="$img" of="$DISK/copy" bs=4096 skip=16384 count=1 status=none
+	mkfs.ext4 -q -F "$img"
+	dd if="$DISK/copy" of="$img" bs=4096 seek=16384 conv=notrunc status=none
+	refused foreign "ext4 file system, over an old Btrfs whose copy at byte 67108864 still holds"
+	refused foreign "ext4 file system" --repair
+}
 @test "a Btrfs whose primary's checksum does not hold" {
 	mkfs.btrfs -q "$img" >/dev/null
 	printf '\xff' | dd of="$img" bs=1 seek=$((65536 + 3000)) conv=notrunc status=none
