@@ -284,12 +284,65 @@ static int read_kmsg(struct gb_timeline *timeline, struct gb_err *err)
 	return 0;
 }
 
+/* How far CLOCK_MONOTONIC is ahead of the log's clock, ns: the kernel starts the two some milliseconds apart. A line at
+ * debug level goes to the log, and comes back with its time. 0 when that cannot be done. */
+static int64_t clock_offset(void)
+{
+	char line[128];
+	gb_autoclose int fd = open("/dev/kmsg", O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	unsigned prio;
+	unsigned long long seq, usec;
+	char text[8193];
+
+	if (fd < 0 || lseek(fd, 0, SEEK_END) < 0)
+		return 0;
+	/* The end that lseek(2) found may be an older line of the same kind: the time tells them apart. */
+	uint64_t before = gb_timeline_now();
+	int len = snprintf(line, sizeof line, "<15>guestbox: boot-timeline: %d at %llu ns\n", (int)getpid(),
+			   (unsigned long long)before);
+	if (len < 0 || gb_io_write(fd, line, (size_t)len) < 0)
+		return 0;
+	for (int i = 0; i < 64; i++) {
+		ssize_t n = read(fd, text, sizeof text - 1);
+		if (n < 0)
+			break;
+		text[n] = '\0';
+		if (strstr(text, line + 4) && sscanf(text, "%u,%llu,%llu,", &prio, &seq, &usec) == 3)
+			return (int64_t)before - (int64_t)(usec * 1000);
+	}
+	return 0;
+}
+
+/* Applets' times become times of the log, which people and the console know. */
+static void shift(struct gb_timeline *timeline)
+{
+	const char *name = getenv("GUESTBOX_KMSG");
+	int64_t offset = 0;
+	bool asked = name && *name; /* a test's log has no clock */
+
+	for (size_t i = 0; i < timeline->count; i++) {
+		struct gb_timeline_step *s = &timeline->steps[i];
+
+		if (!s->pid)
+			continue; /* from the log */
+		if (!asked)
+			offset = clock_offset();
+		asked = true;
+		if (offset < 0 || (uint64_t)offset <= s->begin) {
+			s->begin -= (uint64_t)offset;
+			s->end -= (uint64_t)offset;
+		}
+	}
+}
+
 int gb_timeline_read(struct gb_timeline *timeline, struct gb_err *err)
 {
 	int r = read_file(timeline, err);
 
 	if (r == 0)
 		r = read_kmsg(timeline, err);
+	if (r == 0)
+		shift(timeline);
 	gb_timeline_order(timeline);
 	return r;
 }

@@ -18,7 +18,7 @@
 #define GB_TIMELINE_MAX 1024 /* records; applets' own stop at half of it, so that marks of scripts have room */
 
 struct gb_timeline_step {
-	uint64_t begin, end; /* ns since the kernel's start; equal for a point in time */
+	uint64_t begin, end; /* ns since the kernel's start, by the clock of its log; equal for a point in time */
 	int pid;             /* 0: not known (a script's step) */
 	bool failed;
 	char track[16];      /* "init", or an applet's name */
@@ -34,7 +34,7 @@ struct gb_timeline {
 void gb_timeline_free(struct gb_timeline *timeline);
 #define gb_autotimeline __attribute__((cleanup(gb_timeline_free)))
 
-/* CLOCK_MONOTONIC in ns, as the kernel's log counts. */
+/* CLOCK_MONOTONIC in ns. */
 uint64_t gb_timeline_now(void);
 
 /* Adds a step that began at `begin` and ends now, if the file is there: the init script makes it. Never fails, never
@@ -44,7 +44,7 @@ void gb_timeline_mark(const char *track, const char *name, uint64_t begin);
 /* The same, for `boot-timeline mark`: makes the file when it is missing, and says what failed. */
 int gb_timeline_add(const char *track, const char *name, uint64_t begin, struct gb_err *err);
 
-/* Reads both sources. Records that none of ours made are left out. For root, steps that were only in the kernel's log
+/* Reads both sources; the records' CLOCK_MONOTONIC is brought to the log's clock. Records that none of ours made are left out. For root, steps that were only in the kernel's log
  * are added to the file, for the log is short of memory and forgets. 0 or -errno with err; no source at all is 0 and no
  * steps. */
 int gb_timeline_read(struct gb_timeline *timeline, struct gb_err *err);
