@@ -9,8 +9,8 @@
 /* A row of wire.def without a line here does not compile. NULL: no request of its own (answered as an unknown type). */
 #define ON_PING rpcd_ping
 #define ON_GET_SYSTEM_INFO rpcd_info
-#define ON_ENSURE_RUNTIME rpcd_unavailable
-#define ON_RUNTIME_STATUS rpcd_unavailable
+#define ON_ENSURE_RUNTIME rpcd_runtime_ensure
+#define ON_RUNTIME_STATUS rpcd_runtime_status
 #define ON_KUBERNETES_START rpcd_unavailable
 #define ON_KUBERNETES_STOP rpcd_unavailable
 #define ON_KUBERNETES_DELETE rpcd_unavailable

@@ -68,3 +68,15 @@ void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job)
 	call->conn->data = job;
 	gb_conn_hold(call->conn);
 }
+
+void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job)
+{
+	job->work = (struct gb_work){ .run = on_run, .done = on_done };
+	job->rpcd = rpcd;
+	int r = gb_pool_submit(&rpcd->pool, &job->work);
+	if (r < 0) {
+		job->failed = -r;
+		job->finish(job, NULL);
+		free(job);
+	}
+}

@@ -17,7 +17,7 @@
 #include "common/base/parse.h"
 #include "common/sys/timeline.h"
 
-enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT };
+enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
@@ -34,6 +34,7 @@ static const struct gb_opt opts[] = {
 	{ OPT_IDLE, "idle-timeout", "S", "close a connection that has been idle this long [600]" },
 	{ OPT_FRAME, "frame-timeout", "S", "... or has half a frame, or takes no reply, this long [20]" },
 	{ OPT_ROOT, "mmap-root", "DIR", "let files below DIR be read; may be repeated [the standard shares]" },
+	{ OPT_RUNTIME, "runtime-dir", "DIR", "dockerd, containerd and their helpers are here [/arcbox/runtime/bin]" },
 	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
 	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
 	{ 0 },
@@ -116,6 +117,7 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_IDLE: r = gb_parse_seconds(scan.arg, "idle timeout", DAY_MS, &rpcd->host.idle_ms, err); break;
 		case OPT_FRAME: r = gb_parse_seconds(scan.arg, "frame timeout", DAY_MS, &rpcd->host.frame_ms, err); break;
 		case OPT_LOG: *log = scan.arg; break;
+		case OPT_RUNTIME: rpcd->runtime_dir = scan.arg; break;
 		case OPT_ROOT: r = add_root(rpcd, scan.arg, err); break;
 		default: return key;
 		}
@@ -182,6 +184,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 
 	rpcd.begun = gb_timeline_now();
 	rpcd.notify_fd = -1;
+	rpcd.runtime_dir = "/arcbox/runtime/bin";
 	rpcd.host.loop = &rpcd.loop;
 	rpcd.host.idle_ms = IDLE_MS;
 	rpcd.host.frame_ms = FRAME_MS;

@@ -41,6 +41,9 @@ struct rpcd {
 	const char *roots[RPCD_ROOT_MAX]; /* below them files may be read */
 	int roots_len;
 	struct gb_pool pool;
+	const char *runtime_dir;     /* where dockerd and containerd are */
+	bool runtime_starting;       /* a start sequence is under way */
+	char runtime_failure[1024];  /* how the last one failed; "" */
 	int notify_fd;
 	uint64_t begun; /* ns: for the boot's timeline */
 	bool notified, stopping;
@@ -64,7 +67,8 @@ struct rpcd_call {
 typedef void rpcd_fn(struct rpcd_call *call);
 
 /* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
-rpcd_fn rpcd_ping, rpcd_info, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_sandbox, rpcd_unavailable;
+rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_sandbox,
+	rpcd_unavailable;
 
 /* A request whose work may block. run() is called in a thread and touches nothing but the job; finish() in the loop, with
  * call NULL when nobody waits for the reply any more; it replies, and releases what its job holds. */
@@ -82,6 +86,8 @@ struct rpcd_job {
 
 /* Starts it; job is the first member of malloc'ed memory, which is freed after finish(). run and finish are set. */
 void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job);
+/* The same without anybody who waits: finish() gets no call. */
+void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job);
 /* The connection is gone. */
 void rpcd_job_forget(struct gb_conn *conn);
 

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: EnsureRuntime and RuntimeStatus. What the runtime is comes from asking it, each time; what is remembered is
+ * only that a start is under way, and how the last one failed. */
+#include <bsd/string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "applets/vsock-rpcd/rpcd.h"
+#include "applets/vsock-rpcd/runtime.h"
+#include "common/base/cleanup.h"
+#include "common/base/log.h"
+#include "common/power/request.h"
+#include "common/sys/cmdline.h"
+
+enum { PROBE_MS = 300, API_CONNECT_MS = 500, API_MS = 3000 };
+
+static const char *const containerd_sockets[] = { "/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock" };
+
+/* ---- the port that clients are told ---- */
+
+static bool port_of(const char *text, uint32_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long long n = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+	if (n == 0 || errno || *end || n > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)n;
+	return true;
+}
+
+/* Environment, then the kernel command line, where the first token with a value counts; a value that is no number falls
+ * through to the next source. */
+uint32_t rpcd_docker_port(void)
+{
+	gb_autobuf struct gb_buf line = { 0 };
+	char word[256];
+	const char *key, *value;
+	uint32_t port;
+	size_t pos = 0;
+
+	if (port_of(getenv("GUESTBOX_DOCKER_PORT"), &port) || port_of(getenv("ARCBOX_GUEST_DOCKER_VSOCK_PORT"), &port))
+		return port;
+	if (gb_cmdline_read(&line) == 0) {
+		while (gb_cmdline_next(gb_buf_text(&line), &pos, word, sizeof word, &key, &value)) {
+			if (!value || !*value ||
+			    (strcmp(key, "arcbox.guest_docker_vsock_port") != 0 && strcmp(key, "guestbox.docker_port") != 0))
+				continue;
+			if (port_of(value, &port))
+				return port;
+			break;
+		}
+	}
+	return 2375;
+}
+
+/* ---- probes; they block, and are called in threads only ---- */
+
+static int connect_unix(const char *path, int timeout_ms)
+{
+	struct gb_addr addr = { .kind = GB_ADDR_UNIX };
+
+	(void)strlcpy(addr.name, path, sizeof addr.name);
+	return gb_addr_connect(&addr, timeout_ms, NULL);
+}
+
+static bool accepts(const char *path)
+{
+	gb_autoclose int fd = connect_unix(path, PROBE_MS);
+
+	return fd >= 0;
+}
+
+bool rpcd_containerd_up(void)
+{
+	return accepts(containerd_sockets[0]) || accepts(containerd_sockets[1]);
+}
+
+/* Whether the API answers: dockerd takes connections before it can serve them. */
+static bool api_answers(void)
+{
+	static const char request[] = "GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	char reply[256];
+	gb_autoclose int fd = connect_unix(RPCD_DOCKER_SOCKET, API_CONNECT_MS);
+
+	if (fd < 0 || send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
+		return false;
+	if (gb_net_wait(fd, POLLIN, gb_net_clock() + API_MS) < 0)
+		return false;
+	ssize_t n = recv(fd, reply, sizeof reply, 0);
+	return n >= 12 && strncmp(reply, "HTTP/1.1 200", 12) == 0;
+}
+
+void rpcd_runtime_probe(const char *dir, struct rpcd_probe *probe)
+{
+	memset(probe, 0, sizeof *probe);
+	probe->containerd = rpcd_containerd_up();
+	probe->exists = access(RPCD_DOCKER_SOCKET, F_OK) == 0;
+	probe->socket = probe->exists && accepts(RPCD_DOCKER_SOCKET);
+	probe->docker = probe->socket && api_answers();
+	if (probe->docker) {
+		(void)strlcpy(probe->detail, "dockerd answers on " RPCD_DOCKER_SOCKET, sizeof probe->detail);
+	} else if (probe->exists) {
+		(void)snprintf(probe->detail, sizeof probe->detail, RPCD_DOCKER_SOCKET ": %s",
+			       probe->socket ? "takes connections, /_ping is not answered" : "takes no connections");
+	} else {
+		char missing[256];
+		(void)strlcpy(probe->detail, RPCD_DOCKER_SOCKET ": not there", sizeof probe->detail);
+		if (rpcd_runtime_missing(dir, missing, sizeof missing)) {
+			(void)strlcat(probe->detail, "; missing: ", sizeof probe->detail);
+			(void)strlcat(probe->detail, missing, sizeof probe->detail);
+		}
+	}
+}
+
+bool rpcd_runtime_missing(const char *dir, char *text, size_t size)
+{
+	static const char *const files[] = { "dockerd", "containerd", "containerd-shim-runc-v2", "runc" };
+	bool any = false;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < GB_ARRAY_LEN(files); i++) {
+		char path[512];
+		(void)snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+		if (access(path, F_OK) == 0)
+			continue;
+		(void)strlcat(text, any ? ", " : "", size);
+		(void)strlcat(text, path, size);
+		any = true;
+	}
+	return any;
+}
+
+/* ---- requests ---- */
+
+struct runtime_job {
+	struct rpcd_job job; /* first: it is freed through it */
+	bool start;
+	struct rpcd_probe probe;
+};
+
+static void run_probe(struct rpcd_job *base)
+{
+	rpcd_runtime_probe(base->rpcd->runtime_dir, &((struct runtime_job *)base)->probe);
+}
+
+/* The start sequence, in a thread of its own. */
+struct start_job {
+	struct rpcd_job job;
+	bool ready;
+	char text[1024];
+};
+
+static void run_start(struct rpcd_job *base)
+{
+	struct start_job *start = (struct start_job *)base;
+
+	start->ready = rpcd_runtime_start(base->rpcd->runtime_dir, start->text, sizeof start->text);
+}
+
+static void finish_start(struct rpcd_job *base, const struct rpcd_call *call)
+{
+	struct start_job *start = (struct start_job *)base;
+	struct rpcd *rpcd = base->rpcd;
+
+	(void)call;
+	if (base->failed)
+		(void)strlcpy(start->text, strerror(base->failed), sizeof start->text);
+	rpcd->runtime_starting = false;
+	(void)strlcpy(rpcd->runtime_failure, start->ready ? "" : start->text, sizeof rpcd->runtime_failure);
+	gb_log(start->ready ? GB_LOG_NOTICE : GB_LOG_ERR, "runtime: %s%s%s", start->ready ? "ready" : "not started",
+	       start->text[0] ? ": " : "", start->text);
+}
+
+static void begin(struct rpcd *rpcd)
+{
+	struct start_job *start = calloc(1, sizeof *start);
+
+	if (!start) {
+		(void)strlcpy(rpcd->runtime_failure, "out of memory", sizeof rpcd->runtime_failure);
+		return;
+	}
+	start->job.run = run_start;
+	start->job.finish = finish_start;
+	rpcd->runtime_starting = true;
+	rpcd_job_background(rpcd, &start->job);
+}
+
+static void finish_ensure(struct rpcd_job *base, const struct rpcd_call *call)
+{
+	struct runtime_job *job = (struct runtime_job *)base;
+	Arcbox__V1__RuntimeEnsureResponse reply = ARCBOX__V1__RUNTIME_ENSURE_RESPONSE__INIT;
+	struct rpcd *rpcd = base->rpcd;
+	char endpoint[32], message[2048], empty[] = "";
+	char reused[] = "reused", starting[] = "starting", failed[] = "failed";
+
+	(void)snprintf(endpoint, sizeof endpoint, "vsock:%u", rpcd_docker_port());
+	(void)strlcpy(message, job->probe.detail, sizeof message);
+	reply.ready = job->probe.docker;
+	reply.endpoint = endpoint;
+	reply.message = message;
+	reply.status = reply.ready ? reused : failed;
+	if (!reply.ready && job->start && (rpcd->going_down || gb_power_pending())) {
+		(void)strlcpy(message, "the guest is on its way down: nothing is started", sizeof message);
+	} else if (!reply.ready && job->start) {
+		(void)strlcpy(message, "runtime start in progress", sizeof message);
+		if (rpcd->runtime_failure[0])
+			(void)snprintf(message, sizeof message, "runtime start in progress; the last one failed: %s",
+				       rpcd->runtime_failure);
+		reply.endpoint = empty;
+		reply.status = starting;
+		if (!rpcd->runtime_starting)
+			begin(rpcd);
+	}
+	if (call)
+		rpcd_reply(call, &reply.base);
+}
+
+static void finish_status(struct rpcd_job *base, const struct rpcd_call *call)
+{
+	struct runtime_job *job = (struct runtime_job *)base;
+	Arcbox__V1__RuntimeStatusResponse reply = ARCBOX__V1__RUNTIME_STATUS_RESPONSE__INIT;
+	Arcbox__V1__ServiceStatus containerd = ARCBOX__V1__SERVICE_STATUS__INIT, dockerd = ARCBOX__V1__SERVICE_STATUS__INIT;
+	Arcbox__V1__ServiceStatus *services[] = { &containerd, &dockerd };
+	char endpoint[32], detail[2048], c[] = "containerd", d[] = "dockerd";
+	char ready[] = "ready", not_ready[] = "not_ready", error[] = "error", where[64];
+
+	if (!call)
+		return;
+	(void)snprintf(endpoint, sizeof endpoint, "vsock:%u", rpcd_docker_port());
+	(void)strlcpy(detail, job->probe.detail, sizeof detail);
+	if (base->rpcd->runtime_starting)
+		(void)strlcat(detail, "; a start is in progress", sizeof detail);
+	if (base->rpcd->runtime_failure[0]) {
+		(void)strlcat(detail, "; the last start failed: ", sizeof detail);
+		(void)strlcat(detail, base->rpcd->runtime_failure, sizeof detail);
+	}
+	(void)strlcpy(where, containerd_sockets[0], sizeof where);
+	containerd.name = c;
+	containerd.status = job->probe.containerd ? ready : not_ready;
+	containerd.detail = where;
+	dockerd.name = d;
+	dockerd.status = job->probe.docker ? ready : job->probe.exists && !job->probe.socket ? error : not_ready;
+	dockerd.detail = job->probe.detail;
+	reply.containerd_ready = job->probe.containerd;
+	reply.docker_ready = job->probe.docker;
+	reply.endpoint = endpoint;
+	reply.detail = detail;
+	reply.services = services;
+	reply.n_services = GB_ARRAY_LEN(services);
+	rpcd_reply(call, &reply.base);
+}
+
+static void ask(struct rpcd_call *call, bool start, void (*finish)(struct rpcd_job *, const struct rpcd_call *))
+{
+	struct runtime_job *job = calloc(1, sizeof *job);
+
+	if (!job) {
+		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+		return;
+	}
+	job->start = start;
+	job->job.run = run_probe;
+	job->job.finish = finish;
+	rpcd_job_start(call, &job->job);
+}
+
+void rpcd_runtime_ensure(struct rpcd_call *call)
+{
+	ask(call, ((const Arcbox__V1__RuntimeEnsureRequest *)(const void *)call->request)->start_if_needed, finish_ensure);
+}
+
+void rpcd_runtime_status(struct rpcd_call *call)
+{
+	ask(call, false, finish_status);
+}
