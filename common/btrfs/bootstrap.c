@@ -276,6 +276,8 @@ static int identify(struct gb_boot *boot, struct gb_err *err)
 
 	/* Everything the disk will be judged by is read from it, not from what was read before it was locked. */
 	(void)posix_fadvise(boot->disk.fd, 0, 0, POSIX_FADV_DONTNEED);
+	/* Three blocks far apart: no read ahead. */
+	(void)posix_fadvise(boot->disk.fd, 0, 0, POSIX_FADV_RANDOM);
 	int r = gb_probe(&disk, &boot->facts.found);
 	return r < 0 ? gb_err_sys(err, -r, "%s", boot->path) : 0;
 }
@@ -698,20 +700,29 @@ static int do_compression(struct gb_boot *boot, const struct gb_subvol *sv, stru
 
 static int do_nocow(struct gb_boot *boot, const struct gb_subvol *sv, struct gb_err *err)
 {
-	int changed = 0;
+	char path[PATH_MAX];
+	int changed = 0, r = target_path(boot, sv->target, path);
+	gb_autoclose int target = r < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	if (target < 0)
+		return gb_err_sys(err, r < 0 ? -r : errno, "%s%s", boot->root, sv->target);
 	for (size_t i = 0; i < sv->nocow_len; i++) {
 		struct gb_nocow_tally tally = { 0 };
 		struct gb_err beside;
-		char path[PATH_MAX];
 		int n = snprintf(path, sizeof path, "%s%s/%s", boot->root, sv->target, sv->nocow[i]);
 
 		if (n < 0 || n >= (int)sizeof path)
 			return gb_err_sys(err, ENAMETOOLONG, "%s", sv->target);
-		int r = gb_io_mkdirs(path);
-		if (r < 0)
-			return gb_err_sys(err, -r, "%s", path);
-		r = gb_nocow_set(path, true, err);
+		gb_autoclose int fd = openat(target, sv->nocow[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT) {
+			r = gb_io_mkdirs(path);
+			if (r < 0)
+				return gb_err_sys(err, -r, "%s", path);
+			fd = openat(target, sv->nocow[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		}
+		if (fd < 0)
+			return gb_err_sys(err, errno, "%s", path);
+		r = gb_nocow_set_fd(fd, path, true, err);
 		if (r < 0)
 			return r;
 		changed |= r;

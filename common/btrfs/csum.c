@@ -34,12 +34,18 @@ static void put64(uint8_t *p, uint64_t v)
 /* RFC 3720, section 12.1: polynomial 0x1edc6f41, reflected; initial value and final xor all ones. */
 static uint32_t crc32c(const uint8_t *p, size_t len)
 {
-	uint32_t crc = ~0u;
+	/* Half a byte at a time: a table that fits a cache line serves every disk at its start, once. */
+	uint32_t table[16], crc = ~0u;
 
+	for (uint32_t i = 0; i < 16; i++) {
+		table[i] = i;
+		for (int k = 0; k < 4; k++)
+			table[i] = table[i] >> 1 ^ (0x82f63b78u & -(table[i] & 1));
+	}
 	for (; len; len--) {
 		crc ^= *p++;
-		for (int i = 0; i < 8; i++)
-			crc = crc >> 1 ^ (0x82f63b78u & -(crc & 1));
+		crc = crc >> 4 ^ table[crc & 15];
+		crc = crc >> 4 ^ table[crc & 15];
 	}
 	return ~crc;
 }

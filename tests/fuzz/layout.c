@@ -36,8 +36,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < l.subvol_len; i++) {
 		check_path(l.subvol[i].target, 1);
 		check_path(l.subvol[i].name, 0);
-		if (strchr(l.subvol[i].name, '/') || strstr(l.subvol[i].options, "subvol="))
+		if (strchr(l.subvol[i].name, '/'))
 			abort();
+		for (const char *o = l.subvol[i].options; *o; o += strcspn(o, ","), o += *o == ',') {
+			if (strncmp(o, "subvol=", 7) == 0 || strncmp(o, "subvolid=", 9) == 0)
+				abort();
+		}
 		if (l.subvol[i].nocow_len > GB_LAYOUT_DIRS)
 			abort();
 		for (size_t k = 0; k < l.subvol[i].nocow_len; k++)
