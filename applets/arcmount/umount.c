@@ -157,6 +157,10 @@ static int operand(const struct job *job, const char *name, struct gb_err *err)
 {
 	gb_automountinfo struct gb_mountinfo_table table = { 0 };
 	const struct gb_mountinfo *row = NULL;
+
+	/* Even a statx(2) of the path is a use of the mount, which takes the mark away. */
+	if (job->flags & MNT_EXPIRE)
+		return one(job, name, NULL, err);
 	int follow = job->flags & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
 	int root = gb_mountinfo_is_root(AT_FDCWD, name, follow);
 	bool link = follow && root == 0;

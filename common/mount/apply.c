@@ -181,6 +181,7 @@ static int by_mount(const struct gb_mount_step *step, struct gb_err *err)
 {
 	struct gb_mount_call call = { .id = GB_CALL_MOUNT, .a = step->source, .b = step->target, .c = step->type,
 				      .d = step->data };
+	bool made = step->mkdir && access(step->target, F_OK) < 0;
 	int r = step->mkdir ? make_folder(step->target, step->mode, err) : 0;
 
 	if (r < 0)
@@ -216,7 +217,12 @@ static int by_mount(const struct gb_mount_step *step, struct gb_err *err)
 	default:
 		r = -EINVAL;
 	}
-	return r < 0 ? gb_mount_cause(step, &call, -r, NULL, err) : 0;
+	if (r == 0)
+		return 0;
+	r = gb_mount_cause(step, &call, -r, NULL, err);
+	if (made)
+		(void)rmdir(step->target);
+	return r;
 }
 
 static int setattr(int dirfd, const char *path, unsigned flags, const struct gb_mount_call *call)

@@ -479,7 +479,8 @@ static void why_remount(const struct gb_mount_step *step, int code, struct gb_bu
 	case EINVAL:
 	case ENOENT:
 	case ENOTDIR:
-		(void)why_no_root(step->target, why);
+		if (!why_no_root(step->target, why) && step->data && *step->data)
+			(void)gb_buf_fmt(why, "the file system refuses one of the options: %s", step->data);
 		break;
 	case EBUSY: {
 		gb_autobuf struct gb_buf holders = { 0 };

@@ -1,0 +1,465 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# arcmount on real mounts; findmnt and the files tell what is there. tests/priv/arcmount-old.bats runs much of it once
+# more for each of the newer system calls, with that call missing (GB_WITHOUT names it).
+load ../lib.bash
+
+setup() {
+	need_applet arcmount
+	dir=$BATS_TEST_TMPDIR/m
+	mkdir "$dir"
+	gb arcmount mount -t tmpfs none "$dir"
+	cd "$dir"
+	mkdir a b c d
+}
+
+teardown() {
+	cd /
+	for _ in 1 2 3; do ! mountpoint -q "$dir" || umount -l "$dir"; done
+}
+
+# options TARGET: of the mount and the file system, by util-linux.
+options() { findmnt -n -o VFS-OPTIONS,FS-OPTIONS "$1" | tail -n 1; }
+has() { grep -qw -- "$2" <<<"$(options "$1")" || { echo "no $2 on $1: $(options "$1")" >&2; return 1; }; }
+has_not() { ! grep -qw -- "$2" <<<"$(options "$1")" || { echo "$2 on $1: $(options "$1")" >&2; return 1; }; }
+spread() { findmnt -n -o PROPAGATION "$1" | tail -n 1; }
+mounted() { mountpoint -q "$1"; }
+unmounted() { ! mountpoint -q "$1" || { echo "$1 is mounted" >&2; return 1; }; }
+image() { truncate -s "${2:-16M}" "$1" && mkfs.ext4 -q "$1"; }
+loops() { losetup -n -O NAME -j "$1"; }
+
+@test "mount: type, source, flags and words arrive; umount takes it away" {
+	gb arcmount mount -t tmpfs -o size=1m,nodev,noexec,noatime,mode=700 the-source "$dir/a"
+	has a nodev && has a noexec && has a noatime && has a size=1024k
+	[ "$(findmnt -n -o SOURCE a)" = the-source ]
+	[ "$(stat -c %a a)" = 700 ]
+	gb mount -r -t tmpfs none "$dir/b"
+	not touch b/x
+	gb arcmount umount a b
+	unmounted a && unmounted b
+}
+
+@test "relative targets, symbolic links, odd names" {
+	mkdir $'odd \t\n\\name'
+	ln -s $'odd \t\n\\name' link
+	gb arcmount mount -t tmpfs none link
+	gb arcmount is-mounted $'odd \t\n\\name'
+	gb arcmount is-mounted "$dir/link"
+	run gb arcmount list link
+	[[ $output == *'odd \t\n\name'* ]]
+	gb arcmount umount $'odd \t\n\\name'
+	run gb arcmount is-mounted link
+	[ "$status" -eq 1 ]
+	ln -s nowhere dangling
+	fails 1 "symbolic link that leads nowhere" gb arcmount mount -t tmpfs none dangling
+	fails 1 "Too many levels of symbolic links" bash -c "ln -s loop loop; '$GUESTBOX' arcmount mount -t tmpfs none loop"
+}
+
+@test "mkdir only for a mount that works, with the mode of x-mount.mkdir" {
+	gb arcmount mount -m -t tmpfs none new/deep
+	mounted new/deep
+	gb arcmount mount -t tmpfs -o x-mount.mkdir=0711,mode=700 none other
+	gb arcmount umount other
+	[ "$(stat -c %a other)" = 711 ]
+	run gb arcmount mount -m -t nosuchfs none never
+	[ "$status" -eq 1 ]
+	[ ! -e never ]
+}
+
+@test "bind: read-only from the start, and only the copy" {
+	echo x >a/f
+	gb arcmount mount -t tmpfs -o nosuid none b
+	gb arcmount bind -o ro a c
+	not touch c/y
+	touch a/y
+	gb arcmount bind -o ro b d
+	has d nosuid && has d ro && has b rw
+	gb arcmount umount c
+	touch file target
+	gb mount -B file target
+	mounted target
+	gb arcmount bind -m a made/by/bind
+	[ -e made/by/bind/f ]
+}
+
+@test "bind -R takes the mounts below along; ro is for the top, ro=recursive for all" {
+	gb arcmount mount -m -t tmpfs -o nosuid none a/sub
+	gb arcmount bind a b
+	unmounted b/sub
+	gb arcmount bind -R -o ro a c
+	mounted c/sub
+	touch c/sub/x
+	not touch c/x
+	gb arcmount bind -R -o ro=recursive,nodev a d
+	not touch d/sub/y
+	not touch d/y
+	has d/sub nosuid && has d nodev && has_not d/sub nodev
+	touch a/sub/z
+}
+
+@test "remount: of the mount, of the file system, and nothing that was not named" {
+	gb arcmount mount -t tmpfs -o nosuid,nodev,noatime,size=1m none a
+	gb arcmount remount -o ro a
+	has a ro && has a nosuid && has a nodev && has a noatime
+	not touch a/x
+	gb arcmount remount -o rw,size=2m,dev a
+	has a rw && has a size=2048k && has a nosuid && has_not a nodev && has a noatime
+	gb arcmount remount -o relatime a
+	has a relatime && has_not a noatime
+	gb mount -o remount,bind,ro a
+	has a ro
+	findmnt -n -o FS-OPTIONS a | grep -qw rw
+	gb arcmount remount -o strictatime a
+	has_not a relatime && has_not a noatime
+	fails 1 "is not a mount point" gb arcmount remount -o ro b
+}
+
+@test "remount -o ro=recursive reaches all below" {
+	gb arcmount mount -m -t tmpfs none a/one
+	gb arcmount mount -m -t tmpfs none a/one/two
+	gb arcmount bind -R a b
+	gb arcmount remount -o ro=recursive b
+	not touch b/one/two/x
+	touch a/one/two/x
+}
+
+@test "move, and what stands against it" {
+	gb arcmount mount -t tmpfs none a
+	touch a/f
+	gb arcmount move a b
+	[ -e b/f ] && unmounted a
+	mkdir b/in
+	fails 1 "lies inside the source" gb arcmount move b b/in
+	fails 1 "is not a mount point" gb arcmount move a c
+	gb arcmount mount -t tmpfs none c
+	gb arcmount propagate shared c
+	gb arcmount mount -m -t tmpfs none c/x
+	fails 1 "is shared: make it private first" gb arcmount move c/x d
+}
+
+@test "propagation, one mount or all below" {
+	gb arcmount mount -t tmpfs none a
+	gb arcmount mount -m -t tmpfs none a/sub
+	gb arcmount propagate shared a
+	[ "$(spread a) $(spread a/sub)" = "shared private" ]
+	gb arcmount propagate -R shared a
+	[ "$(spread a/sub)" = shared ]
+	gb mount --make-slave a
+	gb mount --make-runbindable a
+	[[ "$(spread a) $(spread a/sub)" == *unbindable*unbindable* ]]
+	gb mount --make-rprivate a
+	gb arcmount mount -t tmpfs -o shared none b
+	[ "$(spread b)" = shared ]
+	fails 1 "is not a mount point" gb arcmount propagate private c
+}
+
+@test "overlay: with and without an upper layer, names with commas" {
+	mkdir l1 l2 'u,p' w
+	echo 1 >l1/f
+	echo 2 >l2/f
+	echo 2 >l2/g
+	gb arcmount overlay --lower l1:l2 --upper 'u,p' --work w a
+	[ "$(cat a/f a/g)" = $'1\n2' ]
+	echo new >a/h
+	[ "$(cat 'u,p/h')" = new ]
+	gb arcmount overlay --lower :l2:l1: -m new
+	[ "$(cat new/f)" = 2 ]
+	not touch new/x
+	long=$(printf 'x%.0s' $(seq 200))
+	mkdir "$long" "y$long"
+	gb arcmount overlay --lower "$long:y$long:l1" b
+	[ -e b/f ]
+}
+
+@test "loop: set up, released with the last user, its file kept from a second writer" {
+	image disk
+	gb arcmount mount -o loop disk a
+	[ "$(findmnt -n -o FSTYPE a)" = ext4 ]
+	echo kept >a/f
+	fails 1 "has it already" gb arcmount mount -o loop disk b
+	gb arcmount umount a
+	[ -z "$(loops disk)" ]
+	gb arcmount mount -o loop,ro disk a
+	[ "$(cat a/f)" = kept ]
+	not touch a/g
+	gb arcmount umount "$dir/disk"
+	[ -z "$(loops disk)" ]
+	chmod 400 disk
+	(head -c 1M /dev/zero; cat disk) >shifted
+	gb mount -t ext4 -o loop,offset=1M,ro shifted a
+	[ "$(cat a/f)" = kept ]
+	gb umount a
+	run gb arcmount mount --dry-run -o loop disk a
+	[[ ${lines[0]} == 'ioctl("/dev/loopN", LOOP_CONFIGURE, "disk")' ]]
+	[ -z "$(loops disk)$(loops shifted)" ]
+}
+
+@test "a failed mount releases its loop device" {
+	head -c 1M /dev/zero >zeros
+	run gb arcmount mount -t ext4 -o loop zeros a
+	[ "$status" -eq 1 ]
+	[ -z "$(loops zeros)" ]
+	fails 1 "holds no file system" gb arcmount mount zeros a
+}
+
+@test "umount -d releases a loop device that would stay" {
+	image disk
+	dev=$(losetup -f --show disk)
+	gb arcmount mount "$dev" a
+	gb umount a
+	[ -n "$(loops disk)" ]
+	gb arcmount mount "$dev" a
+	gb umount -d a
+	[ -z "$(loops disk)" ]
+}
+
+@test "LABEL=, UUID= and -L find the device" {
+	truncate -s 16M disk
+	mkfs.ext4 -q -L "gb-$$" disk
+	dev=$(losetup -f --show disk)
+	uuid=$(blkid -o value -s UUID "$dev")
+	gb arcmount mount "LABEL=gb-$$" a
+	gb arcmount umount a
+	gb arcmount mount "UUID=$uuid" a
+	gb mount -L "gb-$$" b
+	gb arcmount umount a b
+	losetup -d "$dev"
+	fails 1 "no device has this LABEL" gb arcmount mount "LABEL=gb-no-$$" a
+}
+
+@test "a write-protected source is mounted read-only, which is told; rw makes it an error" {
+	image disk
+	dev=$(losetup -r -f --show disk)
+	run gb arcmount mount "$dev" a
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"write-protected: mounted read-only"* ]]
+	has a ro
+	gb arcmount umount a
+	run gb arcmount mount -o rw "$dev" a
+	losetup -d "$dev"
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"write-protected"* ]]
+}
+
+@test "umount: busy names the holder; lazy, expire, no-follow, recursive" {
+	gb arcmount mount -t tmpfs none a
+	exec 7>a/open
+	run gb arcmount umount a
+	[ "$status" -eq 1 ]
+	[[ $output == *"busy: "*"pid $$ ("*"open file $dir/a/open"* ]]
+	exec 7>&-
+	gb arcmount mount -m -t tmpfs none a/sub
+	run gb arcmount umount a
+	[[ $output == *"busy: mounted on it: $dir/a/sub (tmpfs)"* ]]
+	gb arcmount umount -R a
+	unmounted a
+	gb arcmount mount -t tmpfs none a
+	(cd a && gb arcmount umount -l "$dir/a")
+	unmounted a
+	gb arcmount mount -t tmpfs none a
+	fails 1 "the next umount --expire" gb arcmount umount --expire a
+	gb arcmount umount --expire a
+	unmounted a
+	gb arcmount mount -t tmpfs none a
+	ln -s a link
+	fails 1 "symbolic link, which was not to be followed" gb arcmount umount --no-follow link
+	gb arcmount umount link
+	gb arcmount mount -t tmpfs none a
+	gb arcmount mount -t tmpfs over a
+	gb arcmount umount a
+	[ "$(findmnt -n -o SOURCE a)" = none ]
+	gb umount -r a
+	fails 32 "is not a mount point" gb umount a
+	run gb umount -q a
+	[ "$status" -eq 32 ] && [ -z "$output" ]
+}
+
+@test "umount -r makes a busy mount read-only" {
+	gb arcmount mount -t tmpfs none a
+	exec 7<a
+	run gb umount -r a
+	exec 7<&-
+	[ "$status" -eq 0 ]
+	has a ro
+}
+
+@test "several targets: what can be unmounted is, and the bits tell" {
+	gb arcmount mount -t tmpfs none a
+	run gb umount a b
+	[ "$status" -eq 64 ]
+	unmounted a
+	run gb umount a b
+	[ "$status" -eq 32 ]
+}
+
+@test "a write-out that fails is an error, and the mount stays" {
+	image big 8M
+	gb arcmount mount -t tmpfs -o size=3m none a
+	cp --sparse=always big a/disk
+	gb arcmount mount -o loop a/disk b
+	head -c 6M /dev/urandom >b/data || true
+	run gb arcmount umount b
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"could not be written out"* ]]
+	mounted b
+	gb arcmount umount -l b
+}
+
+@test "a table: parents first, one bad line, nofail, a second run changes nothing" {
+	cat >tab <<-TABLE
+	tmpfs	$dir/a/sub	tmpfs	nodev,x-mount.mkdir
+	tmpfs	$dir/a		tmpfs	nosuid
+	nonsense
+	/dev/gb-none	$dir/b	ext4	nofail
+	$dir/c	$dir/d	none	bind,ro
+	TABLE
+	run gb mount -a -T tab
+	echo "$output"
+	[ "$status" -eq 64 ]
+	[ "${#lines[@]}" -eq 1 ]
+	[[ $output == *"tab: line 3: only one field"* ]]
+	has a nosuid && has a/sub nodev && has d ro
+	unmounted b
+	before=$(findmnt -n -o ID,TARGET)
+	run gb mount -a -T tab
+	[ "$(findmnt -n -o ID,TARGET)" = "$before" ]
+	gb mount -f -t tmpfs none c
+	unmounted c
+	sed -i /nonsense/d tab
+	gb mount -a -T tab
+	echo "/dev/gb-none $dir/b ext4 defaults" >tab
+	run gb mount -a -T tab
+	[ "$status" -eq 32 ]
+	[[ $output == *"line 1: "*"/dev/gb-none: No such file"* ]]
+}
+
+@test "umount -a takes the types it is told, and no other" {
+	gb arcmount mount -t ramfs none a
+	gb arcmount mount -t ramfs none b
+	gb arcmount mount -t tmpfs none c
+	exec 7<a
+	run gb umount -a -t ramfs
+	exec 7<&-
+	[ "$status" -eq 64 ]
+	mounted a && unmounted b && mounted c
+	gb arcmount umount -a -t ramfs
+	unmounted a
+}
+
+@test "pivot-root, and each condition that does not hold" {
+	in_new() { unshare -m --propagation private bash -c "$1"; }
+	fails 1 "/nope: No such file" gb arcmount pivot-root /nope /nope
+	touch file
+	fails 1 "file is not a directory" gb arcmount pivot-root a file
+	fails 1 "is not a mount point" gb arcmount pivot-root a a
+	fails 1 "/ is the root already" gb arcmount pivot-root / "$dir"
+	gb arcmount mount -t tmpfs none a
+	mkdir a/old
+	fails 1 "is not $dir/a or a directory below it" gb arcmount pivot-root "$dir/a" "$dir/b"
+	gb arcmount mount -t tmpfs none c
+	gb arcmount propagate shared c
+	gb arcmount mount -m -t tmpfs none c/new
+	mkdir c/new/old
+	fails 1 "is shared: make it private first" gb arcmount pivot-root c/new c/new/old
+	# The leak check of a sanitizer build wants a /proc, which the new root has not.
+	run in_new "cd a && ASAN_OPTIONS=detect_leaks=0 '$GUESTBOX' pivot_root . old && cd / && [ -d /old/usr ] && [ ! -d /usr ] && echo moved"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$output" = moved ]
+}
+
+@test "switch-root refuses where it could destroy" {
+	fails 1 "not a mount point" gb arcmount switch-root a /bin/sh
+	gb arcmount mount -t tmpfs none a
+	fails 1 "is for PID 1" gb arcmount switch-root a /bin/sh
+	fails 1 "is the root already" gb switch_root / /bin/sh
+	run unshare -m -p -f "$GUESTBOX" arcmount switch-root a /bin/sh
+	[ "$status" -eq 1 ]
+	[[ $output == *"/ is no initramfs"* ]]
+}
+
+@test "switch-root as PID 1 of an initramfs: mounts move, files go, init runs" {
+	[ -z "${GB_WITHOUT:-}" ] || skip "the wrapper that hides the call is not in the new root"
+	busybox=$(command -v busybox) || skip "needs busybox-static"
+	ldd "$busybox" >/dev/null 2>&1 && skip "busybox is not static"
+	file=$GUESTBOX
+	cat >start <<-START
+	set -e
+	mount -t tmpfs rootfs $dir/a; cd $dir/a
+	mkdir -p bin proc dev new lib64 lib usr tmp
+	mount --bind /usr usr; mount --bind /lib lib; mount --bind /lib64 lib64; mount -t proc proc proc; mount -t tmpfs dev dev
+	cp $busybox bin/busybox; cp $file bin/guestbox; mkdir -p deep/er; echo data >deep/er/file
+	mount -t tmpfs new new; mkdir -p new/bin new/proc new/dev; cp $busybox new/bin/
+	printf '#!/bin/busybox sh\necho "pid \$\$ arg \$1"; /bin/busybox ls /; /bin/busybox ls /proc/self/stat\n' >new/bin/init
+	chmod +x new/bin/init
+	mount --move . /; exec chroot . /bin/busybox sh -c 'cd /; exec /bin/guestbox switch_root /new /bin/init hello'
+	START
+	run unshare -m -p -f --propagation private bash start
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"pid 1 arg hello"* ]]
+	[[ $output == *"/proc/self/stat"* ]]
+	[[ $output != *deep* ]]
+}
+
+@test "DAX: a file system without it is told apart, and require leaves nothing mounted" {
+	image disk
+	run gb arcmount mount -o loop,dax=require disk a
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *DAX* ]]
+	unmounted a
+	[ -z "$(loops disk)" ]
+	gb arcmount mount -o loop disk a
+	[[ $(gb arcmount list "$dir/a") == *$'\tnone' ]]
+	fails 1 "dax" gb arcmount remount -o dax=always a
+}
+
+@test "shares: absent optional ones are silent, a required one is status 1 and has its cause" {
+	: >cmdline
+	export GUESTBOX_CMDLINE=$dir/cmdline
+	echo "one $dir/one tmpfs nosuid" >tab
+	run gb arcmount shares --table tab
+	[ "$status" -eq 0 ]
+	has one nosuid
+	run gb arcmount shares --table tab
+	[ "$status" -eq 0 ]
+	[[ $output == *"mounted already"* ]]
+	echo "gone $dir/gone virtiofs nofail" >tab
+	run gb arcmount shares --table tab
+	[ "$status" -eq 0 ] && [ -z "$output" ] && [ ! -e gone ]
+	echo "gone $dir/gone virtiofs defaults" >tab
+	run gb arcmount shares --table tab
+	[ "$status" -eq 1 ]
+	[[ $output == *gone*virtiofs* ]]
+	run gb arcmount shares --json --table tab
+	[ "$status" -eq 1 ]
+	[[ ${lines[-1]} == '[{"tag":"gone",'*'"required":true,"state":"'*'"}]' ]]
+}
+
+@test "probe: every rule holds or is a known difference, and nothing is left" {
+	before=$(cat /proc/self/mountinfo | wc -l; losetup -n -O NAME -j none)
+	run gb arcmount probe
+	echo "$output"
+	[ "${lines[0]}" = 1..34 ]
+	[ "$(grep -c '^not ok' <<<"$output")" -eq 0 ] && [ "$status" -eq 0 ]
+	[ "$(grep -c '^ok' <<<"$output")" -eq 34 ]
+	[ "$(cat /proc/self/mountinfo | wc -l; losetup -n -O NAME -j none)" = "$before" ]
+	run gb arcmount probe --json
+	[[ $output == '[{"rule":"M1",'*'"rule":"P8"'*']' ]]
+}
+
+@test "a target that vanishes while it is mounted is an error or a mount, never a crash" {
+	(for _ in $(seq 200); do mkdir -p v; rmdir v 2>/dev/null; done) &
+	local other=$!
+	for _ in $(seq 20); do
+		run gb arcmount mount -t tmpfs none v
+		[ "$status" -le 1 ]
+		run gb arcmount umount v
+		[ "$status" -le 1 ]
+	done
+	wait "$other" || true # its last rmdir may have found the mount
+}
