@@ -622,7 +622,7 @@ static void why_pivot(const char *new_root, const char *put_old, int code, struc
 	else if (gb_mountinfo_is_root(AT_FDCWD, new_root, 0) != 1)
 		(void)why_no_root(new_root, why);
 	else if (!path_within(put_old, new_root))
-		(void)gb_buf_fmt(why, "%s is not %s or a directory below it", put_old, new_root);
+		(void)gb_buf_fmt(why, "%s is neither %s nor a directory below it", put_old, new_root);
 	else if (root && old && old->id == root->id)
 		(void)gb_buf_fmt(why, "%s is on the current root", put_old);
 	else if (root_parent && root_parent->shared)

@@ -358,7 +358,7 @@ loops() { losetup -n -O NAME -j "$1"; }
 	fails 1 "/ is the root already" gb arcmount pivot-root / "$dir"
 	gb arcmount mount -t tmpfs none a
 	mkdir a/old
-	fails 1 "is not $dir/a or a directory below it" gb arcmount pivot-root "$dir/a" "$dir/b"
+	fails 1 "is neither $dir/a nor a directory below it" gb arcmount pivot-root "$dir/a" "$dir/b"
 	gb arcmount mount -t tmpfs none c
 	gb arcmount propagate shared c
 	gb arcmount mount -m -t tmpfs none c/new

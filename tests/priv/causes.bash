@@ -62,7 +62,7 @@ causes_run()
 	cause 'mount -t tmpfs none a; mkdir a/x; mount -t tmpfs none a/x' "umount, a mount on top" 'busy: mounted on it: ' umount a
 	cause : "pivot_root to what is no mount point" 'b is not a mount point' pivot_root b b
 	cause 'mount -t tmpfs none a' "pivot_root, a file" 'file is not a directory' pivot_root a file
-	cause 'mount -t tmpfs none a' "pivot_root, put_old outside" 'is not a or a directory below it' pivot_root a b
+	cause 'mount -t tmpfs none a' "pivot_root, put_old outside" 'b is neither a nor a directory below it' pivot_root a b
 	cause 'mount -t tmpfs none c; mount --make-shared c; mkdir c/x; mount -t tmpfs none c/x; mkdir c/x/o' \
 		"pivot_root below a shared mount" 'is shared: make it private first' pivot_root c/x c/x/o
 	cause : "pivot_root to the root" '/ is the root already' pivot_root / /
