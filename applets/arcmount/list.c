@@ -62,6 +62,10 @@ static const char *dax(const struct gb_mountinfo *row, char *text, size_t size)
 static void field(const char *text, char end)
 {
 	for (; *text; text++) {
+		if (*text >= ' ' && *text < 0x7f) {
+			(void)putchar_unlocked(*text);
+			continue;
+		}
 		char shown[8];
 
 		(void)vis(shown, (unsigned char)*text, GB_VIS, 0);

@@ -64,10 +64,10 @@ static int without_dax(const char *options, struct gb_buf *out)
 	return out->failed ? -ENOMEM : 0;
 }
 
-static int mount_it(struct share *s, const char *options, struct gb_err *err)
+static int mount_it(struct share *s, const char *options, bool there, struct gb_err *err)
 {
 	struct gb_mount_request q = { .source = s->entry->source, .target = s->entry->target, .type = s->entry->type,
-				      .options = options, .mkdir = true };
+				      .options = options, .mkdir = !there };
 	enum gb_mount_dax mode;
 
 	if (!s->ladder)
@@ -94,7 +94,7 @@ static int bring_to_dax(struct share *s, const char *options, struct gb_err *err
 		return 0;
 	}
 	s->state = "mounted";
-	return mount_it(s, options, err);
+	return mount_it(s, options, true, err);
 }
 
 static int set_up(struct share *s, struct gb_err *err)
@@ -116,8 +116,8 @@ static int set_up(struct share *s, struct gb_err *err)
 		return 0;
 	}
 	s->state = root == 1 ? "already" : "mounted";
-	int r = root == 1 ? bring_to_dax(s, words, err) : mount_it(s, words, err);
-	if (r == 0)
+	int r = root == 1 ? bring_to_dax(s, words, err) : mount_it(s, words, root == 0, err);
+	if (r == 0 && gb_mountinfo_has(e->options, "dax", NULL)) /* what was not asked for needs no proof */
 		s->proven = gb_mount_dax_prove(e->target, &s->proof) == 0;
 	return r;
 }

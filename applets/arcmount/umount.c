@@ -158,25 +158,25 @@ static int operand(const struct job *job, const char *name, struct gb_err *err)
 	gb_automountinfo struct gb_mountinfo_table table = { 0 };
 	const struct gb_mountinfo *row = NULL;
 
-	/* Even a statx(2) of the path is a use of the mount, which takes the mark away. */
-	if (job->flags & MNT_EXPIRE)
-		return one(job, name, NULL, err);
+	/* The plain case asks nothing first: a mount with MNT_EXPIRE's mark would lose it, and a server that is gone answers
+	 * umount2(2) alone. */
+	if (!job->recursive && !job->detach) {
+		int r = one(job, name, NULL, err);
+		struct gb_err first = *err;
+
+		if ((r != -EINVAL && r != -ENOENT && r != -ENOTDIR) || gb_mountinfo_read(NULL, &table) < 0)
+			return r;
+		row = by_source(&table, name);
+		return row ? one(job, row->target, row->source, err) : (*err = first, r);
+	}
 	int follow = job->flags & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
 	int root = gb_mountinfo_is_root(AT_FDCWD, name, follow);
-	bool link = follow && root == 0;
-
-	/* The plain case needs no list of mounts. */
-	if (root == 1 && !job->recursive && !job->detach)
-		return one(job, name, NULL, err);
-	/* A server that is gone answers no statx(2): umount2(2) alone may get through. */
-	if (root < 0 && root != -ENOENT && root != -ENOTDIR && root != -EACCES && !job->recursive)
-		return one(job, name, NULL, err);
 	int r = gb_mountinfo_read(NULL, &table);
 	if (r < 0)
 		return gb_err_sys(err, -r, "/proc/self/mountinfo");
 	if (root == 1)
 		row = gb_mountinfo_by_id(&table, gb_mountinfo_id_at(AT_FDCWD, name, follow));
-	else if (!link)
+	else if (!follow)
 		row = by_source(&table, name);
 	if (row && job->recursive)
 		return tree(job, &table, row->id, err);

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -405,29 +404,29 @@ static int write_out(const char *target, struct gb_err *err)
 
 int gb_mount_undo(const char *target, int flags, struct gb_err *err)
 {
-	const int gentle = !(flags & (MNT_FORCE | MNT_DETACH));
+	const int gentle = !(flags & (MNT_FORCE | MNT_DETACH | MNT_EXPIRE));
 	gb_autoclose int device = -1;
-	struct stat st;
+	struct statx st;
 	int r;
 
 	if (!target || !*target)
 		return gb_err_set(err, EINVAL, "no target");
-	if (gentle && !(flags & MNT_EXPIRE) && gb_mountinfo_is_root(AT_FDCWD, target, AT_SYMLINK_NOFOLLOW) == 1 &&
-	    stat(target, &st) == 0) {
+	/* One look tells whether there is a block device below: most mounts have none (major 0). What is no mount point
+	 * umount2(2) itself will refuse. */
+	if (gentle && statx(AT_FDCWD, target, AT_NO_AUTOMOUNT | (flags & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0),
+			    STATX_TYPE, &st) == 0 && st.stx_dev_major && gb_mountinfo_is_root(AT_FDCWD, target, 0) == 1) {
 		char node[64];
 
-		(void)snprintf(node, sizeof node, "/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
-		if (major(st.st_dev)) {
-			r = write_out(target, err);
-			if (r < 0)
-				return r;
-			/* Opened before, so that fsync(2) reports what fails from here on (errseq). */
-			device = open(node, O_RDONLY | O_CLOEXEC);
-			(void)snprintf(node, sizeof node, "/sys/dev/block/%u:%u/loop", major(st.st_dev), minor(st.st_dev));
-			if (device >= 0 && access(node, F_OK) < 0) {
-				(void)close(device);
-				device = -1;
-			}
+		(void)snprintf(node, sizeof node, "/dev/block/%u:%u", st.stx_dev_major, st.stx_dev_minor);
+		r = write_out(target, err);
+		if (r < 0)
+			return r;
+		/* Opened before, so that fsync(2) reports what fails from here on (errseq). */
+		device = open(node, O_RDONLY | O_CLOEXEC);
+		(void)snprintf(node, sizeof node, "/sys/dev/block/%u:%u/loop", st.stx_dev_major, st.stx_dev_minor);
+		if (device >= 0 && access(node, F_OK) < 0) {
+			(void)close(device);
+			device = -1;
 		}
 	}
 	r = gb_mount_raw_undo(target, flags);

@@ -86,7 +86,8 @@ int gb_mount_dax_prove(const char *target, struct gb_mount_daxproof *ret_proof)
 	int r = gb_mountinfo_foreach(NULL, super_of, &w);
 	if (r <= 0)
 		return r < 0 ? r : -EINVAL;
-	int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Where no DAX is claimed no file has to bear it out. */
+	int fd = w.mode == GB_DAX_NONE ? -1 : open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*ret_proof = (struct gb_mount_daxproof){ .mode = w.mode, .file = fd < 0 ? -1 : first_file(fd, DEPTH, &left) };
 	return 0;
 }
