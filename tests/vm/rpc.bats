@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# The daemon over a virtio-serial port whose host comes and goes, and over vsock loopback.
+load lib.bash
+
+setup_file()
+{
+	VM_TRANSPORT=virtio-serial
+	vm_test_start
+}
+
+teardown_file()
+{
+	vm_test_stop
+}
+
+port() { echo "${VM_RPC#unix:}"; }
+
+@test "the first request of a boot is answered, and the next host's too" {
+	vm_rpc --timeout 20 ping first
+	vm_rpc --timeout 20 ping second
+}
+
+@test "half a request is not the start of the next host's" {
+	for _ in 1 2 3 4 5; do
+		printf '\0\0\0\x20\0\0' | socat -t 0.2 - "UNIX-CONNECT:$(port)"
+		run vm_rpc --timeout 20 ping after-half
+		echo "$output"
+		[[ $output == "pong: after-half "* ]]
+	done
+}
+
+@test "the reply to a host that has left does not reach the next one" {
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		printf '\0\0\0\x06\0\0\0\x02\0\0' | socat -u - "UNIX-CONNECT:$(port)"
+		run vm_rpc --timeout 20 ping mine
+		echo "$output"
+		[[ $output == "pong: mine "* ]]
+	done
+}
+
+@test "garbage does not end the service" {
+	printf 'GET / HTTP/1.0\r\n\r\n' | socat -t 0.2 - "UNIX-CONNECT:$(port)" >/dev/null
+	run vm_rpc --timeout 20 ping after-garbage
+	echo "$output"
+	[[ $output == "pong: after-garbage "* ]]
+}
+
+@test "vsock loopback: refused without --allow-cid, with the reason; served with it" {
+	run guest 'vsock-rpc --timeout 10 --connect vsock:1:1024 ping'
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"error 403: CID 1 may not call this daemon (--allow-cid)"* ]]
+	run guest 'vsock-rpcd --listen vsock:1030 --allow-cid 1 >/dev/null 2>&1 & d=$!
+		for i in 1 2 3 4 5 6 7 8 9; do vsock-rpc --timeout 5 --connect vsock:1:1030 info && break; sleep 0.2; done; kill $d'
+	[[ $output == *"kernel_version:"* ]]
+}
+
+@test "a clock that is off is set by Ping, one that is right is left alone" {
+	guest 'date -s "2021-01-01 00:00:00"'
+	vm_rpc --timeout 20 ping --set-clock
+	run guest 'date +%s'
+	echo "$output"
+	[ "$output" -gt 1700000000 ]
+	run guest 'dmesg | grep -c "clock set from"'
+	before=$output
+	vm_rpc --timeout 20 ping --set-clock
+	run guest 'dmesg | grep -c "clock set from"'
+	[ "$output" = "$before" ]
+	# Times that cannot be right are not taken: 1970, and 2200.
+	vm_rpc --timeout 20 raw PingRequest 1001
+	vm_rpc --timeout 20 raw PingRequest "10 80d0fdb51b"
+	run guest 'date +%s'
+	[ "$output" -gt 1700000000 ]
+	[ "$output" -lt 4102444800 ]
+}
+
+@test "trim and the runtime's state, asked from the host" {
+	run vm_rpc --timeout 30 trim
+	echo "$output"
+	[[ $output == "/var/lib/docker: "* ]]
+	run vm_rpc --timeout 30 runtime status --json
+	echo "$output"
+	[[ $output == *'"containerd_ready":false'* ]]
+}
