@@ -3,6 +3,7 @@
 #include "common/power/plan.h"
 
 #include <bsd/stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
@@ -195,10 +196,13 @@ static bool wanted(const struct pass *pass, size_t i)
 static bool stands_on(const struct gb_mountinfo *row, const struct gb_power_device *device)
 {
 	const char *source = row->source;
+	unsigned minor;
 
 	/* btrfs has a device number of its own: its source is what names the disk. */
 	if (device->kind == GB_POWER_IS_DM && strncmp(source, "/dev/mapper/", 12) == 0)
 		source += 12;
+	if (device->kind == GB_POWER_IS_DM && sscanf(source, "/dev/dm-%u", &minor) == 1)
+		return minor == device->minor;
 	return (row->major == device->major && row->minor == device->minor) || strcmp(source, device->name) == 0;
 }
 

@@ -42,17 +42,20 @@ ask()
 	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
 }
 
-@test "who ignores SIGTERM, swap, loop devices on the data disk, an overlay, and two requests" {
+@test "who ignores SIGTERM, swap, a mapped loop device on the data disk, an overlay, and two requests" {
+	dmsetup=$(PATH=$PATH:/usr/sbin:/sbin command -v dmsetup)
 	vm_test_disk swap 64M
-	vm_test_start guestbox.modules=ext4,loop
+	VM_INITRD_OPTIONS+=(--module loop --module dm_mod --program "$dmsetup")
+	vm_test_start
 	run guest 'set -e
 		mkswap /dev/vdb >/dev/null; swapon /dev/vdb
 		d=/var/lib/docker; truncate -s 128M $d/inner.img
 		echo hello >$d/file; cp $d/file $d/written
 		mkdir -p $d/low $d/up $d/work $d/merged /mnt/tree
 		arcmount overlay --lower $d/low --upper $d/up --work $d/work $d/merged; echo over >$d/merged/file
-		dev=$(losetup -f); losetup $dev $d/inner.img; mkfs.btrfs -q $dev || mkfs.btrfs $dev >/dev/null
-		arcmount mount -t btrfs $dev /mnt/tree; echo inner >/mnt/tree/file
+		dev=$(losetup -f); losetup $dev $d/inner.img
+		echo "0 262144 linear $dev 0" | dmsetup --noudevsync create mapped; mkfs.btrfs /dev/dm-0 >/dev/null
+		arcmount mount -t btrfs /dev/dm-0 /mnt/tree; echo inner >/mnt/tree/file
 		cat >/run/stubborn <<-END
 			trap "" TERM HUP INT
 			cd /mnt/tree
@@ -68,8 +71,8 @@ ask()
 	[[ $output == *"guest-poweroff: power-off: already under way"*"reboot: power-off: already under way"* ]]
 	[[ $output =~ "guest-poweroff: terminate: not ended, "[0-9.]+" ms, waited for "[0-9]+" (sh)" ]]
 	[[ $output == *"guest-poweroff: swapoff /dev/vdb: "* ]]
-	[[ $output == *"guest-poweroff: unmount /mnt/tree: "*"guest-poweroff: loop /dev/loop0: "*"guest-poweroff: unmount /run/arcbox/data: "* ]]
-	[[ $output == *"/dev/loop0 (btrfs on /mnt/tree): clean, unmounted"* ]]
+	[[ $output == *"guest-poweroff: unmount /mnt/tree: "*"guest-poweroff: device-mapper mapped: "*"guest-poweroff: loop /dev/loop0: "*"guest-poweroff: unmount /var/lib/docker: "* ]]
+	[[ $output == *"/dev/dm-0 (btrfs on /mnt/tree): clean, unmounted"* ]]
 	[[ $output == *"/dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
 	[[ $output != *"NOT CLEAN"* ]]
 	[[ $output == *"reboot: Power down"* ]]
