@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* guest-init: PID 1. Reaps, keeps one command running, forwards signals, ends the machine in order. */
 #include <bsd/stdlib.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,13 +19,16 @@
 #include <unistd.h>
 
 #include "applets/applet.h"
+#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/mount/apply.h"
 #include "common/power/request.h"
 #include "common/power/run.h"
 #include "common/sys/proc.h"
 #include "common/sys/respawn.h"
+#include "common/sys/setting.h"
 
 enum { OPT_RESPAWN = GB_OPT_LONG };
 
@@ -35,6 +40,7 @@ static const struct gb_opt opts[] = {
 /* All of PID 1's state: nothing is allocated once it runs. */
 static struct {
 	char **argv;
+	const char *file;  /* what is executed for argv[0]; NULL: found in PATH */
 	bool respawn;
 	struct gb_respawn limit;
 	bool is_init;      /* PID 1: the signals of power are ours */
@@ -89,7 +95,10 @@ static void become_command(void)
 		(void)tcsetpgrp(STDIN_FILENO, getpgrp());
 		(void)signal(SIGTTOU, SIG_DFL);
 	}
-	(void)execvp(init.argv[0], init.argv);
+	if (init.file)
+		(void)execv(init.file, init.argv);
+	else
+		(void)execvp(init.argv[0], init.argv);
 	int saved = errno;
 	gb_log(GB_LOG_ERR, "%s: %s", init.argv[0], strerror(saved));
 	_exit(saved == ENOENT ? 127 : 126);
@@ -324,28 +333,13 @@ static int timeout_ms(void)
 	return at <= now ? 0 : at - now > 3600000000u ? 3600000 : (int)((at - now) / 1000) + 1;
 }
 
-static int run(struct gb_cmd *cmd, struct gb_err *err)
+/* From a command to the end: init.argv is set. */
+static int keep_running(struct gb_err *err)
 {
-	struct gb_optscan scan;
-	int key, r;
+	int r;
 
-	init.limit = (struct gb_respawn){ .count = GB_RESPAWN_COUNT, .seconds = GB_RESPAWN_SECONDS };
-	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, GB_OPT_STOP);
-	while ((key = gb_opt_next(&scan, err)) > 0) {
-		init.respawn = true;
-		r = scan.arg ? gb_respawn_parse(scan.arg, &init.limit, err) : 0;
-		if (r < 0)
-			return r;
-	}
-	if (key < 0)
-		return key;
-	r = gb_opt_operands(&scan, 1, -1, "command", err);
-	if (r < 0)
-		return r;
-	init.argv = scan.argv + scan.index;
 	init.is_init = getpid() == 1;
 	init.is_machine = init.is_init && gb_proc_is_machine();
-
 	setprogname("guest-init");
 	r = open_signals(err);
 	if (r < 0)
@@ -365,8 +359,199 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	return exit_status(init.status);
 }
 
+static int run(struct gb_cmd *cmd, struct gb_err *err)
+{
+	struct gb_optscan scan;
+	int key, r;
+
+	init.limit = (struct gb_respawn){ .count = GB_RESPAWN_COUNT, .seconds = GB_RESPAWN_SECONDS };
+	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, GB_OPT_STOP);
+	while ((key = gb_opt_next(&scan, err)) > 0) {
+		init.respawn = true;
+		r = scan.arg ? gb_respawn_parse(scan.arg, &init.limit, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	if (key < 0)
+		return key;
+	r = gb_opt_operands(&scan, 1, -1, "command", err);
+	if (r < 0)
+		return r;
+	init.argv = scan.argv + scan.index;
+	return keep_running(err);
+}
+
+/* ---- init.krun: PID 1 of a share that has no init of its own ---- */
+
+static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line of the boot, as init/init writes them: boot-timeline(8) reads both. */
+static void say(const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	gb_autobuf struct gb_buf text = { 0 };
+	if (gb_buf_fmt(&text, "<4>guestbox: %s\n", line) == 0)
+		(void)gb_io_put(AT_FDCWD, "/dev/kmsg", gb_buf_text(&text));
+}
+
+/* The names that programs expect. A folder that is missing is made; on a read-only root that fails, and is said. */
+static void pseudo_file_systems(void)
+{
+	static const struct gb_mount_request wanted[] = {
+		{ .type = "devtmpfs", .target = "/dev", .options = "nosuid,noexec,mode=0755", .mkdir = true },
+		{ .type = "proc", .target = "/proc", .options = "nosuid,nodev,noexec", .mkdir = true },
+		{ .type = "sysfs", .target = "/sys", .options = "nosuid,nodev,noexec", .mkdir = true },
+		{ .type = "devpts", .target = "/dev/pts", .options = "nosuid,noexec,gid=5,mode=0620,ptmxmode=0666", .mkdir = true },
+		{ .type = "tmpfs", .target = "/dev/shm", .options = "nosuid,nodev,noexec,mode=1777,size=50%", .mkdir = true },
+		{ .type = "tmpfs", .target = "/run", .options = "nosuid,nodev,mode=0755,size=20%", .mkdir = true },
+		{ .type = "tmpfs", .target = "/tmp", .options = "nosuid,nodev,mode=1777,size=50%", .mkdir = true },
+		{ .type = "cgroup2", .target = "/sys/fs/cgroup", .options = "nosuid,nodev,noexec" },
+	};
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < GB_ARRAY_LEN(wanted); i++) {
+		struct gb_err err = { 0 };
+		if (gb_mount_do(&wanted[i], &err) < 0) {
+			say("pseudo-file-systems: %s", err.msg);
+			failed++;
+		}
+	}
+	if (symlink("/proc/self/fd", "/dev/fd") < 0 && errno != EEXIST)
+		say("pseudo-file-systems: /dev/fd: %s", strerror(errno));
+	if (failed)
+		say("step pseudo-file-systems: failed: %u of %zu", failed, GB_ARRAY_LEN(wanted));
+	else
+		say("step pseudo-file-systems: done");
+	/* More than ten lines in five seconds are ours to write. */
+	(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on");
+}
+
+/* Runs an applet of ours to its end: its exit status, or -errno. What it prints goes to the console. */
+static int run_applet(const char *name)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/proc/self/exe", name, (char *)NULL);
+		_exit(126);
+	}
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return exit_status(status);
+}
+
+/* Whether there is a data disk to set up: one is named, or the one that btrfs-bootstrap(8) takes by itself is there. */
+static bool has_disk(void)
+{
+	static const struct gb_setting named = { .cmdline = { "guestbox.data", "arcbox.docker_data_device" } };
+	char value[256];
+
+	if (gb_setting_get(&named, value, sizeof value, NULL) >= 0)
+		return strcmp(value, "none") != 0;
+	return access("/dev/vdb", F_OK) == 0;
+}
+
+static const char rpc_port[] = "org.guestbox.rpc.0";
+
+static bool has_port(void)
+{
+	gb_autoclosedir DIR *dir = opendir("/sys/class/virtio-ports");
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		gb_autobuf struct gb_buf path = { 0 }, name = { 0 };
+		if (gb_buf_fmt(&path, "/sys/class/virtio-ports/%s/name", e->d_name) == 0 &&
+		    gb_io_slurp(AT_FDCWD, path.data, 256, &name) == 0 &&
+		    strncmp(gb_buf_text(&name), rpc_port, sizeof rpc_port - 1) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A child that waits for the daemon's word, so that PID 1 does not, and says that the boot is over. */
+static void await_daemon(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (fork() != 0)
+		return; /* PID 1 reaps it; without memory for it a line is missing, nothing else */
+	if (poll(&p, 1, 10000) > 0) {
+		say("step daemon: done");
+		say("ready");
+	} else {
+		say("step daemon: failed: vsock-rpcd did not listen within 10 s");
+		say("ready, degraded: failed: daemon");
+	}
+	_exit(0);
+}
+
+/* What init/init does, from inside: for a share without an init, and without a shell. An /init of the share's own is
+ * kept running instead, and finds the machine as the kernel left it. */
+static int run_krun(struct gb_cmd *cmd, struct gb_err *err)
+{
+	static char rpcd[] = "vsock-rpcd", listen_flag[] = "--listen", vsock[] = "vsock:1024",
+		    port[] = "virtio:org.guestbox.rpc.0", log_flag[] = "--log", kmsg[] = "kmsg", notify[] = "--notify-fd",
+		    own_init[] = "/init", number[16];
+	static char *argv[16];
+	int n = 0, ready[2];
+
+	if (getpid() != 1) {
+		struct gb_optscan scan;
+		gb_opt_start(&scan, NULL, cmd->argc, cmd->argv, GB_OPT_STOP);
+		int key = gb_opt_next(&scan, err);
+		return key < 0 ? key : gb_err_set(err, GB_E_USAGE, "init.krun: only as PID 1");
+	}
+	init.limit = (struct gb_respawn){ .count = GB_RESPAWN_COUNT, .seconds = GB_RESPAWN_SECONDS };
+	if (access(own_init, X_OK) == 0) {
+		cmd->argv[0] = own_init;
+		init.argv = cmd->argv;
+		return keep_running(err);
+	}
+	pseudo_file_systems();
+	if (has_disk()) {
+		int r = run_applet("btrfs-bootstrap");
+		if (r == 0)
+			say("step data-disk: done");
+		else
+			say("step data-disk: failed with status %d", r);
+	}
+	if (pipe2(ready, O_CLOEXEC | O_NONBLOCK) < 0)
+		return gb_err_sys(err, errno, "pipe");
+	/* The read end stays open in PID 1: a daemon that is started again may write, too. */
+	if (fcntl(ready[1], F_SETFD, 0) < 0)
+		return gb_err_sys(err, errno, "pipe");
+	(void)snprintf(number, sizeof number, "%d", ready[1]);
+	argv[n++] = rpcd;
+	argv[n++] = listen_flag;
+	argv[n++] = vsock;
+	if (has_port()) {
+		argv[n++] = listen_flag;
+		argv[n++] = port;
+	}
+	argv[n++] = log_flag;
+	argv[n++] = kmsg;
+	argv[n++] = notify;
+	argv[n++] = number;
+	init.argv = argv;
+	init.file = "/proc/self/exe";
+	init.respawn = true;
+	await_daemon(ready[0]);
+	return keep_running(err);
+}
+
 static const struct gb_verb aliases[] = {
 	{ "init", "[--respawn[=N/S]] [--] COMMAND [ARG...]", "run as PID 1", opts, run, NULL },
+	{ "init.krun", "[ARG...]", "PID 1 of a share that has no init", NULL, run_krun, NULL },
 	{ 0 },
 };
 

@@ -182,6 +182,8 @@ static int list_real(struct gb_initfs *fs, struct reply *reply, struct gb_file *
 		const struct linux_dirent64 *d = next_entry(dir, &r);
 
 		if (!d) {
+			if (r == -ENOENT && root)
+				r = 0; /* a source that was removed under us: what is virtual is still there */
 			if (r == 0 && root)
 				add_virtual(fs, reply, 0);
 			break;

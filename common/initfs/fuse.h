@@ -12,6 +12,8 @@
 
 /* FUSE passthrough (Linux 6.9, protocol 7.40): older headers have none of this. */
 #define GB_FUSE_PASSTHROUGH2 (1U << 5) /* bit 37 of the flags: bit 5 of flags2 */
+/* Linux 6.6: mappings of files that are otherwise read past the page cache. */
+#define GB_FUSE_DIRECT_IO_MMAP2 (1U << 4)
 #define GB_FOPEN_PASSTHROUGH (1U << 7)
 #define GB_FOPEN_NOFLUSH (1U << 5)
 #define GB_FUSE_TMPFILE 51 /* Linux 6.2, protocol 7.37; libfuse 3.14 answers ENOSYS */

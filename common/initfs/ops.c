@@ -496,9 +496,10 @@ enum kind { MKNOD, MKDIR, SYMLINK };
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, enum kind kind, mode_t mode, dev_t rdev,
 		 const char *target)
 {
+	struct gb_initfs *fs = fs_of(req); /* an answer ends the life of req */
 	mode_t mask = fuse_req_ctx(req)->umask;
 	struct at at;
-	int r = at_parent(fs_of(req), parent, name, &at);
+	int r = at_parent(fs, parent, name, &at);
 
 	if (r == 0) {
 		become(req);
@@ -516,7 +517,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, enum kind 
 		return;
 	}
 	reply_entry(req, at.node->mnt, at.hold.fd, name);
-	at_end(fs_of(req), &at);
+	at_end(fs, &at);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)

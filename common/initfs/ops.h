@@ -27,7 +27,8 @@ struct gb_initfs {
 	struct timespec start;   /* when the virtual folders were made */
 	/* the first request: */
 	uint64_t init_unique;
-	bool init_seen, init_pass;   /* it offers passthrough */
+	bool init_seen;
+	uint32_t init_flags2;        /* what the kernel offers beyond libfuse 3.14 */
 	atomic_bool ready;           /* it was answered */
 	atomic_bool passthrough;     /* the kernel took it */
 	bool refused;                /* passthrough has to be, and is not */

@@ -48,7 +48,7 @@ static ssize_t read_request(int fd, void *buf, size_t size, void *data)
 			if (in.opcode == FUSE_INIT && arg.major == 7) {
 				fs->init_seen = true;
 				fs->init_unique = in.unique;
-				fs->init_pass = (arg.flags & FUSE_INIT_EXT) && (arg.flags2 & GB_FUSE_PASSTHROUGH2);
+				fs->init_flags2 = arg.flags & FUSE_INIT_EXT ? arg.flags2 : 0;
 			}
 			return n;
 		}
@@ -99,13 +99,17 @@ static ssize_t write_answer(int fd, struct iovec *iov, int count, void *data)
 	memcpy(&head, iov[0].iov_base, sizeof head);
 	if (head.unique != fs->init_unique || head.error)
 		return writev(fs->dev, iov, count);
-	bool ask = fs->init_pass && fs->config.passthrough != GB_INITFS_PASS_OFF && !fs->config.writeback && count == 2 &&
-		   iov[1].iov_len == sizeof(struct gb_fuse_init_out);
-	if (ask) {
+	bool whole = count == 2 && iov[1].iov_len == sizeof(struct gb_fuse_init_out);
+	bool ask = whole && (fs->init_flags2 & GB_FUSE_PASSTHROUGH2) && fs->config.passthrough != GB_INITFS_PASS_OFF &&
+		   !fs->config.writeback;
+	if (whole && fs->init_flags2) {
 		struct gb_fuse_init_out *out = iov[1].iov_base;
 		out->flags |= FUSE_INIT_EXT;
-		out->flags2 |= GB_FUSE_PASSTHROUGH2;
-		out->max_stack_depth = fs->stack_depth;
+		out->flags2 |= fs->init_flags2 & GB_FUSE_DIRECT_IO_MMAP2;
+		if (ask) {
+			out->flags2 |= GB_FUSE_PASSTHROUGH2;
+			out->max_stack_depth = fs->stack_depth;
+		}
 	}
 	ssize_t n = writev(fs->dev, iov, count);
 	if (n >= 0)
