@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* The ends that bench/rpc and tests/torture/rpc use: a bare echo server of the daemon's loop shape, clients that measure and
+ * that hold connections. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int unix_socket(const char *path, struct sockaddr_un *un)
+{
+	memset(un, 0, sizeof *un);
+	un->sun_family = AF_UNIX;
+	(void)snprintf(un->sun_path, sizeof un->sun_path, "%s", path);
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+/* epoll_wait, recv, send: nothing else. */
+static int echo(const char *path)
+{
+	static char buf[65536];
+	struct sockaddr_un un;
+	int s = unix_socket(path, &un), ep = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = s };
+
+	if (s < 0 || ep < 0 || bind(s, (struct sockaddr *)&un, sizeof un) < 0 || listen(s, 16) < 0 ||
+	    epoll_ctl(ep, EPOLL_CTL_ADD, s, &event) < 0)
+		return 1;
+	for (;;) {
+		struct epoll_event events[32];
+		int n = epoll_wait(ep, events, 32, -1);
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.fd == s) {
+				event.data.fd = accept4(s, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+				(void)epoll_ctl(ep, EPOLL_CTL_ADD, event.data.fd, &event);
+				continue;
+			}
+			ssize_t r = recv(events[i].data.fd, buf, sizeof buf, MSG_DONTWAIT);
+			if (r <= 0) {
+				(void)close(events[i].data.fd);
+				continue;
+			}
+			for (ssize_t at = 0; at < r;) {
+				ssize_t w = send(events[i].data.fd, buf + at, (size_t)(r - at), MSG_NOSIGNAL);
+				if (w < 0)
+					break;
+				at += w;
+			}
+		}
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Whole frames in buf: their number; *len is what is left, moved to the front. */
+static int frames(unsigned char *buf, size_t *len)
+{
+	size_t at = 0;
+	int n = 0;
+
+	while (*len - at >= 4) {
+		size_t size = 4 + ((size_t)buf[at] << 24 | (size_t)buf[at + 1] << 16 | (size_t)buf[at + 2] << 8 | buf[at + 3]);
+		if (*len - at < size)
+			break;
+		at += size;
+		n++;
+	}
+	memmove(buf, buf + at, *len - at);
+	*len -= at;
+	return n;
+}
+
+/* count pings, depth of them under way at once. */
+static int ping(const char *path, int count, int depth)
+{
+	static const unsigned char request[] = { 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0x0a, 2, 'h', 'i' };
+	static unsigned char in[1 << 17], out[sizeof request * 1024];
+	struct sockaddr_un un;
+	int s = unix_socket(path, &un), sent = 0, got = 0;
+	double *times = calloc((size_t)count, sizeof *times);
+	size_t len = 0;
+
+	if (!times || depth > 1024 || s < 0 || connect(s, (struct sockaddr *)&un, sizeof un) < 0)
+		return 1;
+	for (int i = 0; i < 1024; i++)
+		memcpy(out + (size_t)i * sizeof request, request, sizeof request);
+	double start = now(), since = start;
+	while (got < count) {
+		int burst = depth - (sent - got);
+		burst = burst > count - sent ? count - sent : burst;
+		if (burst) {
+			since = now();
+			if (send(s, out, (size_t)burst * sizeof request, MSG_NOSIGNAL) < 0)
+				return 1;
+			sent += burst;
+		}
+		while (sent - got > depth / 2 || (sent == count && got < count)) {
+			ssize_t r = recv(s, in + len, sizeof in - len, 0);
+			if (r <= 0)
+				return 1;
+			len += (size_t)r;
+			int n = frames(in, &len);
+			for (int i = 0; i < n && got < count; i++)
+				times[got++] = now() - since;
+		}
+	}
+	double all = now() - start;
+	qsort(times, (size_t)count, sizeof *times, compare);
+	printf("p50 %.1f us, p99 %.1f us, %.0f requests/s\n", times[count / 2], times[(size_t)count * 99 / 100],
+	       count / (all / 1e6));
+	return 0;
+}
+
+/* From fork(2) to the line on descriptor 3 that says it listens. */
+static int start(char **argv)
+{
+	double times[101];
+	int pipes[2];
+	char line[16];
+
+	for (int i = 0; i < 101; i++) {
+		if (pipe2(pipes, O_CLOEXEC) < 0)
+			return 1;
+		double since = now();
+		pid_t pid = fork();
+		if (pid == 0) {
+			if (dup2(pipes[1], 3) == 3)
+				(void)execv(argv[0], argv);
+			_exit(127);
+		}
+		(void)close(pipes[1]);
+		if (pid < 0 || read(pipes[0], line, sizeof line) <= 0)
+			return 1;
+		times[i] = now() - since;
+		(void)close(pipes[0]);
+		(void)kill(pid, SIGTERM);
+		(void)waitpid(pid, NULL, 0);
+	}
+	qsort(times, 101, sizeof *times, compare);
+	printf("p50 %.2f ms, p99 %.2f ms\n", times[50] / 1e3, times[99] / 1e3);
+	return 0;
+}
+
+/* count connections, each with a drop of a frame now and then, until stdin ends. */
+static int hold(const char *path, int count)
+{
+	struct pollfd in = { .fd = 0, .events = POLLIN };
+	int *fds = calloc((size_t)count, sizeof *fds);
+	struct rlimit limit;
+
+	if (!fds || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	for (int i = 0; i < count; i++) {
+		struct sockaddr_un un;
+		fds[i] = unix_socket(path, &un);
+		if (fds[i] < 0 || connect(fds[i], (struct sockaddr *)&un, sizeof un) < 0)
+			return 1;
+		(void)send(fds[i], "\0\1", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	puts("held");
+	(void)fflush(stdout);
+	while (poll(&in, 1, 20) == 0) {
+		for (int i = 0; i < count; i++)
+			(void)send(fds[i], "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2 && strcmp(argv[1], "start") == 0)
+		return start(argv + 2);
+	if (argc == 4 && strcmp(argv[1], "hold") == 0)
+		return hold(argv[2], atoi(argv[3]));
+	if (argc == 3 && strcmp(argv[1], "echo") == 0)
+		return echo(argv[2]);
+	if (argc == 5 && strcmp(argv[1], "ping") == 0)
+		return ping(argv[2], atoi(argv[3]), atoi(argv[4]));
+	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT\n");
+	return 2;
+}
