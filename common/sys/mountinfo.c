@@ -320,7 +320,7 @@ static bool within(const char *path, const char *dir)
 	size_t n = strlen(dir);
 
 	if (n == 1 && *dir == '/')
-		return true;
+		return *path == '/';
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 

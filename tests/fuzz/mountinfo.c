@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *const end = text.data ? text.data + size : NULL;
 	if (gb_mountinfo_table_of(&text, &table) < 0)
 		return 0;
-	for (size_t i = 0; i < table.count; i++) {
+	for (size_t i = 0; i < table.count && i < 64; i++) { /* each is a search: the rest is for speed */
 		const struct gb_mountinfo *row = &table.rows[i];
 		const char *const strings[] = { row->root, row->target, row->options, row->type, row->source, row->super };
 
