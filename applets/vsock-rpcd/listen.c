@@ -132,6 +132,14 @@ static void welcome(struct rpcd_listener *listener, int accepted)
 		(void)snprintf(name, sizeof name, "vsock CID %u", peer.cid);
 	else
 		(void)snprintf(name, sizeof name, "pid %d", (int)peer.pid);
+	if (listener->proxy) {
+		/* Its bytes are the target's own protocol: whoever is turned away gets none. */
+		if (may_call(rpcd, &peer))
+			rpcd_proxy_accept(listener, gb_take_fd(&fd), name);
+		else
+			gb_log(GB_LOG_NOTICE, "%s: %s may not use this proxy", listener->name, name);
+		return;
+	}
 	if (!may_call(rpcd, &peer)) {
 		if (peer.vsock)
 			(void)snprintf(why, sizeof why, "CID %u may not call this daemon (--allow-cid)", peer.cid);
@@ -287,7 +295,10 @@ static int try_listen(struct rpcd_listener *listener, struct gb_err *err)
 		listener->up = true;
 		listener->pause = ACCEPT_MS;
 		listener->failed = 0;
-		gb_log(GB_LOG_INFO, "listening on %s", listener->name);
+		if (listener->proxy)
+			gb_log(GB_LOG_INFO, "listening on %s, for %s", listener->name, listener->target_name);
+		else
+			gb_log(GB_LOG_INFO, "listening on %s", listener->name);
 		tell_ready(listener->rpcd);
 		return 0;
 	}

@@ -17,7 +17,8 @@
 #include "common/base/parse.h"
 #include "common/sys/timeline.h"
 
-enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME };
+enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME,
+       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
@@ -25,10 +26,15 @@ enum {
 	STOP_MS = 2000,      /* what a peer has to take its last reply */
 	THREADS = 8,         /* at most so many calls may block at once */
 	SPARE_FDS = 32,      /* beside one a connection */
+	PROXIED = 4096,      /* connections of the proxies */
+	PROXY_WAIT_MS = 3000,
 };
 
 static const struct gb_opt opts[] = {
 	{ OPT_LISTEN, "listen", "ADDRESS", "serve this address; may be repeated [vsock:1024]" },
+	{ OPT_PROXY, "proxy", "FROM=TO", "join connections to FROM with TO; also docker, kubernetes, none; may be repeated" },
+	{ OPT_PROXY_MAX, "proxy-connections", "N", "serve at most this many proxied connections at once [4096]" },
+	{ OPT_PROXY_WAIT, "proxy-wait", "S", "what a proxy's target that is not up yet has to come up [3]" },
 	{ OPT_CID, "allow-cid", "CID", "let this vsock CID call, or \"any\"; may be repeated [2, the host]" },
 	{ OPT_MAX, "max-connections", "N", "serve at most this many peers at once [256]" },
 	{ OPT_IDLE, "idle-timeout", "S", "close a connection that has been idle this long [600]" },
@@ -104,7 +110,7 @@ static int notify_fd(struct rpcd *rpcd, const char *text, struct gb_err *err)
 static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct gb_err *err)
 {
 	struct gb_optscan scan;
-	long long n = CONNECTIONS;
+	long long n = CONNECTIONS, proxied = PROXIED;
 	int key, r = 0;
 
 	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, 0);
@@ -116,6 +122,13 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_MAX: r = gb_parse_number(scan.arg, "number of connections", 1, CONNECTIONS_MAX, &n, err); break;
 		case OPT_IDLE: r = gb_parse_seconds(scan.arg, "idle timeout", DAY_MS, &rpcd->host.idle_ms, err); break;
 		case OPT_FRAME: r = gb_parse_seconds(scan.arg, "frame timeout", DAY_MS, &rpcd->host.frame_ms, err); break;
+		case OPT_PROXY: r = rpcd_proxy_add(rpcd, scan.arg, err); break;
+		case OPT_PROXY_MAX:
+			r = gb_parse_number(scan.arg, "number of proxied connections", 1, CONNECTIONS_MAX, &proxied, err);
+			break;
+		case OPT_PROXY_WAIT:
+			r = gb_parse_seconds(scan.arg, "wait for a proxy's target", DAY_MS, &rpcd->proxy_wait, err);
+			break;
 		case OPT_LOG: *log = scan.arg; break;
 		case OPT_RUNTIME: rpcd->runtime_dir = scan.arg; break;
 		case OPT_ROOT: r = add_root(rpcd, scan.arg, err); break;
@@ -125,8 +138,14 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 	if (r == 0)
 		r = gb_opt_operands(&scan, 0, 0, NULL, err);
 	rpcd->conns_max = (unsigned)n;
-	if (r == 0 && rpcd->listeners_len == 0)
+	rpcd->sessions_max = (unsigned)proxied;
+	bool rpc = false;
+	for (int i = 0; i < rpcd->listeners_len; i++)
+		rpc |= !rpcd->listeners[i].proxy;
+	if (r == 0 && !rpc)
 		r = add_listener(rpcd, "vsock:1024", err);
+	if (r == 0)
+		r = rpcd_proxy_defaults(rpcd, err);
 	if (rpcd->cids_len == 0)
 		rpcd->cids[rpcd->cids_len++] = VMADDR_CID_HOST;
 	if (rpcd->roots_len == 0) {
@@ -167,12 +186,19 @@ static void raise_nofile(const struct rpcd *rpcd)
 	struct rlimit limit;
 	rlim_t want = rpcd->conns_max + SPARE_FDS;
 
+	for (int i = 0; i < rpcd->listeners_len; i++) {
+		if (rpcd->listeners[i].proxy) {
+			want += 2 * rpcd->sessions_max + 2 * GB_RELAY_PIPES;
+			break;
+		}
+	}
+
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
 		return;
 	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
-		gb_log(GB_LOG_WARNING, "descriptors for %u connections: the limit is %llu", rpcd->conns_max,
-		       (unsigned long long)limit.rlim_cur);
+		gb_log(GB_LOG_WARNING, "descriptors for all connections (%llu): the limit is %llu",
+		       (unsigned long long)want, (unsigned long long)limit.rlim_cur);
 }
 
 static int run(struct gb_cmd *cmd, struct gb_err *err)
@@ -189,6 +215,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	rpcd.host.idle_ms = IDLE_MS;
 	rpcd.host.frame_ms = FRAME_MS;
 	rpcd.stop_timer.fn = on_stop_timer;
+	rpcd.proxy_wait = PROXY_WAIT_MS;
 	TAILQ_INIT(&rpcd.conns);
 	int r = parse(&rpcd, cmd, &log, err);
 	if (r < 0)
@@ -210,7 +237,9 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	r = gb_loop_signals(&rpcd.loop, &set, on_signal);
 	if (r < 0)
 		r = gb_err_sys(err, -r, "signalfd");
-	else
+	if (r == 0)
+		r = rpcd_proxy_open(&rpcd, err);
+	if (r == 0)
 		r = rpcd_listen(&rpcd, err);
 	if (r == 0) {
 		r = gb_loop_run(&rpcd.loop);
@@ -223,6 +252,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	while ((conn = TAILQ_FIRST(&rpcd.conns)))
 		gb_conn_end(conn);
 	rpcd_unlisten(&rpcd);
+	rpcd_proxy_close(&rpcd);
 	gb_loop_close(&rpcd.loop);
 	return r;
 }
@@ -230,7 +260,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 const struct gb_applet gb_applet_vsock_rpcd = {
 	.name = "vsock-rpcd",
 	.summary = "answer the host's requests from inside the guest",
-	.synopsis = "[--listen ADDRESS]... [--allow-cid CID]... [--max-connections N] [--log TARGET] [OPTION]...",
+	.synopsis = "[--listen ADDRESS]... [--proxy FROM=TO]... [--allow-cid CID]... [--max-connections N] [--log TARGET] [OPTION]...",
 	.opts = opts,
 	.run = run,
 };

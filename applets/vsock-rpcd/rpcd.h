@@ -9,6 +9,7 @@
 #include "common/loop/loop.h"
 #include "common/loop/work.h"
 #include "common/net/addr.h"
+#include "common/proxy/relay.h"
 #include "common/rpc/conn.h"
 #include "common/rpc/wire.h"
 
@@ -25,6 +26,10 @@ struct rpcd_listener {
 	struct gb_timer timer;  /* the next try to bind, or the end of a pause of accept(2) */
 	uint64_t pause;         /* milliseconds, growing */
 	struct gb_conn *single; /* virtio, stdio: its one connection */
+	bool proxy;             /* connections go to the target as they are, no frames */
+	struct gb_addr target;
+	char target_name[GB_ADDR_TEXT];
+	bool target_told;       /* that the target does not answer is in the log */
 	bool up, told;
 	int failed;             /* the errno that was logged last */
 };
@@ -34,6 +39,7 @@ struct rpcd {
 	struct gb_conn_host host;
 	struct rpcd_listener listeners[RPCD_LISTEN_MAX];
 	int listeners_len;
+	bool proxies_said; /* --proxy was given: no standard ones beside */
 	TAILQ_HEAD(, gb_conn) conns;
 	unsigned conns_len, conns_max;
 	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
@@ -44,6 +50,10 @@ struct rpcd {
 	const char *runtime_dir;     /* where dockerd and containerd are */
 	bool runtime_starting;       /* a start sequence is under way */
 	char runtime_failure[1024];  /* how the last one failed; "" */
+	struct gb_relays relays;
+	TAILQ_HEAD(, rpcd_session) sessions; /* of the proxies */
+	unsigned sessions_len, sessions_max;
+	uint64_t proxy_wait;                 /* what a target has to come up, in milliseconds */
 	int notify_fd;
 	uint64_t begun; /* ns: for the boot's timeline */
 	bool notified, stopping;
@@ -102,6 +112,18 @@ void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame);
 int rpcd_listen(struct rpcd *rpcd, struct gb_err *err);
 /* Ends listening; connections go on. */
 void rpcd_unlisten(struct rpcd *rpcd);
+
+/* The proxies (proxy.c). "FROM=TO", "docker", "kubernetes" or "none": 0 or -GB_E_USAGE. */
+int rpcd_proxy_add(struct rpcd *rpcd, const char *text, struct gb_err *err);
+/* The standard ones, when nothing was said about proxies and vsock is served. */
+int rpcd_proxy_defaults(struct rpcd *rpcd, struct gb_err *err);
+/* Before and after the loop runs: 0 or -errno with err set. */
+int rpcd_proxy_open(struct rpcd *rpcd, struct gb_err *err);
+void rpcd_proxy_close(struct rpcd *rpcd);
+/* A caller who may; takes the descriptor. */
+void rpcd_proxy_accept(struct rpcd_listener *listener, int fd, const char *name);
+/* Whether the proxy to Docker's socket is served, and on which vsock port. */
+bool rpcd_proxy_docker(const struct rpcd *rpcd, uint32_t *ret_port);
 
 static inline struct rpcd *rpcd_of(struct gb_conn *conn)
 {

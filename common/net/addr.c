@@ -33,8 +33,6 @@ union sockany {
 _Static_assert(sizeof(((struct gb_addr *)0)->name) == sizeof(((struct sockaddr_un *)0)->sun_path),
 	       "a path that fits one fits the other");
 
-enum { BACKLOG = 128 };
-
 /* A whole decimal u32 of len bytes; strtoul(3) would take signs, blanks and wrapped values as well. */
 static bool number(const char *text, size_t len, uint32_t *ret)
 {
@@ -226,7 +224,7 @@ int gb_addr_listen(const struct gb_addr *addr, struct gb_err *err)
 		r = bind(fd, &any.sa, len);
 	if (r < 0)
 		return gb_err_sys(err, errno, "%s: bind", text);
-	if (listen(fd, BACKLOG) < 0)
+	if (listen(fd, SOMAXCONN) < 0)
 		return gb_err_sys(err, errno, "%s: listen", text);
 	return gb_take_fd(&fd);
 }
@@ -329,6 +327,29 @@ int gb_addr_connect(const struct gb_addr *addr, int timeout_ms, struct gb_err *e
 		if (r < 0)
 			return r;
 	}
+	return gb_take_fd(&fd);
+}
+
+int gb_addr_dial(const struct gb_addr *addr, bool *ret_pending, struct gb_err *err)
+{
+	union sockany any;
+	char text[GB_ADDR_TEXT];
+
+	(void)gb_addr_format(addr, text);
+	if (addr->kind != GB_ADDR_VSOCK && addr->kind != GB_ADDR_UNIX && addr->kind != GB_ADDR_TCP)
+		return gb_err_set(err, EINVAL, "%s: not an address to dial", text);
+	int family = addr->kind == GB_ADDR_VSOCK ? AF_VSOCK : addr->kind == GB_ADDR_TCP ? AF_INET : AF_UNIX;
+	gb_autoclose int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return gb_err_sys(err, errno, "%s: socket", text);
+	socklen_t len = encode(addr, &any);
+	int r;
+	do
+		r = connect(fd, &any.sa, len);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 && errno != EINPROGRESS)
+		return gb_err_sys(err, errno, "%s: connect", text);
+	*ret_pending = r < 0;
 	return gb_take_fd(&fd);
 }
 

@@ -35,6 +35,10 @@ int gb_addr_listen(const struct gb_addr *addr, struct gb_err *err);
  * or -errno with err set. */
 int gb_addr_connect(const struct gb_addr *addr, int timeout_ms, struct gb_err *err);
 
+/* Starts to connect (vsock, unix, tcp) and does not wait: a non-blocking descriptor. When *ret_pending, the outcome is
+ * SO_ERROR once it is writable. Or -errno with err set; EAGAIN: a unix socket whose backlog is full (connect(2)). */
+int gb_addr_dial(const struct gb_addr *addr, bool *ret_pending, struct gb_err *err);
+
 /* Who is at the other end of an accepted socket. */
 struct gb_peer {
 	bool vsock;

@@ -13,6 +13,7 @@ allowed() {
 	net) echo base sys net ;;
 	loop) echo base loop ;;
 	initfs) echo base sys initfs ;;
+	proxy) echo base loop proxy ;;
 	rpc) echo base sys net loop rpc ;;
 	esac
 }
