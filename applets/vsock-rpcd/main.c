@@ -32,7 +32,7 @@ enum {
 
 static const struct gb_opt opts[] = {
 	{ OPT_LISTEN, "listen", "ADDRESS", "serve this address; may be repeated [vsock:1024]" },
-	{ OPT_PROXY, "proxy", "FROM=TO", "join connections to FROM with TO; also docker, kubernetes, none; may be repeated" },
+	{ OPT_PROXY, "proxy", "FROM=TO", "join FROM's callers with TO; or docker, kubernetes, none; may be repeated" },
 	{ OPT_PROXY_MAX, "proxy-connections", "N", "serve at most this many proxied connections at once [4096]" },
 	{ OPT_PROXY_WAIT, "proxy-wait", "S", "what a proxy's target that is not up yet has to come up [3]" },
 	{ OPT_CID, "allow-cid", "CID", "let this vsock CID call, or \"any\"; may be repeated [2, the host]" },
@@ -260,7 +260,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 const struct gb_applet gb_applet_vsock_rpcd = {
 	.name = "vsock-rpcd",
 	.summary = "answer the host's requests from inside the guest",
-	.synopsis = "[--listen ADDRESS]... [--proxy FROM=TO]... [--allow-cid CID]... [--max-connections N] [--log TARGET] [OPTION]...",
+	.synopsis = "[--listen ADDRESS]... [--proxy FROM=TO]... [--allow-cid CID]... [--log TARGET] [OPTION]...",
 	.opts = opts,
 	.run = run,
 };

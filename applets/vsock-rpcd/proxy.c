@@ -10,17 +10,13 @@
 #include <unistd.h>
 
 #include "applets/vsock-rpcd/rpcd.h"
+#include "applets/vsock-rpcd/runtime.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
-#include "common/base/parse.h"
-#include "common/sys/cmdline.h"
-#include "common/sys/setting.h"
 
-#define DOCKER_SOCKET "/var/run/docker.sock"
 #define KUBERNETES "vsock:16443=tcp:127.0.0.1:6443"
 
 enum {
-	DOCKER_PORT = 2375,
 	RETRY_MS = 20, RETRY_MAX_MS = 250, /* the pauses between tries to reach a target, each half as long again */
 	DIAL_MS = 3000,                    /* an attempt that is not answered */
 };
@@ -223,41 +219,6 @@ void rpcd_proxy_accept(struct rpcd_listener *listener, int fd, const char *name)
 	dial(session);
 }
 
-/* A port as the reference takes it: decimal, above 0, of 32 bits; anything else counts as not said. */
-static bool port_of(const char *text, uint32_t *ret_port)
-{
-	long long port;
-
-	if (gb_parse_number(text, "port", 1, (long long)VMADDR_PORT_ANY - 1, &port, NULL) < 0)
-		return false;
-	*ret_port = (uint32_t)port;
-	return true;
-}
-
-/* Where the host looks for Docker: the first source whose value is a port. */
-static uint32_t docker_port(void)
-{
-	static const struct gb_setting sources[] = {
-		{ .environment = { "GUESTBOX_DOCKER_PORT" } },
-		{ .environment = { "ARCBOX_GUEST_DOCKER_VSOCK_PORT" } },
-		{ .cmdline = { "guestbox.docker_port" } },
-		{ .cmdline = { "arcbox.guest_docker_vsock_port" } },
-		{ .file = "docker_port" },
-	};
-	char value[32];
-	const char *origin;
-	uint32_t port;
-
-	for (size_t i = 0; i < GB_ARRAY_LEN(sources); i++) {
-		if (gb_setting_get(&sources[i], value, sizeof value, &origin) < 0)
-			continue;
-		if (port_of(value, &port))
-			return port;
-		gb_log(GB_LOG_WARNING, "%s: \"%s\" is no vsock port", origin, value);
-	}
-	return DOCKER_PORT;
-}
-
 static bool same(const struct gb_addr *a, const struct gb_addr *b)
 {
 	return a->kind == b->kind && a->cid == b->cid && a->port == b->port && strcmp(a->name, b->name) == 0;
@@ -285,7 +246,7 @@ int rpcd_proxy_add(struct rpcd *rpcd, const char *text, struct gb_err *err)
 	if (strcmp(text, "none") == 0)
 		return 0;
 	if (strcmp(text, "docker") == 0) {
-		(void)snprintf(standard, sizeof standard, "vsock:%u=unix:" DOCKER_SOCKET, docker_port());
+		(void)snprintf(standard, sizeof standard, "vsock:%u=unix:" RPCD_DOCKER_SOCKET, rpcd_docker_port());
 		text = standard;
 	} else if (strcmp(text, "kubernetes") == 0) {
 		text = KUBERNETES;
@@ -354,17 +315,4 @@ void rpcd_proxy_close(struct rpcd *rpcd)
 			give_up(session);
 	}
 	gb_relays_close(&rpcd->relays);
-}
-
-bool rpcd_proxy_docker(const struct rpcd *rpcd, uint32_t *ret_port)
-{
-	for (int i = 0; i < rpcd->listeners_len; i++) {
-		const struct rpcd_listener *listener = &rpcd->listeners[i];
-		if (!listener->proxy || !listener->up || listener->addr.kind != GB_ADDR_VSOCK ||
-		    strcmp(listener->target_name, "unix:" DOCKER_SOCKET) != 0)
-			continue;
-		*ret_port = listener->addr.port;
-		return true;
-	}
-	return false;
 }

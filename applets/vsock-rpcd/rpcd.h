@@ -122,8 +122,6 @@ int rpcd_proxy_open(struct rpcd *rpcd, struct gb_err *err);
 void rpcd_proxy_close(struct rpcd *rpcd);
 /* A caller who may; takes the descriptor. */
 void rpcd_proxy_accept(struct rpcd_listener *listener, int fd, const char *name);
-/* Whether the proxy to Docker's socket is served, and on which vsock port. */
-bool rpcd_proxy_docker(const struct rpcd *rpcd, uint32_t *ret_port);
 
 static inline struct rpcd *rpcd_of(struct gb_conn *conn)
 {

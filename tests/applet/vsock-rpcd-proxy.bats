@@ -200,7 +200,7 @@ descriptors() { find "/proc/$daemon/fd" -type l | wc -l; }
 	line='arcbox.guest_docker_vsock_port=4001' asked ARCBOX_GUEST_DOCKER_VSOCK_PORT=4002 4002
 	line='arcbox.guest_docker_vsock_port=4001' asked ARCBOX_GUEST_DOCKER_VSOCK_PORT=0 4001
 	line='arcbox.guest_docker_vsock_port=x' asked ARCBOX_GUEST_DOCKER_VSOCK_PORT=-1 2375
-	line='arcbox.guest_docker_vsock_port=4001 guestbox.docker_port=4003' asked 4003
+	line='guestbox.docker_port=4003' asked 4003
 	line='' asked GUESTBOX_DOCKER_PORT=4004 ARCBOX_GUEST_DOCKER_VSOCK_PORT=4002 4004
 }
 
