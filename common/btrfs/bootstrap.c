@@ -505,6 +505,10 @@ static int do_format(struct gb_boot *boot, struct gb_err *err)
 	r = run_program(program, argv, err);
 	if (r < 0)
 		return gb_err_wrap(err, "%s: format", boot->path);
+	/* mkfs.btrfs does not look at every result of its own; a write that failed since this descriptor was opened is
+	 * told here, too (fsync(2), each descriptor once). */
+	if (fsync(boot->disk.fd) < 0)
+		return gb_err_sys(err, errno, "%s: format: %s said it was done, but a write failed", boot->path, program);
 	r = expect_btrfs(boot, boot->wish.mkfs, err);
 	return r < 0 ? r : 1;
 }

@@ -44,7 +44,7 @@ teardown() {
 }
 
 @test "I/O errors on reads, writes and flushes in turn: never a format of data, always the reason" {
-	run "$abs_top_srcdir/tests/torture/ioerrors" --step 7
+	run "$abs_top_srcdir/tests/torture/ioerrors" --step 11
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ ${lines[-1]} == "I/O errors: "*"no format of data, no data lost" ]]
