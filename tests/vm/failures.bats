@@ -34,10 +34,15 @@ teardown_file()
 	grep -F 'guestbox: shares: ' <<<"$output" | grep -F 'tag "arcbox" is not offered by the host'
 }
 
-@test "guestbox.shell gives a shell on the console" {
+@test "guestbox.shell gives a shell on the console, and ^C works in it" {
 	coproc shell { exec socat -t 0.2 - "UNIX-CONNECT:$VM_DIR/console" 3>&-; }
 	# shellcheck disable=SC2154 # coproc sets shell_PID
 	pid=$shell_PID
+	printf 'sleep 10000\n' >&"${shell[1]}"
+	vm_wait_console '# .*sleep 10000' 20
+	# What is typed is echoed before sleep runs; ^C counts from the moment that it does.
+	guest 'until pidof sleep; do usleep 50000; done'
+	printf '\003' >&"${shell[1]}"
 	printf 'echo answer: $((6 * 7)) on "$(tty)"\n' >&"${shell[1]}"
 	run vm_wait_console '^answer: 42' 20
 	kill "$pid"
@@ -65,5 +70,9 @@ teardown_file()
 	echo "$output"
 	[ "$status" -eq 0 ]
 	vm_wait_off 30
+	# Not even for the shell on the console, which takes no notice of SIGTERM.
+	run console
+	[[ $output == *"guest-poweroff: terminate: "* ]]
+	[[ $output != *"terminate: not ended"* ]]
 	sha256sum -c "$BATS_FILE_TMPDIR/sum" <"$BATS_FILE_TMPDIR/disk"
 }

@@ -50,8 +50,8 @@ fails_with()
 	run cpio -itv --quiet <"$image"
 	[[ $output == *" init"* ]]
 	# Nobody but root owns anything, and no name of the building machine is in it.
-	! grep -vE '^[^ ]+ +[0-9]+ root +root ' <<<"$output"
-	! grep -qF "$BATS_TEST_TMPDIR" "$image"
+	[ -z "$(grep -vE '^[^ ]+ +[0-9]+ root +root ' <<<"$output")" ]
+	[ "$(grep -cF "$BATS_FILE_TMPDIR" "$image")" -eq 0 ]
 }
 
 @test "each way to compress it holds the same archive" {
