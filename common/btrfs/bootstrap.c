@@ -415,8 +415,8 @@ static int find_program(const char *name, char path[PATH_MAX])
 	return -ENOENT;
 }
 
-/* Runs a program; its last line of complaint goes into err. */
-static int run_program(const char *path, char *const argv[], struct gb_err *err)
+/* Runs a program; its last line of complaint goes into err, and into `words` even when it ended well. */
+static int run_program(const char *path, char *const argv[], char words[256], struct gb_err *err)
 {
 	posix_spawn_file_actions_t actions;
 	char said[4096] = "";
@@ -456,7 +456,12 @@ static int run_program(const char *path, char *const argv[], struct gb_err *err)
 		memcpy(said + len, drop, (size_t)n);
 		len += (size_t)n;
 	}
+	while (len && (said[len - 1] == '\n' || said[len - 1] == ' '))
+		len--;
 	said[len] = '\0';
+	char *last = strrchr(said, '\n');
+	last = last ? last + 1 : said;
+	(void)strlcpy(words, last, 256);
 	int status;
 	while (waitpid(pid, &status, 0) < 0) {
 		if (errno == EINTR)
@@ -468,10 +473,6 @@ static int run_program(const char *path, char *const argv[], struct gb_err *err)
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	while (len && (said[len - 1] == '\n' || said[len - 1] == ' '))
-		said[--len] = '\0';
-	char *last = strrchr(said, '\n');
-	last = last ? last + 1 : said;
 	if (WIFSIGNALED(status))
 		return gb_err_set(err, EIO, "%s: killed by signal %d%s%s", path, WTERMSIG(status), *last ? ": " : "", last);
 	return gb_err_set(err, EIO, "%s: exit status %d%s%s", path, WEXITSTATUS(status), *last ? ": " : "", last);
@@ -490,7 +491,7 @@ static int expect_btrfs(struct gb_boot *boot, const char *after, struct gb_err *
 
 static int do_format(struct gb_boot *boot, struct gb_err *err)
 {
-	char program[PATH_MAX];
+	char program[PATH_MAX], words[256] = "";
 
 	int r = find_program(boot->wish.mkfs, program);
 	if (r < 0)
@@ -502,7 +503,7 @@ static int do_format(struct gb_boot *boot, struct gb_err *err)
 		return r;
 	char force[] = "-f";
 	char *argv[] = { program, force, boot->block, NULL };
-	r = run_program(program, argv, err);
+	r = run_program(program, argv, words, err);
 	if (r < 0)
 		return gb_err_wrap(err, "%s: format", boot->path);
 	/* mkfs.btrfs does not look at every result of its own; a write that failed since this descriptor was opened is
@@ -510,6 +511,12 @@ static int do_format(struct gb_boot *boot, struct gb_err *err)
 	if (fsync(boot->disk.fd) < 0)
 		return gb_err_sys(err, errno, "%s: format: %s said it was done, but a write failed", boot->path, program);
 	r = expect_btrfs(boot, boot->wish.mkfs, err);
+	if (r < 0 && words[0]) {
+		char why[sizeof err->msg];
+
+		memcpy(why, err->msg, sizeof why);
+		return gb_err_set(err, -r, "%s: %s", why, words);
+	}
 	return r < 0 ? r : 1;
 }
 
@@ -571,7 +578,7 @@ static int do_repair(struct gb_boot *boot, struct gb_err *err)
 {
 	struct gb_super super = boot->facts.found.super;
 	struct gb_err beside = { 0 };
-	char program[PATH_MAX];
+	char program[PATH_MAX], words[256];
 
 	int r = save_aside(boot, err);
 	if (r < 0)
@@ -584,7 +591,7 @@ static int do_repair(struct gb_boot *boot, struct gb_err *err)
 		char *argv[] = { program, rescue, recover, yes, boot->block, NULL };
 
 		/* Its exit status tells more than two things apart (2: recovered): what it left decides. */
-		(void)run_program(program, argv, &beside);
+		(void)run_program(program, argv, words, &beside);
 		if (expect_btrfs(boot, "btrfs rescue super-recover", &beside) == 0)
 			return 1;
 		note(boot, "%s; the verified copy is written back instead", beside.msg);
