@@ -195,6 +195,10 @@ static void raise_nofile(const struct rpcd *rpcd)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
 		return;
+	/* The kernel's own hard limit for PID 1 is 4096 (INR_OPEN_MAX); CAP_SYS_RESOURCE may raise it (setrlimit(2)). */
+	struct rlimit more = { want, limit.rlim_max > want ? limit.rlim_max : want };
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
 	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < want)
 		gb_log(GB_LOG_WARNING, "descriptors for all connections (%llu): the limit is %llu",
