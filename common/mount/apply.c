@@ -18,6 +18,9 @@
 #include "common/mount/dax.h"
 #include "common/sys/mountinfo.h"
 
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000
+#endif
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
@@ -224,6 +227,16 @@ static int by_mount(const struct gb_mount_step *step, struct gb_err *err)
 	return r;
 }
 
+/* mount(2) refuses a file system on top of itself (do_add_mount(), fs/namespace.c); move_mount(2) would pile it up. */
+static bool there_already(int tree, const char *target)
+{
+	struct statx there, ours;
+
+	return statx(AT_FDCWD, target, AT_NO_AUTOMOUNT, STATX_TYPE, &there) == 0 &&
+	       there.stx_attributes & STATX_ATTR_MOUNT_ROOT && statx(tree, "", AT_EMPTY_PATH, STATX_TYPE, &ours) == 0 &&
+	       there.stx_dev_major == ours.stx_dev_major && there.stx_dev_minor == ours.stx_dev_minor;
+}
+
 static int setattr(int dirfd, const char *path, unsigned flags, const struct gb_mount_call *call)
 {
 	struct mount_attr attr = { .attr_set = call->set, .attr_clr = call->clear };
@@ -271,6 +284,9 @@ static int make_call(const struct gb_mount_call *call, void *arg)
 		r = setattr(AT_FDCWD, call->a, 0, call);
 		break;
 	case GB_CALL_ATTACH:
+		if (run->step->what == GB_MOUNT_NEW && there_already(run->tree, call->a))
+			return gb_err_set(run->err, EBUSY, "cannot mount %s on %s: it is mounted there already", run->step->source,
+					  call->a);
 		r = move_mount(run->tree, "", AT_FDCWD, call->a, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS);
 		break;
 	case GB_CALL_MOVE:

@@ -307,7 +307,7 @@ static void why_overlay(const struct gb_mount_step *step, int code, struct gb_bu
 				 "file types), or a word is refused: %s", (int)lens[0], dirs[0], step->data);
 }
 
-static int why_new(const struct gb_mount_step *step, int code, const char *log, struct gb_buf *why)
+static int why_new(const struct gb_mount_step *step, const struct gb_mount_call *call, int code, const char *log, struct gb_buf *why)
 {
 	bool device_type = false;
 	gb_autobuf struct gb_buf text = { 0 };
@@ -341,6 +341,10 @@ static int why_new(const struct gb_mount_step *step, int code, const char *log, 
 			return code;
 		switch (code) {
 		case EBUSY:
+			if (call->id == GB_CALL_MOUNT && gb_mountinfo_is_root(AT_FDCWD, step->target, 0) == 1) {
+				(void)gb_buf_str(why, "it is mounted there already");
+				return code;
+			}
 			(void)gb_buf_fmt(why, "%s is in use", step->source);
 			device_users(step->source, why);
 			return code;
@@ -522,7 +526,7 @@ int gb_mount_cause(const struct gb_mount_step *step, const struct gb_mount_call 
 		if (code != EINVAL)
 			(void)gb_buf_fmt(&why, ": %s", strerror(code));
 	} else if (step->what == GB_MOUNT_NEW && call->id != GB_CALL_ATTACH) {
-		code = why_new(step, code, log, &why);
+		code = why_new(step, call, code, log, &why);
 		if (!why.len && call->id == GB_CALL_MOUNT)
 			(void)why_target(step->target, true, &why);
 	} else if (step->what == GB_MOUNT_NEW) {

@@ -39,6 +39,17 @@ loops() { losetup -n -O NAME -j "$1"; }
 	unmounted a && unmounted b
 }
 
+@test "mount: a file system is not put on top of itself, another one is" {
+	image disk
+	dev=$(losetup -f --show disk)
+	gb arcmount mount "$dev" a
+	fails 1 "it is mounted there already" gb arcmount mount "$dev" a
+	gb arcmount mount -t tmpfs none a
+	gb arcmount umount a a
+	losetup -d "$dev"
+	unmounted a
+}
+
 @test "relative targets, symbolic links, odd names" {
 	mkdir $'odd \t\n\\name'
 	ln -s $'odd \t\n\\name' link
