@@ -129,6 +129,22 @@ teardown_file()
 	[[ $output == *over-vsock* ]]
 }
 
+@test "a proxy carries bytes from vsock to a unix socket and from there to vsock" {
+	run guest 'cd /run && head -c 3000000 /dev/urandom >blob &&
+		vsock-rpcd --listen unix:/run/p.rpc --mmap-root /run --proxy vsock:1026=unix:/run/p.rpc \
+			--proxy unix:/run/p.back=vsock:1:1026 --allow-cid 1 2>/run/p.log & daemon=$!
+		for _ in 1 2 3 4 5 6 7 8 9 10; do
+			vsock-rpc --timeout 5 --connect unix:/run/p.back ping through-the-proxies && break; sleep 0.2
+		done
+		vsock-rpc --timeout 20 --connect vsock:1:1026 mmap /run/blob | cmp - /run/blob && echo same-over-vsock
+		vsock-rpc --timeout 20 --connect unix:/run/p.back mmap /run/blob | cmp - /run/blob && echo same-there-and-back
+		kill $daemon; wait $daemon; cat /run/p.log; rm -f /run/blob'
+	echo "$output"
+	[[ $output == *through-the-proxies* ]]
+	[[ $output == *same-over-vsock* ]]
+	[[ $output == *same-there-and-back* ]]
+}
+
 @test "a daemon that is killed is started again" {
 	run guest 'before=$(pidof vsock-rpcd); kill -9 $before; for i in 1 2 3 4 5 6 7 8 9 10; do
 		sleep 0.5; after=$(pidof vsock-rpcd) && [ "$after" != "$before" ] && echo again && break; done'
