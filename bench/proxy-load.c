@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -157,6 +158,7 @@ static pid_t start(int way, const char *path, bool fork_each)
 
 	if (pid != 0)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a bench that fails leaves nothing running */
 	unlink(path);
 	switch (way) {
 	case 1: splice_alone(path); break;
@@ -342,8 +344,10 @@ int main(int argc, char **argv)
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
 	pid_t server = fork();
-	if (server == 0)
+	if (server == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		target();
+	}
 	for (int r = 0; r < rounds; r++) {
 		for (int way = 0; way < WAYS; way++) {
 			rate[0][way][r] = throughput(way, BIG, 1ULL << 30, &cpu[0][way][r]);
