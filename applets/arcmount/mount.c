@@ -10,6 +10,7 @@
 
 #include "applets/arcmount/arcmount.h"
 #include "common/base/cleanup.h"
+#include "common/base/log.h"
 #include "common/mount/apply.h"
 #include "common/mount/dax.h"
 #include "common/mount/loop.h"
@@ -201,7 +202,7 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 	if (r < 0)
 		return r;
 	if (outcome.read_only)
-		fprintf(stderr, "%s is write-protected: mounted read-only on %s\n", job->source, job->target);
+		gb_log(GB_LOG_NOTICE, "%s is write-protected: mounted read-only on %s", job->source, job->target);
 	if (job->verbose) {
 		for (size_t i = 0; i < plan.count; i++) {
 			char text[2 * PATH_MAX + 64];

@@ -10,6 +10,7 @@
 #include "applets/arcmount/arcmount.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/base/log.h"
 #include "common/mount/apply.h"
 #include "common/mount/dax.h"
 #include "common/mount/table.h"
@@ -142,7 +143,7 @@ static void tell(struct shares *all, const struct share *s, int r, const struct 
 	if (r < 0) {
 		if (strcmp(s->state, "absent") == 0 && s->optional && !s->warn)
 			return;
-		fprintf(stderr, "%s%s%s\n", s->optional ? "warning: " : "", err->msg,
+		gb_log(s->optional ? GB_LOG_WARNING : GB_LOG_ERR, "%s%s%s", s->optional ? "warning: " : "", err->msg,
 			s->warn ? "; the guest is degraded without it" : "");
 		return;
 	}
@@ -158,7 +159,7 @@ static void tell(struct shares *all, const struct share *s, int r, const struct 
 				 s->note.code ? " (" : "", s->note.code ? s->note.msg : "", s->note.code ? ")" : "");
 		puts(line.msg);
 	} else if (s->note.code) {
-		fprintf(stderr, "%s\n", s->note.msg);
+		gb_log(GB_LOG_NOTICE, "%s", s->note.msg);
 	}
 }
 
@@ -170,9 +171,9 @@ static void one(struct shares *all, const struct gb_mount_entry *e)
 
 	if (e->bad) {
 		if (e->line)
-			fprintf(stderr, "%s: line %u: %s\n", e->origin, e->line, e->bad);
+			gb_log(GB_LOG_ERR, "%s: line %u: %s", e->origin, e->line, e->bad);
 		else
-			fprintf(stderr, "%s: %s\n", e->origin, e->bad);
+			gb_log(GB_LOG_ERR, "%s: %s", e->origin, e->bad);
 		all->failed = true;
 		return;
 	}

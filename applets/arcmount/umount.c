@@ -13,6 +13,7 @@
 #include "applets/arcmount/arcmount.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/log.h"
 #include "common/mount/apply.h"
 #include "common/mount/loop.h"
 #include "common/mount/options.h"
@@ -76,7 +77,7 @@ static int one(const struct job *job, const char *target, const char *source, st
 
 		if (arcmount_do(&ro, &again) == 0) {
 			arcmount_complain(err);
-			fprintf(stderr, "%s is read-only now\n", target);
+			gb_log(GB_LOG_NOTICE, "%s is read-only now", target);
 			*err = (struct gb_err){ 0 };
 			return 0;
 		}
