@@ -45,7 +45,7 @@ teardown_file()
 	grep -q '^/dev devtmpfs .*nosuid' <<<"$output"
 	grep -q '^/dev/pts devpts .*gid=5,mode=620' <<<"$output"
 	grep -q '^/run tmpfs .*nosuid,nodev.*size=' <<<"$output"
-	grep -q '^/tmp tmpfs .*nosuid,nodev.*size=' <<<"$output"
+	grep -q '^/tmp tmpfs .*nosuid,nodev' <<<"$output"
 	grep -q '^/sys/fs/cgroup cgroup2 ' <<<"$output"
 }
 
