@@ -17,6 +17,7 @@
 #include "common/mount/apply.h"
 #include "common/mount/loop.h"
 #include "common/mount/options.h"
+#include "common/mount/tag.h"
 #include "common/sys/mountinfo.h"
 
 enum { OPT_EXPIRE = GB_OPT_LONG, OPT_NO_FOLLOW, OPT_DRY_RUN };
@@ -158,7 +159,16 @@ static int operand(const struct job *job, const char *name, struct gb_err *err)
 {
 	gb_automountinfo struct gb_mountinfo_table table = { 0 };
 	const struct gb_mountinfo *row = NULL;
+	char device[PATH_MAX];
+	struct stat st;
 
+	/* LABEL=, UUID= and the like, as in umount(8); a path of that name goes first. */
+	if (strchr(name, '=') && lstat(name, &st) < 0) {
+		int r = gb_mount_tag_resolve(name, device, sizeof device, err);
+		if (r < 0)
+			return r;
+		name = device;
+	}
 	/* The plain case asks nothing first: a mount with MNT_EXPIRE's mark would lose it, and a server that is gone answers
 	 * umount2(2) alone. */
 	if (!job->recursive && !job->detach) {

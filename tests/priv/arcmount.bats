@@ -234,6 +234,10 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb arcmount mount "UUID=$uuid" a
 	gb mount -L "gb-$$" b
 	gb arcmount umount a b
+	gb arcmount mount "$dev" a
+	gb umount "LABEL=gb-$$"
+	fails 1 "not a mount point" gb arcmount umount a
+	fails 1 "no device has this LABEL" gb arcmount umount "LABEL=gb-no-$$"
 	losetup -d "$dev"
 	fails 1 "no device has this LABEL" gb arcmount mount "LABEL=gb-no-$$" a
 }
