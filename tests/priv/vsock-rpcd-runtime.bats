@@ -14,6 +14,9 @@ setup() {
 	mount -t overlay overlay -o "lowerdir=/etc,upperdir=$T/ov/eu,workdir=$T/ov/ew" /etc
 	mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$T/ov/vu,workdir=$T/ov/vw" /var/lib
 	mount -t tmpfs tmpfs /run
+	# ... and not this machine's forwarding
+	echo 0 >"$T/forward"
+	mount --bind "$T/forward" /proc/sys/net/ipv4/ip_forward
 	echo guestbox.data=none >"$T/cmdline"
 	export GUESTBOX_CMDLINE=$T/cmdline
 	daemon=
@@ -22,8 +25,8 @@ setup() {
 teardown() {
 	[ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" || true; }
 	for f in "$T"/pid.*; do [ ! -e "$f" ] || kill "$(cat "$f")" 2>/dev/null || true; done
-	umount -l /run /var/lib /etc "$T/ov"
-	rm -rf "$T" /tmp/containerd.log /tmp/dockerd.log
+	umount -l /proc/sys/net/ipv4/ip_forward /run /var/lib /etc "$T/ov"
+	rm -rf "$T" /tmp/containerd.log /tmp/dockerd.log /tmp/runtime-start.log
 }
 
 start_daemon() {
@@ -92,6 +95,7 @@ programs() {
 	[ "$(cat "$T/dockerd.args")" = "--host=unix:///var/run/docker.sock --containerd=/run/containerd/containerd.sock --exec-root=/var/run/docker --data-root=/var/lib/docker --userland-proxy=false" ]
 	[[ $(cat "$T/dockerd.path") == "$T/bin:"*":/usr/sbin:/usr/bin:/sbin:/bin" ]]
 	grep -q max_conf_num /etc/containerd/config.toml
+	[ "$(cat "$T/forward")" = 1 ]
 	# It dies: the next answer knows.
 	kill -9 "$(cat "$T/pid.dockerd")"
 	for _ in $(seq 1 100); do run rpc runtime ensure --json; [ "$status" -eq 0 ] || break; sleep 0.05; done
