@@ -19,13 +19,14 @@ disk_unmount() {
 
 disk_teardown() {
 	local target loop
-	while read -r target; do
-		umount -l "$target"
-	done < <(awk -v top="$BATS_TEST_TMPDIR/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac)
-	# By the file behind it: a loop device that went away by itself may belong to somebody else by now.
+	# The loop devices first, while their files still have names below here: losetup -d of one in use lets it go with
+	# its last user (LO_FLAGS_AUTOCLEAR), so the mounts may follow.
 	while read -r loop; do
 		losetup -d "$loop" 2>/dev/null || true
 	done < <(losetup -n -O NAME,BACK-FILE | awk -v top="$BATS_TEST_TMPDIR/" 'index($0, top) { print $1 }')
+	while read -r target; do
+		umount -l "$target"
+	done < <(awk -v top="$BATS_TEST_TMPDIR/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac)
 }
 
 # disk_loop FILE [OPTION...]: a loop device, in $loop.
