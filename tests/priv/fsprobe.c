@@ -275,10 +275,14 @@ int main(int argc, char **argv)
 		return said(access(a, !strcmp(b, "w") ? W_OK : !strcmp(b, "x") ? X_OK : R_OK));
 	if (!strcmp(op, "seek")) /* PATH data|hole OFFSET */
 		return fd = must_open(a, O_RDONLY), said(lseek(fd, atoll(c), !strcmp(b, "data") ? SEEK_DATA : SEEK_HOLE));
-	if (!strcmp(op, "copy")) { /* FROM TO: one copy_file_range(2) */
+	if (!strcmp(op, "copy")) { /* FROM TO: the whole file by copy_file_range(2), which may copy less than it is asked */
 		fd = must_open(a, O_RDONLY);
 		fstat(fd, &st);
-		return said(copy_file_range(fd, NULL, must_open(b, O_WRONLY | O_CREAT), NULL, (size_t)st.st_size, 0));
+		int out = must_open(b, O_WRONLY | O_CREAT);
+		ssize_t n, all = 0;
+		while ((n = copy_file_range(fd, NULL, out, NULL, (size_t)(st.st_size - all), 0)) > 0 && (all += n) < st.st_size)
+			;
+		return said(n < 0 ? n : all);
 	}
 	if (!strcmp(op, "flock"))
 		return said(flock(must_open(a, O_RDONLY), LOCK_EX | LOCK_NB));
