@@ -33,9 +33,14 @@ setup() {
 }
 
 @test "collects the orphans of its command" {
-	run gb guest-init sh -c 'sh -c "sh -c \"echo \\\$\\\$ >$1/orphan; exec sleep 0.2\" & exit" sh "$1"; sleep 0.1
+	cat >"$T/grandchild" <<-'END'
+		echo $$ >"$1/pid" && mv "$1/pid" "$1/orphan"
+		while [ ! -e "$1/enough" ]; do sleep 0.02; done
+	END
+	run timeout 60 "$GUESTBOX" guest-init sh -c 'sh -c "sh \"\$1/grandchild\" \"\$1\" & exit" sh "$1"
+		while [ ! -e "$1/orphan" ]; do sleep 0.02; done
 		read -r pid <$1/orphan; read -r _ _ _ parent _ </proc/$pid/stat; [ "$parent" = "$PPID" ] && echo adopted
-		sleep 0.5; [ -e /proc/$pid ] || echo reaped' sh "$T"
+		: >"$1/enough"; while [ -e /proc/$pid ]; do sleep 0.02; done; echo reaped' sh "$T"
 	echo "$output"
 	[ "$output" = "adopted"$'\n'"reaped" ]
 }

@@ -196,8 +196,13 @@ is_ready() {
 @test "a device that comes late is seen by its event, and the report says how long that took" {
 	losetup -d "$loop"
 	sleep 1 # the device node lets go of its file by and by
-	boot --wait=60 --json >"$DISK/json" 2>"$DISK/err" &
+	"$GUESTBOX" btrfs-bootstrap --device="$loop" --root="$root" --wait=60 --json >"$DISK/json" 2>"$DISK/err" &
 	pid=$!
+	# it listens: the port that /proc/net/netlink shows ends in the process's number; then it waits for a while at least
+	until awk -v pid=$pid '$2 == 15 && $3 % 4194304 == pid { found = 1 } END { exit !found }' /proc/net/netlink; do
+		kill -0 "$pid"
+		sleep 0.05
+	done
 	sleep 0.7
 	losetup "$loop" "$DISK/img"
 	wait "$pid" || { cat "$DISK/err"; false; }
