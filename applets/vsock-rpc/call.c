@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpc: one request and its reply, over whatever leads to the guest. */
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "applets/vsock-rpc/rpc.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/base/parse.h"
+#include "common/rpc/client.h"
+#include "common/rpc/wire.h"
+#include "common/sys/setting.h"
+
+enum { TIMEOUT_MAX_MS = 86400000 };
+
+const struct gb_opt rpc_common_opts[] = { RPC_COMMON_OPTS, { 0 } };
+
+int rpc_option(struct rpc_call *call, int key, const char *arg, struct gb_err *err)
+{
+	int r;
+
+	switch (key) {
+	case RPC_OPT_CONNECT:
+		if (call->addrs_len == RPC_ADDRESSES_MAX)
+			return gb_err_set(err, GB_E_USAGE, "more than %d addresses", RPC_ADDRESSES_MAX);
+		r = gb_addr_parse(arg, &call->addrs[call->addrs_len], err);
+		if (r == 0 && call->addrs[call->addrs_len].kind == GB_ADDR_STDIO)
+			r = gb_err_set(err, GB_E_USAGE, "address \"stdio\": not one to connect to");
+		call->addrs_len += r == 0;
+		return r;
+	case RPC_OPT_TRACE:
+		if (strlcpy(call->trace, arg, sizeof call->trace) >= sizeof call->trace)
+			return gb_err_set(err, GB_E_USAGE, "trace id: longer than %d bytes", RPC_TRACE_MAX - 1);
+		return 0;
+	case RPC_OPT_TIMEOUT:
+		return gb_parse_seconds(arg, "timeout", TIMEOUT_MAX_MS, &call->timeout, err);
+	case RPC_OPT_JSON:
+		call->json = true;
+		return 0;
+	default:
+		return key;
+	}
+}
+
+int rpc_options(struct gb_cmd *cmd, const struct rpc_scan *scan, char ***ret_operands, struct gb_err *err)
+{
+	struct gb_optscan pass;
+	int key, r = 0;
+
+	gb_opt_start(&pass, cmd->verb->opts, cmd->argc, cmd->argv, scan->flags);
+	while (r == 0 && (key = gb_opt_next(&pass, err)) != 0) {
+		r = rpc_option(cmd->data, key, pass.arg, err);
+		if (r > 0)
+			r = scan->own(scan->data, key, pass.arg, err);
+	}
+	if (r == 0)
+		r = gb_opt_operands(&pass, scan->min, scan->max, scan->what, err);
+	if (r == 0)
+		*ret_operands = pass.argv + pass.index;
+	return r;
+}
+
+/* Where to, when no --connect says it. */
+static int default_address(struct rpc_call *call, struct gb_err *err)
+{
+	static const struct gb_setting setting = {
+		.environment = { "GUESTBOX_RPC" }, .cmdline = { "guestbox.rpc" }, .file = "rpc",
+	};
+	char value[GB_ADDR_TEXT], cid[GB_ADDR_TEXT + 16];
+	const char *origin = "the default", *text = "vsock:1:1024";
+
+	if (gb_setting_get(&setting, value, sizeof value, &origin) > 0) {
+		text = value;
+	} else {
+		const char *other = getenv("ARCBOX_AGENT_CID");
+		if (other && *other) {
+			origin = "ARCBOX_AGENT_CID";
+			(void)snprintf(cid, sizeof cid, "vsock:%.100s:1024", other);
+			text = cid;
+		}
+	}
+	int r = gb_addr_parse(text, &call->addrs[0], err);
+	if (r < 0)
+		return gb_err_wrap(err, "%s", origin);
+	call->addrs_len = 1;
+	return 0;
+}
+
+int rpc_connect(struct rpc_call *call, uint64_t deadline, struct gb_err *err)
+{
+	int fd = -1, r = call->addrs_len ? 0 : default_address(call, err);
+
+	if (r < 0)
+		return r;
+	/* A name of its own for each request: a reply to somebody who used a serial port before is told from ours. */
+	if (!call->trace[0])
+		(void)snprintf(call->trace, sizeof call->trace, "%08" PRIx32, arc4random());
+	for (int i = 0; i < call->addrs_len && fd < 0; i++) {
+		struct gb_err one = { 0 };
+		uint64_t now = gb_net_clock();
+		fd = gb_addr_connect(&call->addrs[i], deadline > now ? (int)(deadline - now) : 0, &one);
+		if (fd < 0 && i == 0)
+			*err = one;
+		else if (fd < 0)
+			(void)gb_err_set(err, one.code == GB_E_USAGE ? GB_E_USAGE : err->code, "%s; %s", err->msg, one.msg);
+	}
+	return fd < 0 ? -err->code : fd;
+}
+
+bool rpc_is_ours(const struct rpc_call *call, const struct gb_frame *frame)
+{
+	bool own = frame->trace_len == strlen(call->trace) && memcmp(frame->trace, call->trace, frame->trace_len) == 0;
+
+	/* Of a peer that could not read our trace id, or would not, there is only an Error. */
+	return own || (frame->type == GB_WIRE_ERROR && frame->trace_len == 0);
+}
+
+int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size_t len, struct gb_err *err)
+{
+	struct timespec start, end;
+	uint64_t deadline = gb_net_clock() + call->timeout;
+
+	gb_buf_free(&call->buf); /* of an earlier call */
+	call->frame_size = 0;
+	gb_autoclose int fd = rpc_connect(call, deadline, err);
+	if (fd < 0)
+		return fd;
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	int r = gb_client_send(fd, type, call->trace, payload, len, deadline, err);
+	while (r == 0) {
+		gb_buf_eat(&call->buf, call->frame_size);
+		call->frame_size = 0;
+		r = gb_client_receive(fd, &call->buf, &call->frame, &call->frame_size, deadline, err);
+		if (r < 0 || rpc_is_ours(call, &call->frame))
+			break;
+	}
+	if (r < 0)
+		return rpc_at_peer(call, err);
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	call->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+	return 0;
+}
+
+int rpc_at_peer(const struct rpc_call *call, struct gb_err *err)
+{
+	char text[GB_ADDR_TEXT];
+
+	return call->addrs_len == 1 ? gb_err_wrap(err, "%s", gb_addr_format(&call->addrs[0], text)) : -err->code;
+}
+
+int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err)
+{
+	if (frame->type == GB_WIRE_ERROR)
+		return gb_client_error(frame, err);
+	if (frame->type != want) {
+		const char *name = gb_wire_name(frame->type);
+		return gb_err_set(err, EPROTO, "the reply is of type 0x%04" PRIx32 " (%s), not %s", frame->type,
+				  name ? name : "unknown", gb_wire_name(want));
+	}
+	int r = gb_pb_decode(gb_pb_type(want), frame->payload, frame->payload_len, ret_reply, err);
+	return r < 0 ? gb_err_wrap(err, "reply") : 0;
+}
+
+int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
+	    struct gb_err *err)
+{
+	gb_autobuf struct gb_buf payload = { 0 };
+
+	if (request && gb_pb_encode(request, &payload) < 0)
+		return gb_err_sys(err, ENOMEM, "request");
+	int r = rpc_exchange(call, type, gb_buf_text(&payload), payload.len, err);
+	return r < 0 ? r : rpc_decode(&call->frame, gb_wire_reply(type), ret_reply, err);
+}
+
+int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err)
+{
+	struct gb_json json = { 0 };
+
+	gb_json_open(&json, NULL, '{');
+	gb_pb_json(&json, reply);
+	if (timed)
+		gb_json_double(&json, "seconds", call->seconds);
+	gb_json_close(&json, '}');
+	fflush(stdout);
+	int r = gb_json_flush(&json, STDOUT_FILENO);
+	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+}
+
+static int print_text(const ProtobufCMessage *reply, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+
+	gb_pb_text(&text, reply);
+	if (text.failed)
+		return gb_err_sys(err, ENOMEM, "reply");
+	(void)fwrite(gb_buf_text(&text), 1, text.len, stdout); /* main() checks stdout */
+	return 0;
+}
+
+int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct gb_err *err)
+{
+	return call->json ? rpc_print_json(reply, call, false, err) : print_text(reply, err);
+}
+
