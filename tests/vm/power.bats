@@ -85,7 +85,7 @@ ask()
 	[ "$status" -eq 0 ]
 	for pid in $(pgrep -f -- "--socket-path=$VM_DIR/fs0"); do kill -STOP "$pid"; done
 	ask '(cat /arcbox/some-file >/dev/null 2>&1 &)
-		until grep -q "^[0-9]* (cat) D " /proc/[0-9]*/stat 2>/dev/null; do sleep 0.1; done
+		until grep -q request_wait_answer /proc/[0-9]*/wchan 2>/dev/null; do sleep 0.1; done
 		guest-poweroff --grace 6'
 	vm_wait_console 'guest-poweroff: off after' 40 >/dev/null
 	# QEMU itself waits for virtiofsd when the kernel stops the device.
