@@ -164,7 +164,7 @@ int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **r
 		return gb_err_set(err, EPROTO, "the reply is of type 0x%04" PRIx32 " (%s), not %s", frame->type,
 				  name ? name : "unknown", gb_wire_name(want));
 	}
-	int r = gb_pb_decode(gb_pb_type(want), frame->payload, frame->payload_len, ret_reply, err);
+	int r = gb_pb_decode_reply(gb_pb_type(want), frame->payload, frame->payload_len, ret_reply, err);
 	return r < 0 ? gb_err_wrap(err, "reply") : 0;
 }
 

@@ -11,6 +11,7 @@ static const struct gb_verb verbs[] = {
 	{ "k8s", "start|stop|delete|status|kubeconfig", "the guest's Kubernetes", rpc_common_opts, rpc_run_k8s, NULL },
 	{ "mmap", "[-o OFFSET] [-l LENGTH] PATH", "write a file of the guest, read there through a mapping", rpc_mmap_opts, rpc_run_mmap, NULL },
 	{ "trim", NULL, "let the guest's data disk give free blocks back", rpc_common_opts, rpc_run_trim, NULL },
+	{ "timeline", "[-a] [--json|--svg|--chrome]", "show where the guest's boot took its time", rpc_timeline_opts, rpc_run_timeline, NULL },
 	{ "shutdown", "[--grace S]", "power the guest off in order", rpc_shutdown_opts, rpc_run_shutdown, NULL },
 	{ "raw", "TYPE [HEX|-]", "send any payload and show the reply in hex", rpc_common_opts, rpc_run_raw, NULL },
 	{ 0 },

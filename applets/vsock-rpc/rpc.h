@@ -74,7 +74,8 @@ int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, b
 
 /* The commands, each with its option table. */
 gb_run_fn rpc_run_ping, rpc_run_info, rpc_run_trim, rpc_run_shutdown, rpc_run_mmap, rpc_run_runtime, rpc_run_k8s,
-	rpc_run_raw;
-extern const struct gb_opt rpc_common_opts[], rpc_ping_opts[], rpc_shutdown_opts[], rpc_mmap_opts[], rpc_runtime_opts[];
+	rpc_run_timeline, rpc_run_raw;
+extern const struct gb_opt rpc_common_opts[], rpc_ping_opts[], rpc_shutdown_opts[], rpc_mmap_opts[], rpc_runtime_opts[],
+	rpc_timeline_opts[];
 
 #endif

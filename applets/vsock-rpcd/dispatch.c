@@ -32,6 +32,7 @@
 #define ON_SANDBOX_RESTORE rpcd_sandbox
 #define ON_SANDBOX_LIST_SNAPSHOTS rpcd_sandbox
 #define ON_SANDBOX_DELETE_SNAPSHOT rpcd_sandbox
+#define ON_TIMELINE rpcd_timeline
 
 static rpcd_fn *handler(uint32_t type)
 {

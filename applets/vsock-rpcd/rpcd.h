@@ -77,7 +77,8 @@ struct rpcd_call {
 typedef void rpcd_fn(struct rpcd_call *call);
 
 /* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
-rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_sandbox,
+rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_timeline,
+	rpcd_sandbox,
 	rpcd_unavailable;
 
 /* A request whose work may block. run() is called in a thread and touches nothing but the job; finish() in the loop, with

@@ -83,6 +83,7 @@ static bool wire_fits(const ProtobufCFieldDescriptor *field, unsigned wire)
 	       (field->label == PROTOBUF_C_LABEL_REPEATED && wire == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
 }
 
+/* *fields: how many fields there may still be. */
 static int check(const ProtobufCMessageDescriptor *type, struct cursor c, int depth, int *fields, struct gb_err *err)
 {
 	if (depth > DEPTH_MAX)
@@ -96,8 +97,8 @@ static int check(const ProtobufCMessageDescriptor *type, struct cursor c, int de
 		uint64_t number = key >> 3;
 		if (number == 0 || number > 0x1fffffff)
 			return gb_err_set(err, EBADMSG, "%s: a field has the number %" PRIu64, type->short_name, number);
-		if (++*fields > GB_PB_FIELDS_MAX)
-			return gb_err_set(err, EBADMSG, "%s: more than %d fields", type->short_name, GB_PB_FIELDS_MAX);
+		if (--*fields < 0)
+			return gb_err_set(err, EBADMSG, "%s: too many fields", type->short_name);
 		const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, (unsigned)number);
 		if (field && !wire_fits(field, wire))
 			return gb_err_set(err, EBADMSG, "%s.%s: wire type %u", type->short_name, field->name, wire);
@@ -135,18 +136,17 @@ static int check(const ProtobufCMessageDescriptor *type, struct cursor c, int de
 	return 0;
 }
 
-int gb_pb_check(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct gb_err *err)
+static int check_all(const ProtobufCMessageDescriptor *type, const void *data, size_t len, int fields, struct gb_err *err)
 {
 	const unsigned char *p = data;
-	int fields = 0;
 
 	return len ? check(type, (struct cursor){ p, p + len }, 0, &fields, err) : 0;
 }
 
-int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, ProtobufCMessage **ret_message,
-		 struct gb_err *err)
+static int decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, int fields,
+		  ProtobufCMessage **ret_message, struct gb_err *err)
 {
-	int r = gb_pb_check(type, data, len, err);
+	int r = check_all(type, data, len, fields, err);
 
 	if (r < 0)
 		return r;
@@ -155,6 +155,23 @@ int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_
 		return gb_err_set(err, EBADMSG, "%s: cannot be decoded", type->short_name);
 	*ret_message = message;
 	return 0;
+}
+
+int gb_pb_check(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct gb_err *err)
+{
+	return check_all(type, data, len, GB_PB_FIELDS_MAX, err);
+}
+
+int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, ProtobufCMessage **ret_message,
+		 struct gb_err *err)
+{
+	return decode(type, data, len, GB_PB_FIELDS_MAX, ret_message, err);
+}
+
+int gb_pb_decode_reply(const ProtobufCMessageDescriptor *type, const void *data, size_t len,
+		       ProtobufCMessage **ret_message, struct gb_err *err)
+{
+	return decode(type, data, len, GB_PB_REPLY_FIELDS_MAX, ret_message, err);
 }
 
 void gb_pb_free(ProtobufCMessage **message)
@@ -176,6 +193,7 @@ int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf)
 }
 
 #define MESSAGE(name) &arcbox__v1__##name##__descriptor
+#define OWN(name) &guestbox__v1__##name##__descriptor
 #define NONE NULL
 #define RAW NULL
 #define SANDBOX NULL

@@ -17,6 +17,7 @@ struct row {
 };
 
 #define MESSAGE(name) KIND_MESSAGE
+#define OWN(name) KIND_MESSAGE
 #define NONE KIND_NONE
 #define RAW KIND_RAW
 #define SANDBOX KIND_SANDBOX

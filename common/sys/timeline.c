@@ -50,19 +50,26 @@ void gb_timeline_encode(const struct gb_timeline_step *step, unsigned char ret_r
 	memcpy(ret_record, &r, sizeof r);
 }
 
+bool gb_timeline_is_sane(const struct gb_timeline_step *step)
+{
+	/* A century of nanoseconds fits; what is beyond is no time of ours and would spoil every scale. */
+	return step->begin <= step->end && step->end <= 3155760000000000000u && step->track[0] && step->name[0];
+}
+
 int gb_timeline_decode(const unsigned char record[GB_TIMELINE_RECORD], struct gb_timeline_step *ret_step)
 {
 	struct record r;
 
 	memcpy(&r, record, sizeof r);
-	/* A century of nanoseconds fits; what is beyond is no time of ours and would spoil every scale. */
-	if (r.magic != MAGIC || r.begin > r.end || r.end > 3155760000000000000u || !memchr(r.track, 0, sizeof r.track) ||
-	    !memchr(r.name, 0, sizeof r.name) || !r.track[0] || !r.name[0])
+	if (r.magic != MAGIC || !memchr(r.track, 0, sizeof r.track) || !memchr(r.name, 0, sizeof r.name))
 		return -EINVAL;
-	*ret_step = (struct gb_timeline_step){ .begin = r.begin, .end = r.end, .pid = (int)(r.pid & ~(uint32_t)FAILED),
+	struct gb_timeline_step step = (struct gb_timeline_step){ .begin = r.begin, .end = r.end, .pid = (int)(r.pid & ~(uint32_t)FAILED),
 					       .failed = r.pid & (uint32_t)FAILED };
-	(void)strlcpy(ret_step->track, r.track, sizeof ret_step->track);
-	(void)strlcpy(ret_step->name, r.name, sizeof ret_step->name);
+	(void)strlcpy(step.track, r.track, sizeof step.track);
+	(void)strlcpy(step.name, r.name, sizeof step.name);
+	if (!gb_timeline_is_sane(&step))
+		return -EINVAL;
+	*ret_step = step;
 	return 0;
 }
 

@@ -54,6 +54,8 @@ int gb_timeline_read(struct gb_timeline *timeline, struct gb_err *err);
 /* One record as it stands in the file: 0, or -EINVAL for anything that gb_timeline_mark() did not write. */
 #define GB_TIMELINE_RECORD 96
 int gb_timeline_decode(const unsigned char record[GB_TIMELINE_RECORD], struct gb_timeline_step *ret_step);
+/* Whether a step that somebody else sent can be one: named, of this century, not ended before it began. */
+bool gb_timeline_is_sane(const struct gb_timeline_step *step);
 void gb_timeline_encode(const struct gb_timeline_step *step, unsigned char ret_record[GB_TIMELINE_RECORD]);
 
 /* One line of /dev/kmsg ("PRIO,SEQ,USEC,FLAGS;TEXT"): 1 a step, 2 "ready", 0 none of ours. begin is left 0. */

@@ -32,6 +32,39 @@ start_liar() {
 
 rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
 
+@test "timeline: the boot of another machine, in every form that boot-timeline has" {
+	need_applet boot-timeline
+	cat >"$dir/kmsg" <<-'END'
+		12,101,812345,-;guestbox: step kernel: done
+		11,104,860500,-;guestbox: step data-disk: failed with status 3: btrfs-bootstrap
+		12,106,870000,-;guestbox: ready
+		12,107,990000,-;guestbox: step later: done
+	END
+	export GUESTBOX_KMSG=$dir/kmsg GUESTBOX_TIMELINE=$dir/timeline
+	start_daemon
+	for how in "" --json --svg --chrome -a "-a --json"; do
+		rpc timeline $how >"$dir/there"
+		gb boot-timeline $how >"$dir/here"
+		diff "$dir/here" "$dir/there"
+	done
+	grep -q data-disk "$dir/there"
+	# Strings of a message are UTF-8, names of steps are bytes.
+	printf '12,108,995000,-;guestbox: step \377ml: done\n' >>"$dir/kmsg"
+	[ "$(rpc timeline -a --json | jq -r '.steps[-1].name')" = '?ml' ]
+	fails 2 "only one of" gb vsock-rpc --connect "unix:$dir/s" timeline --json --svg
+}
+
+@test "timeline: a long one comes whole, and what is no step is not drawn" {
+	for i in $(seq 1 1024); do echo "12,$i,$((i * 1000)),-;guestbox: step number-$i: done"; done >"$dir/kmsg"
+	export GUESTBOX_KMSG=$dir/kmsg GUESTBOX_TIMELINE=$dir/none
+	start_daemon
+	[ "$(rpc timeline --json | jq '.steps | length')" -eq 1024 ]
+	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
+	# a step that ends before it begins
+	start_liar "00000013 00001f00 0001 74 0a0a 0805 1002 2a0161 320162"
+	fails 1 "step 1 is none" rpc timeline --trace t
+}
+
 @test "ping echoes, in text and in JSON" {
 	start_daemon
 	run rpc ping 'a "b" ü'

@@ -113,6 +113,16 @@ teardown_file()
 	[[ $output == *"$(guest 'uname -r')"* ]]
 }
 
+@test "the host gets the boot's timeline from the daemon" {
+	run vm_rpc timeline --json
+	echo "$output"
+	[ "$status" -eq 0 ]
+	for step in init:kernel init:data-disk "arcmount:shares" "vsock-rpcd:listening"; do
+		[[ $output == *"\"track\":\"${step%:*}\",\"name\":\"${step#*:}\",\"begin_usec\":"* ]]
+	done
+	[ "$output" = "$(guest 'boot-timeline --json')" ]
+}
+
 @test "the daemon listens on vsock port 1024, and does not let the guest's own processes drive it" {
 	run guest 'vsock-rpc --timeout 5 --connect vsock:1:1024 ping'
 	echo "$output"
