@@ -4,6 +4,7 @@
 
 #include <blkid.h>
 #include <bsd/string.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -49,6 +50,16 @@ int gb_mount_tag_resolve(const char *source, char *device, size_t size, struct g
 	if (blkid_get_cache(&cache, "/dev/null") != 0)
 		return gb_err_sys(err, ENOMEM, "%s", source);
 	char *found = blkid_evaluate_tag(text, value, &cache);
+	/* A UUID is a number, however its letters are written: libblkid has FAT's in capitals, the others small. */
+	if (!found && strstr(text, "UUID")) {
+		for (char *p = value; *p; p++)
+			*p = (char)tolower((unsigned char)*p);
+		found = blkid_evaluate_tag(text, value, &cache);
+		for (char *p = value; *p && !found; p++)
+			*p = (char)toupper((unsigned char)*p);
+		if (!found)
+			found = blkid_evaluate_tag(text, value, &cache);
+	}
 	blkid_put_cache(cache);
 	if (!found)
 		return gb_err_set(err, ENODEV, "%s: no device has this %s", source, text);

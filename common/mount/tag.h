@@ -8,6 +8,7 @@
 #include "common/base/err.h"
 
 /* A source as fstab(5) writes it: LABEL=, UUID=, PARTLABEL=, PARTUUID= become the device's name, all else is copied.
+ * The letters of a UUID may be of either case.
  * 0, -ENODEV (no device has it) or -ENAMETOOLONG. */
 int gb_mount_tag_resolve(const char *source, char *device, size_t size, struct gb_err *err);
 

@@ -231,7 +231,7 @@ loops() { losetup -n -O NAME -j "$1"; }
 	uuid=$(blkid -o value -s UUID "$dev")
 	gb arcmount mount "LABEL=gb-$$" a
 	gb arcmount umount a
-	gb arcmount mount "UUID=$uuid" a
+	gb arcmount mount "UUID=${uuid^^}" a
 	gb mount -L "gb-$$" b
 	gb arcmount umount a b
 	gb arcmount mount "$dev" a

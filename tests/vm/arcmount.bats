@@ -14,6 +14,15 @@ setup_file()
 	head -c 100000 /dev/urandom >"$BATS_FILE_TMPDIR/content/file"
 	mkfs.ext4 -q -b 4096 -d "$BATS_FILE_TMPDIR/content" "$BATS_FILE_TMPDIR/pmem"
 	VM_PMEMS=("$BATS_FILE_TMPDIR/pmem")
+	# A disk with two partitions of one content: only the table tells them apart.
+	vm_test_disk parted 32M
+	sfdisk -q "$BATS_FILE_TMPDIR/parted" <<-'TABLE'
+		label: gpt
+		start=2048, size=16384, uuid=11111111-2222-3333-4444-555555555555, name="first part"
+		start=20480, size=16384, uuid=AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE, name="second"
+	TABLE
+	mkfs.ext4 -q -L same -E offset=1048576 -d "$BATS_FILE_TMPDIR/content" "$BATS_FILE_TMPDIR/parted" 8M
+	dd if="$BATS_FILE_TMPDIR/parted" of="$BATS_FILE_TMPDIR/parted" bs=1M skip=1 seek=10 count=8 conv=notrunc status=none
 	vm_test_start guestbox.share=arcbox:/srv/second:ro
 }
 
@@ -86,4 +95,21 @@ teardown_file()
 	echo "$output"
 	[[ $output == *"dax=inode (/arcbox is mounted without dax=always, and it is in use: "*"working directory /arcbox"* ]]
 	[[ ${lines[-1]} == "from the host" ]]
+}
+
+@test "PARTUUID= and PARTLABEL=: the partition that the table names, whatever case the number is in" {
+	run guest 'mkdir -p /mnt/a /mnt/b
+		arcmount mount -o ro PARTUUID=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee /mnt/b; arcmount mount -o ro "PARTLABEL=first part" /mnt/a
+		arcmount list /mnt/b; arcmount list /mnt/a; ls /mnt/a /mnt/b | grep -c file
+		arcmount umount PARTUUID=AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE; arcmount umount /mnt/a; arcmount is-mounted /mnt/b || echo gone
+		arcmount mount PARTUUID=00000000-2222-3333-4444-555555555555 /mnt/a; echo "status $?"
+		arcmount mount PARTLABEL=third /mnt/a; echo "status $?"'
+	echo "$output"
+	[[ ${lines[0]} == $'/mnt/b\t'/dev/vd?2$'\text4\t'* ]]
+	[[ ${lines[1]} == $'/mnt/a\t'/dev/vd?1$'\text4\t'* ]]
+	[ "${lines[2]} ${lines[3]}" = "2 gone" ]
+	[[ ${lines[4]} == *PARTUUID=00000000-* ]]
+	[ "${lines[5]}" = "status 1" ]
+	[[ ${lines[6]} == *PARTLABEL=third* ]]
+	[ "${lines[7]}" = "status 1" ]
 }
