@@ -209,3 +209,14 @@ int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct
 	return call->json ? rpc_print_json(reply, call, false, err) : print_text(reply, err);
 }
 
+bool rpc_pause(uint64_t deadline, uint64_t *pause)
+{
+	enum { PAUSE_MAX_MS = 1200 };
+
+	if (gb_net_clock() + *pause >= deadline)
+		return false;
+	struct timespec ts = { .tv_sec = (time_t)(*pause / 1000), .tv_nsec = (long)(*pause % 1000) * 1000000 };
+	(void)nanosleep(&ts, NULL);
+	*pause = *pause * 3 / 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : *pause * 3 / 2;
+	return true;
+}

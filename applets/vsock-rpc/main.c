@@ -8,7 +8,7 @@ static const struct gb_verb verbs[] = {
 	{ "ping", "[TEXT] [--set-clock]", "ask for a sign of life", rpc_ping_opts, rpc_run_ping, NULL },
 	{ "info", NULL, "show the guest's kernel, memory, load and addresses", rpc_common_opts, rpc_run_info, NULL },
 	{ "runtime", "ensure [--start] [--wait]\nstatus", "ask for the container runtime, or start it", rpc_runtime_opts, rpc_run_runtime, NULL },
-	{ "k8s", "start|stop|delete|status|kubeconfig", "the guest's Kubernetes", rpc_common_opts, rpc_run_k8s, NULL },
+	{ "k8s", "start [--wait]\nstop|delete|status\nkubeconfig [--rewrite]", "the guest's Kubernetes", rpc_k8s_opts, rpc_run_k8s, NULL },
 	{ "mmap", "[-o OFFSET] [-l LENGTH] PATH", "write a file of the guest, read there through a mapping", rpc_mmap_opts, rpc_run_mmap, NULL },
 	{ "trim", NULL, "let the guest's data disk give free blocks back", rpc_common_opts, rpc_run_trim, NULL },
 	{ "timeline", "[-a] [--json|--svg|--chrome]", "show where the guest's boot took its time", rpc_timeline_opts, rpc_run_timeline, NULL },

@@ -18,7 +18,7 @@
 #include "common/sys/timeline.h"
 
 enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME,
-       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT };
+       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
@@ -28,6 +28,7 @@ enum {
 	SPARE_FDS = 32,      /* beside one a connection */
 	PROXIED = 4096,      /* connections of the proxies */
 	PROXY_WAIT_MS = 3000,
+	TRIM_MS = 3600000,
 };
 
 static const struct gb_opt opts[] = {
@@ -41,6 +42,7 @@ static const struct gb_opt opts[] = {
 	{ OPT_FRAME, "frame-timeout", "S", "... or has half a frame, or takes no reply, this long [20]" },
 	{ OPT_ROOT, "mmap-root", "DIR", "let files below DIR be read; may be repeated [the standard shares]" },
 	{ OPT_RUNTIME, "runtime-dir", "DIR", "dockerd, containerd and their helpers are here [/arcbox/runtime/bin]" },
+	{ OPT_TRIM, "trim-interval", "S", "trim the data disk by itself this often; 0: never [3600]" },
 	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
 	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
 	{ 0 },
@@ -129,6 +131,7 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_PROXY_WAIT:
 			r = gb_parse_seconds(scan.arg, "wait for a proxy's target", DAY_MS, &rpcd->proxy_wait, err);
 			break;
+		case OPT_TRIM: r = gb_parse_seconds(scan.arg, "trim interval", DAY_MS, &rpcd->trim_ms, err); break;
 		case OPT_LOG: *log = scan.arg; break;
 		case OPT_RUNTIME: rpcd->runtime_dir = scan.arg; break;
 		case OPT_ROOT: r = add_root(rpcd, scan.arg, err); break;
@@ -220,6 +223,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	rpcd.host.frame_ms = FRAME_MS;
 	rpcd.stop_timer.fn = on_stop_timer;
 	rpcd.proxy_wait = PROXY_WAIT_MS;
+	rpcd.trim_ms = TRIM_MS;
 	TAILQ_INIT(&rpcd.conns);
 	int r = parse(&rpcd, cmd, &log, err);
 	if (r < 0)
@@ -246,6 +250,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	if (r == 0)
 		r = rpcd_listen(&rpcd, err);
 	if (r == 0) {
+		rpcd_trim_begin(&rpcd);
 		r = gb_loop_run(&rpcd.loop);
 		if (r < 0)
 			r = gb_err_sys(err, -r, "epoll");

@@ -295,6 +295,16 @@ int rpcd_proxy_defaults(struct rpcd *rpcd, struct gb_err *err)
 	return r < 0 ? r : rpcd_proxy_add(rpcd, "kubernetes", err);
 }
 
+enum rpcd_port rpcd_proxy_port(const struct rpcd *rpcd, uint32_t port)
+{
+	for (int i = 0; i < rpcd->listeners_len; i++) {
+		const struct rpcd_listener *listener = &rpcd->listeners[i];
+		if (listener->proxy && listener->addr.kind == GB_ADDR_VSOCK && listener->addr.port == port)
+			return listener->up ? RPCD_PORT_UP : RPCD_PORT_WAITS;
+	}
+	return RPCD_PORT_NONE;
+}
+
 int rpcd_proxy_open(struct rpcd *rpcd, struct gb_err *err)
 {
 	TAILQ_INIT(&rpcd->sessions);

@@ -54,6 +54,9 @@ struct rpcd {
 	TAILQ_HEAD(, rpcd_session) sessions; /* of the proxies */
 	unsigned sessions_len, sessions_max;
 	uint64_t proxy_wait;                 /* what a target has to come up, in milliseconds */
+	uint64_t trim_ms;            /* between two trims by itself; 0: none */
+	struct gb_timer trim_timer;
+	struct gb_io trim_mounts;    /* until something is mounted that can be trimmed */
 	int notify_fd;
 	uint64_t begun; /* ns: for the boot's timeline */
 	bool notified, stopping;
@@ -114,6 +117,9 @@ int rpcd_listen(struct rpcd *rpcd, struct gb_err *err);
 /* Ends listening; connections go on. */
 void rpcd_unlisten(struct rpcd *rpcd);
 
+/* Trims by itself, once something is mounted and then every trim_ms. */
+void rpcd_trim_begin(struct rpcd *rpcd);
+
 /* The proxies (proxy.c). "FROM=TO", "docker", "kubernetes" or "none": 0 or -GB_E_USAGE. */
 int rpcd_proxy_add(struct rpcd *rpcd, const char *text, struct gb_err *err);
 /* The standard ones, when nothing was said about proxies and vsock is served. */
@@ -121,6 +127,9 @@ int rpcd_proxy_defaults(struct rpcd *rpcd, struct gb_err *err);
 /* Before and after the loop runs: 0 or -errno with err set. */
 int rpcd_proxy_open(struct rpcd *rpcd, struct gb_err *err);
 void rpcd_proxy_close(struct rpcd *rpcd);
+/* Whether dockerd's vsock port is served: RPCD_PORT_NONE, nobody was told to; _WAITS, not bound yet. */
+enum rpcd_port { RPCD_PORT_NONE, RPCD_PORT_WAITS, RPCD_PORT_UP };
+enum rpcd_port rpcd_proxy_port(const struct rpcd *rpcd, uint32_t port);
 /* A caller who may; takes the descriptor. */
 void rpcd_proxy_accept(struct rpcd_listener *listener, int fd, const char *name);
 
