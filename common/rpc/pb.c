@@ -196,7 +196,7 @@ int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf)
 #define OWN(name) &guestbox__v1__##name##__descriptor
 #define NONE NULL
 #define RAW NULL
-#define SANDBOX NULL
+#define SANDBOX(name) &sandbox__v1__##name##__descriptor
 const ProtobufCMessageDescriptor *gb_pb_type(uint32_t wire)
 {
 	switch (wire) {
@@ -236,6 +236,9 @@ static void json_value(struct gb_json *json, const char *key, const ProtobufCMes
 	case PROTOBUF_C_TYPE_BOOL:
 		gb_json_bool(json, key, *(const protobuf_c_boolean *)member(message, field, i, sizeof(protobuf_c_boolean)));
 		break;
+	case PROTOBUF_C_TYPE_INT32:
+		gb_json_int(json, key, *(const int32_t *)member(message, field, i, sizeof(int32_t)));
+		break;
 	case PROTOBUF_C_TYPE_UINT32:
 		gb_json_uint(json, key, *(const uint32_t *)member(message, field, i, sizeof(uint32_t)));
 		break;
@@ -253,12 +256,18 @@ static void json_value(struct gb_json *json, const char *key, const ProtobufCMes
 		gb_json_mem(json, key, data->data, data->len);
 		break;
 	}
-	case PROTOBUF_C_TYPE_MESSAGE:
+	case PROTOBUF_C_TYPE_MESSAGE: {
+		const ProtobufCMessage *inner = *(ProtobufCMessage *const *)member(message, field, i, sizeof inner);
+		if (!inner) {
+			gb_json_str(json, key, NULL);
+			break;
+		}
 		gb_json_open(json, key, '{');
-		gb_pb_json(json, *(ProtobufCMessage *const *)member(message, field, i, sizeof(ProtobufCMessage *)));
+		gb_pb_json(json, inner);
 		gb_json_close(json, '}');
 		break;
-	default: /* agent.proto has no other type; the unit test of all messages would show a null here */
+	}
+	default: /* the .proto files have no other type; the unit test of all messages would show a null here */
 		gb_json_str(json, key, NULL);
 	}
 }
@@ -296,12 +305,17 @@ static void text_value(struct gb_buf *buf, const ProtobufCMessage *message, cons
 		       size_t i)
 {
 	switch (field->type) {
-	case PROTOBUF_C_TYPE_STRING:
-		gb_pb_plain(buf, *(char *const *)member(message, field, i, sizeof(char *)));
+	case PROTOBUF_C_TYPE_STRING: {
+		const char *text = *(char *const *)member(message, field, i, sizeof text);
+		gb_pb_plain(buf, text ? text : ""); /* NULL: an optional one that is absent */
 		break;
+	}
 	case PROTOBUF_C_TYPE_BOOL:
 		(void)gb_buf_str(buf, *(const protobuf_c_boolean *)member(message, field, i, sizeof(protobuf_c_boolean))
 					      ? "yes" : "no");
+		break;
+	case PROTOBUF_C_TYPE_INT32:
+		(void)gb_buf_fmt(buf, "%" PRId32, *(const int32_t *)member(message, field, i, sizeof(int32_t)));
 		break;
 	case PROTOBUF_C_TYPE_UINT32:
 		(void)gb_buf_fmt(buf, "%" PRIu32, *(const uint32_t *)member(message, field, i, sizeof(uint32_t)));
@@ -322,7 +336,7 @@ static void text_value(struct gb_buf *buf, const ProtobufCMessage *message, cons
 	}
 	case PROTOBUF_C_TYPE_MESSAGE: {
 		const ProtobufCMessage *inner = *(ProtobufCMessage *const *)member(message, field, i, sizeof inner);
-		for (unsigned f = 0; f < inner->descriptor->n_fields; f++) {
+		for (unsigned f = 0; inner && f < inner->descriptor->n_fields; f++) {
 			if (f)
 				(void)gb_buf_str(buf, " ");
 			text_value(buf, inner, &inner->descriptor->fields[f], 0);
