@@ -92,7 +92,8 @@ void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
 	}
 	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
 	if (type && gb_pb_decode(type, frame->payload, frame->payload_len, &request, &err) < 0) {
-		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID, "invalid request: %s", err.msg);
+		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID, "%s: %s",
+			      gb_wire_is_sandbox(frame->type) ? "decode error" : "invalid request", err.msg);
 		return;
 	}
 	struct rpcd_call call = {

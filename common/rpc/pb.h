@@ -10,11 +10,14 @@
 #include "common/base/json.h"
 
 #include "common/rpc/agent.pb-c.h"
+#include "common/rpc/own.pb-c.h"
 #include "common/rpc/sandbox.pb-c.h"
 
 /* The most fields one payload may hold, unknown ones included: the library keeps some 80 bytes for each, so that a
  * megabyte of two-byte fields would become 40. A command with its environment is the largest: three for each variable. */
 enum { GB_PB_FIELDS_MAX = 4096 };
+/* Replies are read by a client that asked for them, one at a time; lists make them long. */
+enum { GB_PB_REPLY_FIELDS_MAX = 65536 };
 
 /*
  * Checks what protobuf-c's decoder does not: every string field is UTF-8 (proto3 demands it) without NUL bytes (C
@@ -26,6 +29,9 @@ int gb_pb_check(const ProtobufCMessageDescriptor *type, const void *data, size_t
 /* Checks and decodes; *ret_message is released with gb_pb_free(). 0, -EBADMSG or -ENOMEM, with err set. */
 int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, ProtobufCMessage **ret_message,
 		 struct gb_err *err);
+/* The same for a reply, which may have more fields. */
+int gb_pb_decode_reply(const ProtobufCMessageDescriptor *type, const void *data, size_t len,
+		       ProtobufCMessage **ret_message, struct gb_err *err);
 void gb_pb_free(ProtobufCMessage **message);
 #define gb_autopb __attribute__((cleanup(gb_pb_free)))
 

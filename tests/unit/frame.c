@@ -103,7 +103,7 @@ static void vectors_of_the_protocol(void **state)
 	vector("00000006 00000033 0000", GB_WIRE_SANDBOX_EXEC_INPUT, "", NULL);
 }
 
-/* Payloads that agent.proto does not describe: only their frames are ours. */
+/* Payloads that are no message, or whose numbers other peers write: their frames. */
 static void vectors_of_raw_payloads(void **state)
 {
 	static const struct { const char *hex; uint32_t type; size_t payload; } rows[] = {
