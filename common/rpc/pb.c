@@ -272,6 +272,36 @@ static void json_value(struct gb_json *json, const char *key, const ProtobufCMes
 	}
 }
 
+/* An entry of a map<string, string> (the encoding knows no other kind of map in our .proto files). */
+struct entry {
+	ProtobufCMessage base;
+	char *key, *value;
+};
+
+static bool is_map(const ProtobufCFieldDescriptor *field)
+{
+	const ProtobufCMessageDescriptor *type = field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
+	size_t len = type ? strlen(type->short_name) : 0;
+
+	return len > 5 && strcmp(type->short_name + len - 5, "Entry") == 0 && type->n_fields == 2 &&
+	       type->fields[0].type == PROTOBUF_C_TYPE_STRING && type->fields[0].offset == offsetof(struct entry, key) &&
+	       type->fields[1].type == PROTOBUF_C_TYPE_STRING && type->fields[1].offset == offsetof(struct entry, value);
+}
+
+/* As proto3's own JSON has it: an object. Of two entries of one key the last counts. */
+static void json_map(struct gb_json *json, const char *name, const struct entry *const *list, size_t len)
+{
+	gb_json_open(json, name, '{');
+	for (size_t i = 0; i < len; i++) {
+		bool again = false;
+		for (size_t k = i + 1; !again && k < len; k++)
+			again = strcmp(list[i]->key, list[k]->key) == 0;
+		if (!again)
+			gb_json_str(json, list[i]->key, list[i]->value);
+	}
+	gb_json_close(json, '}');
+}
+
 void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message)
 {
 	for (unsigned f = 0; f < message->descriptor->n_fields; f++) {
@@ -279,6 +309,10 @@ void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message)
 
 		if (field->label != PROTOBUF_C_LABEL_REPEATED) {
 			json_value(json, field->name, message, field, 0);
+			continue;
+		}
+		if (is_map(field)) {
+			json_map(json, field->name, *(void *const *)((const char *)message + field->offset), count(message, field));
 			continue;
 		}
 		gb_json_open(json, field->name, '[');
