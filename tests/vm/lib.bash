@@ -68,6 +68,7 @@ vm_test_start()
 		guestbox.run=/lib/guestbox/test-agent "$@")
 	vm_start 3>&- || return
 	vm_test_export
+	[ -z "${VM_TEST_HOOK:-}" ] || "$VM_TEST_HOOK" || return # while the kernel boots, or waits for `cont` (-S)
 	vm_wait_console 'guestbox: ready' 60 >/dev/null && return
 	vm_console_tail 30 >&2
 	vm_test_stop
