@@ -16,7 +16,7 @@ typedef int gb_run_fn(struct gb_cmd *cmd, struct gb_err *err);
 
 /* A verb of an applet, or a name that the applet answers to as a program of its own (an alias). */
 struct gb_verb {
-	const char *name;
+	const char *name;           /* of several words if need be: "sandbox image rm" */
 	const char *synopsis;       /* what follows the name; several forms by newlines; NULL if nothing */
 	const char *summary;        /* one line, lower case, no full stop */
 	const struct gb_opt *opts;  /* NULL if none */
@@ -45,7 +45,8 @@ struct gb_cmd {
 	void *data; /* what an applet's run hands to its verbs */
 };
 
-/* Finds the verb named argv[0] in the applet's table and runs it. -GB_E_USAGE when there is none. */
+/* Finds the verb named by argv[0] (and the words behind it) in the applet's table and runs it. -GB_E_USAGE when there is
+ * none. */
 int gb_verb_run(struct gb_cmd *cmd, int argc, char **argv, struct gb_err *err);
 
 /* The option table in charge: the verb's, else the applet's. */

@@ -63,9 +63,13 @@ void gb_help_print(FILE *to, const struct gb_applet *applet, const struct gb_ver
 	synopsis(to, applet->name, NULL, applet->synopsis);
 	fprintf(to, "\n%s: %s\n", applet->name, applet->summary);
 	if (applet->verbs) {
+		int width = 15;
+
 		fputs("\nVerbs:\n", to);
 		for (const struct gb_verb *v = applet->verbs; v->name; v++)
-			fprintf(to, "  %-15s %s\n", v->name, v->summary);
+			width = (int)strlen(v->name) > width ? (int)strlen(v->name) : width;
+		for (const struct gb_verb *v = applet->verbs; v->name; v++)
+			fprintf(to, "  %-*s  %s\n", width, v->name, v->summary);
 		fprintf(to, "\nThe options of a verb: %s VERB --help\n", applet->name);
 	}
 	options(to, applet->opts);

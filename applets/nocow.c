@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* nocow: sets, clears and shows the flag that turns copy-on-write off, and rewrites files to have it. */
 #include <errno.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/btrfs/layout.h"
 #include "common/btrfs/nocow.h"
+#include "common/sys/walk.h"
 
 enum { OPT_CREATE = GB_OPT_LONG, OPT_IF_SUPPORTED, OPT_CLEAR, OPT_QUERY, OPT_METADATA, OPT_CONVERT, OPT_LAYOUT };
 
@@ -119,43 +119,51 @@ static int query_one(const struct job *job, const char *path, bool name, struct 
 	return r < 0 ? r : 0;
 }
 
-static void close_tree(FTS **tree)
+struct each {
+	const struct job *job;
+	struct gb_err *err; /* the first one's */
+	int first;
+};
+
+static int visit(void *arg, const struct gb_walk_entry *e, struct gb_err *err)
 {
-	if (*tree)
-		(void)fts_close(*tree);
+	struct each *each = arg;
+	const struct job *job = each->job;
+	struct gb_err one = { 0 };
+	int r = 0;
+
+	(void)err;
+	if (e->error)
+		r = gb_err_sys(&one, e->error, "%s", e->path);
+	else if (job->mode == QUERY && (S_ISREG(e->st->st_mode) || S_ISDIR(e->st->st_mode)))
+		r = query_one(job, e->path, true, &one);
+	else if (job->mode == CONVERT && S_ISREG(e->st->st_mode))
+		r = gb_nocow_convert(e->path, &one);
+	if (r >= 0 || passed(job, r))
+		return 0;
+	if (each->first < 0)
+		gb_log(GB_LOG_ERR, "%s", each->err->msg);
+	*each->err = one;
+	each->first = r;
+	return 0;
 }
 
 /* Query and conversion, one path at a time: errors of one do not hold up the others below it. */
 static int each(const struct job *job, const char *path, struct gb_err *err)
 {
-	char *roots[] = { (char *)(uintptr_t)path, NULL };
-	int first = 0;
+	struct each each = { .job = job, .err = err };
+	struct gb_err walk = { 0 };
 
 	if (!job->recursive)
 		return job->mode == QUERY ? query_one(job, path, false, err) : gb_nocow_convert(path, err);
-	gb_cleanup(close_tree) FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
-	if (!tree)
-		return gb_err_sys(err, errno, "%s", path);
-	for (FTSENT *e; (errno = 0, e = fts_read(tree));) {
-		struct gb_err one = { 0 };
-		int r = 0;
-
-		if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
-			r = gb_err_sys(&one, e->fts_errno, "%s", e->fts_path);
-		else if (job->mode == QUERY && (e->fts_info == FTS_F || e->fts_info == FTS_D))
-			r = query_one(job, e->fts_path, true, &one);
-		else if (job->mode == CONVERT && e->fts_info == FTS_F)
-			r = gb_nocow_convert(e->fts_path, &one);
-		if (r >= 0 || passed(job, r))
-			continue;
-		if (first < 0)
+	int r = gb_walk(path, visit, &each, &walk);
+	if (r < 0) { /* the walk itself could not go on */
+		if (each.first < 0)
 			gb_log(GB_LOG_ERR, "%s", err->msg);
-		*err = one;
-		first = r;
+		*err = walk;
+		return r;
 	}
-	if (errno)
-		return gb_err_sys(err, errno, "%s", path);
-	return first;
+	return each.first;
 }
 
 static int one(const struct job *job, const char *path, struct gb_err *err)

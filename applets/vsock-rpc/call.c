@@ -155,28 +155,53 @@ int rpc_at_peer(const struct rpc_call *call, struct gb_err *err)
 	return call->addrs_len == 1 ? gb_err_wrap(err, "%s", gb_addr_format(&call->addrs[0], text)) : -err->code;
 }
 
-int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err)
+/* Whether the reply is of the wanted type: 0, or -errno with err set. */
+static int check_type(const struct gb_frame *frame, uint32_t want, struct gb_err *err)
 {
+	if (frame->type == want)
+		return 0;
 	if (frame->type == GB_WIRE_ERROR)
 		return gb_client_error(frame, err);
-	if (frame->type != want) {
-		const char *name = gb_wire_name(frame->type);
-		return gb_err_set(err, EPROTO, "the reply is of type 0x%04" PRIx32 " (%s), not %s", frame->type,
-				  name ? name : "unknown", gb_wire_name(want));
-	}
-	int r = gb_pb_decode_reply(gb_pb_type(want), frame->payload, frame->payload_len, ret_reply, err);
+	const char *name = gb_wire_name(frame->type);
+	return gb_err_set(err, EPROTO, "the reply is of type 0x%04" PRIx32 " (%s), not %s", frame->type,
+			  name ? name : "unknown", gb_wire_name(want));
+}
+
+int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err)
+{
+	int r = check_type(frame, want, err);
+
+	if (r < 0)
+		return r;
+	r = gb_pb_decode_reply(gb_pb_type(want), frame->payload, frame->payload_len, ret_reply, err);
 	return r < 0 ? gb_err_wrap(err, "reply") : 0;
 }
 
-int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
-	    struct gb_err *err)
+/* Sends a message and waits for whatever comes back. */
+static int ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
 
 	if (request && gb_pb_encode(request, &payload) < 0)
 		return gb_err_sys(err, ENOMEM, "request");
-	int r = rpc_exchange(call, type, gb_buf_text(&payload), payload.len, err);
+	return rpc_exchange(call, type, gb_buf_text(&payload), payload.len, err);
+}
+
+int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
+	    struct gb_err *err)
+{
+	int r = ask_frame(call, type, request, err);
+
 	return r < 0 ? r : rpc_decode(&call->frame, gb_wire_reply(type), ret_reply, err);
+}
+
+int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+{
+	int r = ask_frame(call, type, request, err);
+
+	if (r < 0 || call->frame.type == GB_WIRE_EMPTY)
+		return r;
+	return check_type(&call->frame, gb_wire_reply(type), err);
 }
 
 int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err)
@@ -209,3 +234,14 @@ int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct
 	return call->json ? rpc_print_json(reply, call, false, err) : print_text(reply, err);
 }
 
+bool rpc_pause(uint64_t deadline, uint64_t *pause)
+{
+	enum { PAUSE_MAX_MS = 1200 };
+
+	if (gb_net_clock() + *pause >= deadline)
+		return false;
+	struct timespec ts = { .tv_sec = (time_t)(*pause / 1000), .tv_nsec = (long)(*pause % 1000) * 1000000 };
+	(void)nanosleep(&ts, NULL);
+	*pause = *pause * 3 / 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : *pause * 3 / 2;
+	return true;
+}

@@ -68,6 +68,14 @@ int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **r
 int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	    struct gb_err *err);
 
+/* The same where the reply has no content: the wanted type, or Empty (as other agents may). */
+int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
+
+/* A pause between two questions, longer each time, as the host's own client polls; *pause starts at RPC_PAUSE_MS. false:
+ * there is no time left for it. */
+enum { RPC_PAUSE_MS = 120 };
+bool rpc_pause(uint64_t deadline, uint64_t *pause);
+
 /* Prints a reply as text or JSON, as call says. */
 int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct gb_err *err);
 int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err);
@@ -76,6 +84,6 @@ int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, b
 gb_run_fn rpc_run_ping, rpc_run_info, rpc_run_trim, rpc_run_shutdown, rpc_run_mmap, rpc_run_runtime, rpc_run_k8s,
 	rpc_run_timeline, rpc_run_raw;
 extern const struct gb_opt rpc_common_opts[], rpc_ping_opts[], rpc_shutdown_opts[], rpc_mmap_opts[], rpc_runtime_opts[],
-	rpc_timeline_opts[];
+	rpc_k8s_opts[], rpc_timeline_opts[];
 
 #endif

@@ -2,7 +2,6 @@
 /* vsock-rpc: runtime, the guest's container runtime. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "applets/vsock-rpc/rpc.h"
 #include "common/net/addr.h"
@@ -33,7 +32,6 @@ static int own_option(void *data, int key, char *arg, struct gb_err *err)
 
 int rpc_run_runtime(struct gb_cmd *cmd, struct gb_err *err)
 {
-	enum { PAUSE_MS = 120, PAUSE_MAX_MS = 1200 }; /* as the host's own client polls */
 	Arcbox__V1__RuntimeEnsureRequest request = ARCBOX__V1__RUNTIME_ENSURE_REQUEST__INIT;
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };
@@ -49,7 +47,7 @@ int rpc_run_runtime(struct gb_cmd *cmd, struct gb_err *err)
 	if (!ensure && (own.start || own.wait))
 		return gb_err_set(err, GB_E_USAGE, "%s goes with ensure", own.start ? "--start" : "--wait");
 	request.start_if_needed = own.start;
-	uint64_t deadline = gb_net_clock() + call->timeout, pause = PAUSE_MS;
+	uint64_t deadline = gb_net_clock() + call->timeout, pause = RPC_PAUSE_MS;
 	for (;;) {
 		gb_autopb ProtobufCMessage *reply = NULL;
 		r = rpc_ask(call, ensure ? GB_WIRE_ENSURE_RUNTIME : GB_WIRE_RUNTIME_STATUS, ensure ? &request.base : NULL, &reply, err);
@@ -57,12 +55,8 @@ int rpc_run_runtime(struct gb_cmd *cmd, struct gb_err *err)
 			return r;
 		const Arcbox__V1__RuntimeEnsureResponse *state = (const void *)reply;
 		bool ready = ensure && state->ready;
-		if (own.wait && !ready && gb_net_clock() + pause < deadline && strcmp(state->status, "failed") != 0) {
-			struct timespec ts = { .tv_sec = (time_t)(pause / 1000), .tv_nsec = (long)(pause % 1000) * 1000000 };
-			(void)nanosleep(&ts, NULL);
-			pause = pause * 3 / 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause * 3 / 2;
+		if (own.wait && !ready && strcmp(state->status, "failed") != 0 && rpc_pause(deadline, &pause))
 			continue;
-		}
 		r = rpc_print(call, reply, err);
 		return r < 0 ? r : ensure && !ready ? 1 : 0;
 	}

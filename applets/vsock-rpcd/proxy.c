@@ -32,8 +32,7 @@ struct rpcd_session {
 	struct gb_timer timer;
 	uint64_t deadline, pause;
 	bool relaying;
-	bool asking; /* the helper is to connect to the target */
-	TAILQ_ENTRY(rpcd_session) link, ask;
+	TAILQ_ENTRY(rpcd_session) link;
 };
 
 static void free_session(struct rpcd_session *session)
@@ -41,8 +40,6 @@ static void free_session(struct rpcd_session *session)
 	struct rpcd *rpcd = session->rpcd;
 
 	gb_loop_timer_stop(&session->timer);
-	if (session->asking)
-		TAILQ_REMOVE(&rpcd->asking, session, ask);
 	TAILQ_REMOVE(&rpcd->sessions, session, link);
 	rpcd->sessions_len--;
 	free(session);
@@ -147,42 +144,24 @@ static void on_dialled(struct gb_io *io, uint32_t events)
 
 static void dial(struct rpcd_session *session)
 {
-	struct rpcd *rpcd = session->rpcd;
-	struct rpcd_word word = { .kind = RPCD_DIAL, .id = (uint32_t)(session->listener - rpcd->listeners) };
-	int r = rpcd_link_send(&rpcd->link, &word, -1);
+	struct gb_err err;
+	bool pending = false;
+	int fd = gb_addr_dial(&session->listener->target, &pending, &err);
 
-	if (r < 0) {
-		retry(session, -r);
-		return;
-	}
-	session->asking = true;
-	TAILQ_INSERT_TAIL(&rpcd->asking, session, ask);
-}
-
-void rpcd_proxy_dialled(struct rpcd *rpcd, int code, int fd)
-{
-	struct rpcd_session *session = TAILQ_FIRST(&rpcd->asking);
-
-	if (!session) { /* nobody asked */
-		gb_close_fd(&fd);
-		return;
-	}
-	TAILQ_REMOVE(&rpcd->asking, session, ask);
-	session->asking = false;
 	if (fd < 0) {
-		retry(session, code ? code : EMFILE); /* it was sent, and there was no room for it here (unix(7)) */
+		retry(session, err.code);
 		return;
 	}
 	session->target = (struct gb_io){ .fd = fd, .events = EPOLLOUT, .fn = on_dialled };
-	if (code == 0) {
+	if (!pending) {
 		join(session);
 		return;
 	}
-	int r = gb_loop_add(&rpcd->loop, &session->target);
+	int r = gb_loop_add(&session->rpcd->loop, &session->target);
 	if (r < 0)
 		retry(session, -r);
 	else
-		gb_loop_timer(&rpcd->loop, &session->timer, DIAL_MS);
+		gb_loop_timer(&session->rpcd->loop, &session->timer, DIAL_MS);
 }
 
 static void on_timer(struct gb_timer *timer)
@@ -201,7 +180,7 @@ static void on_caller(struct gb_io *io, uint32_t events)
 	struct rpcd_session *session = (struct rpcd_session *)((char *)io - offsetof(struct rpcd_session, caller));
 
 	(void)events;
-	if (session->target.fd >= 0 || session->asking) {
+	if (session->target.fd >= 0) {
 		gb_loop_del(io);
 		return;
 	}
@@ -314,6 +293,16 @@ int rpcd_proxy_defaults(struct rpcd *rpcd, struct gb_err *err)
 		return 0;
 	int r = rpcd_proxy_add(rpcd, "docker", err);
 	return r < 0 ? r : rpcd_proxy_add(rpcd, "kubernetes", err);
+}
+
+enum rpcd_port rpcd_proxy_port(const struct rpcd *rpcd, uint32_t port)
+{
+	for (int i = 0; i < rpcd->listeners_len; i++) {
+		const struct rpcd_listener *listener = &rpcd->listeners[i];
+		if (listener->proxy && listener->addr.kind == GB_ADDR_VSOCK && listener->addr.port == port)
+			return listener->up ? RPCD_PORT_UP : RPCD_PORT_WAITS;
+	}
+	return RPCD_PORT_NONE;
 }
 
 int rpcd_proxy_open(struct rpcd *rpcd, struct gb_err *err)

@@ -192,6 +192,18 @@ static void begin(struct rpcd *rpcd)
 	rpcd_job_background(rpcd, &start->job);
 }
 
+/* dockerd's port as clients are told it: only when a connection to it would reach somebody. */
+static enum rpcd_port endpoint_text(const struct rpcd *rpcd, char *text, size_t size)
+{
+	uint32_t port = rpcd_docker_port();
+	enum rpcd_port state = rpcd_proxy_port(rpcd, port);
+
+	text[0] = '\0';
+	if (state == RPCD_PORT_UP)
+		(void)snprintf(text, size, "vsock:%u", port);
+	return state;
+}
+
 static void finish_ensure(struct rpcd_job *base, const struct rpcd_call *call)
 {
 	struct runtime_job *job = (struct runtime_job *)base;
@@ -200,15 +212,19 @@ static void finish_ensure(struct rpcd_job *base, const struct rpcd_call *call)
 	char endpoint[32], message[2048], empty[] = "";
 	char reused[] = "reused", starting[] = "starting", failed[] = "failed";
 
-	(void)snprintf(endpoint, sizeof endpoint, "vsock:%u", rpcd_docker_port());
+	bool waits = endpoint_text(rpcd, endpoint, sizeof endpoint) == RPCD_PORT_WAITS;
 	(void)strlcpy(message, job->probe.detail, sizeof message);
-	reply.ready = job->probe.docker;
+	reply.ready = job->probe.docker && !waits;
 	reply.endpoint = endpoint;
 	reply.message = message;
 	reply.status = reply.ready ? reused : failed;
+	if (job->probe.docker && waits) {
+		(void)strlcat(message, "; its vsock port is not bound yet", sizeof message);
+		reply.status = job->start ? starting : failed;
+	}
 	if (!reply.ready && job->start && (rpcd->going_down || gb_power_pending())) {
 		(void)strlcpy(message, "the guest is on its way down: nothing is started", sizeof message);
-	} else if (!reply.ready && job->start) {
+	} else if (!job->probe.docker && job->start) {
 		(void)strlcpy(message, "runtime start in progress", sizeof message);
 		if (rpcd->runtime_failure[0])
 			(void)snprintf(message, sizeof message, "runtime start in progress; the last one failed: %s",
@@ -233,7 +249,7 @@ static void finish_status(struct rpcd_job *base, const struct rpcd_call *call)
 
 	if (!call)
 		return;
-	(void)snprintf(endpoint, sizeof endpoint, "vsock:%u", rpcd_docker_port());
+	(void)endpoint_text(base->rpcd, endpoint, sizeof endpoint);
 	(void)strlcpy(detail, job->probe.detail, sizeof detail);
 	if (base->rpcd->runtime_starting)
 		(void)strlcat(detail, "; a start is in progress", sizeof detail);

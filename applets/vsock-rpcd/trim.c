@@ -16,6 +16,8 @@
 
 _Static_assert(sizeof(struct fstrim_range) == 24, "FITRIM's argument is three u64");
 
+enum { FIRST_MS = 5000 }; /* not while the runtime is still on its way up */
+
 static const char *const targets[] = { "/var/lib/docker", "/var/lib/containerd" };
 
 struct trim_job {
@@ -97,6 +99,80 @@ static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 		rpcd_reply(call, &reply.base);
 	gb_buf_free(&job->text);
 }
+
+/* ---- by itself ---- */
+
+static struct rpcd *of_timer(struct gb_timer *timer)
+{
+	return (struct rpcd *)((char *)timer - offsetof(struct rpcd, trim_timer));
+}
+
+/* An hour from the end of the one before: what was missed while the machine was paused is not made up for. */
+static void finish_tick(struct rpcd_job *base, const struct rpcd_call *call)
+{
+	struct rpcd *rpcd = base->rpcd;
+
+	finish(base, call);
+	gb_loop_timer(&rpcd->loop, &rpcd->trim_timer, rpcd->trim_ms);
+}
+
+static void on_tick(struct gb_timer *timer)
+{
+	struct rpcd *rpcd = of_timer(timer);
+	struct trim_job *job = rpcd->going_down ? NULL : calloc(1, sizeof *job);
+
+	if (!job) {
+		gb_loop_timer(&rpcd->loop, timer, rpcd->trim_ms);
+		return;
+	}
+	job->job.run = run;
+	job->job.finish = finish_tick;
+	rpcd_job_background(rpcd, &job->job);
+}
+
+/* Whether there is anything to trim yet: one look at a table of some ten lines. */
+static bool mounted(void)
+{
+	gb_automountinfo struct gb_mountinfo_table table = { 0 };
+
+	if (gb_mountinfo_read(NULL, &table) < 0)
+		return false;
+	for (size_t i = 0; i < GB_ARRAY_LEN(targets); i++) {
+		if (gb_mountinfo_top(&table, targets[i]))
+			return true;
+	}
+	return false;
+}
+
+/* The kernel says that something was mounted or unmounted (proc_pid_mounts(5)). */
+static void on_mounts(struct gb_io *io, uint32_t events)
+{
+	struct rpcd *rpcd = (struct rpcd *)((char *)io - offsetof(struct rpcd, trim_mounts));
+
+	(void)events;
+	if (!mounted())
+		return;
+	gb_loop_del(io);
+	(void)close(io->fd);
+	io->fd = -1;
+	gb_loop_timer(&rpcd->loop, &rpcd->trim_timer, rpcd->trim_ms < FIRST_MS ? rpcd->trim_ms : FIRST_MS);
+}
+
+void rpcd_trim_begin(struct rpcd *rpcd)
+{
+	if (rpcd->trim_ms == 0)
+		return;
+	rpcd->trim_timer.fn = on_tick;
+	/* EPOLLET: EPOLLIN is always there; EPOLLPRI comes with each change. */
+	rpcd->trim_mounts = (struct gb_io){ .events = EPOLLPRI | EPOLLET, .fn = on_mounts };
+	rpcd->trim_mounts.fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (rpcd->trim_mounts.fd >= 0 && gb_loop_add(&rpcd->loop, &rpcd->trim_mounts) == 0)
+		on_mounts(&rpcd->trim_mounts, 0);
+	else
+		gb_loop_timer(&rpcd->loop, &rpcd->trim_timer, rpcd->trim_ms); /* no /proc: then after the first hour */
+}
+
+/* ---- the request ---- */
 
 void rpcd_trim(struct rpcd_call *call)
 {

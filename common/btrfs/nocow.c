@@ -5,7 +5,6 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <linux/fs.h>
@@ -22,6 +21,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/sys/fsflags.h"
+#include "common/sys/walk.h"
 
 #define NO_FLAG "the file system has no NOCOW flag"
 
@@ -81,29 +81,33 @@ int gb_nocow_set(const char *path, bool on, struct gb_err *err)
 	return fd < 0 ? fd : gb_nocow_set_fd(fd, path, on, err);
 }
 
-static void close_tree(FTS **tree)
-{
-	if (*tree) {
-		int saved = errno;
-		(void)fts_close(*tree);
-		errno = saved;
-	}
-}
+struct tree {
+	bool on, set;
+	struct gb_nocow_tally *tally;
+};
 
 /* One directory or file of a tree. */
-static int visit(const FTSENT *e, bool on, bool set, struct gb_nocow_tally *tally, struct gb_err *err)
+static int visit(void *arg, const struct gb_walk_entry *e, struct gb_err *err)
 {
-	gb_autoclose int fd = open(e->fts_accpath, OPEN_FLAGS | O_NOFOLLOW);
-	bool filled = e->fts_info == FTS_F && e->fts_statp->st_size > 0;
+	const struct tree *tree = arg;
+	struct gb_nocow_tally *tally = tree->tally;
 	unsigned flags;
 
+	if (e->error)
+		return gb_err_sys(err, e->error, "%s", e->path);
+	if (!S_ISREG(e->st->st_mode) && !S_ISDIR(e->st->st_mode))
+		return 0;
+	gb_autoclose int fd = openat(e->dirfd, e->name, OPEN_FLAGS | (e->depth ? O_NOFOLLOW : 0));
+	bool filled = S_ISREG(e->st->st_mode) && e->st->st_size > 0;
+	if (fd < 0 && errno == ENOENT && e->depth)
+		return 0; /* gone meanwhile */
 	if (fd < 0)
-		return gb_err_sys(err, errno, "%s", e->fts_path);
-	if (set && !filled) {
-		int r = gb_nocow_set_fd(fd, e->fts_path, on, err);
+		return gb_err_sys(err, errno, "%s", e->path);
+	if (tree->set && !filled) {
+		int r = gb_nocow_set_fd(fd, e->path, tree->on, err);
 		if (r > 0)
 			tally->changed++;
-		/* It may have been written to since fts looked; then it counts as what it is now. */
+		/* It may have been written to since it was looked at; then it counts as what it is now. */
 		if (r != -EBUSY)
 			return r < 0 ? r : 0;
 		filled = true;
@@ -112,41 +116,19 @@ static int visit(const FTSENT *e, bool on, bool set, struct gb_nocow_tally *tall
 		return 0;
 	int r = gb_fsflags_get(fd, &flags);
 	if (r == -EOPNOTSUPP)
-		return gb_err_set(err, EOPNOTSUPP, "%s: " NO_FLAG, e->fts_path);
+		return gb_err_set(err, EOPNOTSUPP, "%s: " NO_FLAG, e->path);
 	if (r < 0)
-		return gb_err_sys(err, -r, "%s: inode flags", e->fts_path);
-	if (!!(flags & FS_NOCOW_FL) != on && tally->kept++ == 0)
-		(void)strlcpy(tally->first, e->fts_path, sizeof tally->first);
+		return gb_err_sys(err, -r, "%s: inode flags", e->path);
+	if (!!(flags & FS_NOCOW_FL) != tree->on && tally->kept++ == 0)
+		(void)strlcpy(tally->first, e->path, sizeof tally->first);
 	return 0;
 }
 
 int gb_nocow_tree(const char *path, bool on, bool set, struct gb_nocow_tally *tally, struct gb_err *err)
 {
-	char *roots[] = { (char *)(uintptr_t)path, NULL };
-	gb_cleanup(close_tree) FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW, NULL);
-	FTSENT *e;
+	struct tree tree = { .on = on, .set = set, .tally = tally };
 
-	if (!tree)
-		return gb_err_sys(err, errno, "%s", path);
-	while ((errno = 0, e = fts_read(tree))) {
-		int r = 0;
-
-		switch (e->fts_info) {
-		case FTS_F:
-		case FTS_D:
-			r = visit(e, on, set, tally, err);
-			break;
-		case FTS_DNR:
-		case FTS_ERR:
-		case FTS_NS:
-			return gb_err_sys(err, e->fts_errno, "%s", e->fts_path);
-		default: /* links, devices, directories on the way back */
-			break;
-		}
-		if (r < 0)
-			return r;
-	}
-	return errno ? gb_err_sys(err, errno, "%s", path) : 0;
+	return gb_walk(path, visit, &tree, err);
 }
 
 /* ---- conversion ---- */

@@ -55,7 +55,7 @@ int gb_status_read(const char *path, struct gb_status *ret_status, struct gb_err
 {
 	gb_autofree struct gb_status *s = calloc(1, sizeof *s);
 	struct gb_btrfs_space rows[GB_BTRFS_SPACES];
-	uint64_t count, max, reserve, reserve_used;
+	uint64_t count, max, reserve = 0, reserve_used = 0;
 	struct statfs fs;
 
 	if (!s)

@@ -16,6 +16,8 @@
 #include "common/rpc/wire.h"
 
 enum {
+	TX_LOW = 64 << 10,   /* a stream that had to wait goes on */
+	LINGER_MS = 1000,    /* what the peer of an ended exec session has to close */
 	TX_HIGH = 256 << 10, /* a peer that does not take its replies is not asked for more requests */
 	QUIET_MS = 200,      /* a port that is out of step: this much silence and the next byte starts a frame */
 	EARLY_MS = 250,      /* a port: how long the news of a host may come behind its first bytes */
@@ -31,6 +33,22 @@ static struct gb_conn *of_out(struct gb_io *io)
 	return (struct gb_conn *)((char *)io - offsetof(struct gb_conn, out));
 }
 
+/* The peer of a stream is gone; its handler goes on alone. */
+static void leave_stream(struct gb_conn *conn)
+{
+	const struct gb_conn_stream *stream = conn->stream;
+
+	if (!stream)
+		return;
+	conn->stream = NULL;
+	conn->held = false;
+	stream->gone(conn);
+	conn->data = NULL;
+}
+
+static void update(struct gb_conn *conn);
+static void turn(struct gb_conn *conn, uint32_t events);
+
 static void bury(struct gb_conn *conn)
 {
 	gb_loop_timer_stop(&conn->timer);
@@ -45,6 +63,7 @@ static void bury(struct gb_conn *conn)
 	conn->drained = NULL;
 	if (drained)
 		drained(conn);
+	leave_stream(conn);
 	conn->host->closed(conn);
 }
 
@@ -81,14 +100,16 @@ static void rearm(struct gb_conn *conn)
 		due = now + QUIET_MS;
 	else if (conn->early)
 		due = conn->rx_since + EARLY_MS;
+	else if (conn->linger && !tx_left(conn))
+		due = conn->tx_since + LINGER_MS;
+	else if (conn->stream)
+		due = UINT64_MAX;
 	else if (tx_left(conn))
 		due = conn->tx_since + conn->host->frame_ms;
 	else if (conn->held)
 		due = UINT64_MAX;
-	else if (conn->rx.len && !conn->ended)
+	else if (conn->rx.len)
 		due = conn->rx_since + conn->host->frame_ms;
-	else if (conn->attached || conn->lasting)
-		due = UINT64_MAX;
 	else
 		due = now + conn->host->idle_ms;
 	conn->deadline = due;
@@ -99,24 +120,13 @@ static void rearm(struct gb_conn *conn)
 /* A port stays open for the next client; its state starts afresh. */
 static void reset_port(struct gb_conn *conn)
 {
+	leave_stream(conn);
 	gb_buf_free(&conn->rx);
 	drop_tx(conn);
+	conn->raw_left = 0;
+	conn->input_late = conn->half = false;
 	conn->skip = conn->early = conn->closing = conn->ended = false;
-	if (conn->host->reset)
-		conn->host->reset(conn);
 	rearm(conn);
-}
-
-static void update(struct gb_conn *conn);
-static void turn(struct gb_conn *conn, uint32_t events);
-
-/* Tells what was wrong with the stream, behind the replies that are to come before that. */
-static void complain(struct gb_conn *conn, const char *why)
-{
-	if (conn->attached && conn->host->wrong)
-		conn->host->wrong(conn, why);
-	else
-		gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
 }
 
 static void on_timer(struct gb_timer *timer)
@@ -131,14 +141,17 @@ static void on_timer(struct gb_timer *timer)
 	}
 	if (conn->skip) {
 		conn->skip = false;
-		conn->busy = true; /* if there is no memory for it, turn() is where it ends */
-		complain(conn, conn->skip_why);
+		gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", conn->skip_why);
 		turn(conn, 0); /* an end of file drops it again */
 		return;
 	}
 	if (conn->early) {
 		gb_log(GB_LOG_INFO, "%s: bytes from a host that is not there", conn->name);
 		reset_port(conn);
+		return;
+	}
+	if (conn->linger && !tx_left(conn)) {
+		gb_conn_end(conn);
 		return;
 	}
 	const char *why = tx_left(conn) ? "the peer takes no reply" : conn->rx.len ? "half a frame, and no more of it" : "idle";
@@ -191,6 +204,11 @@ static bool flush(struct gb_conn *conn)
 static bool put_frame(struct gb_conn *conn, const unsigned char *head, const void *trace, size_t trace_len,
 		      size_t payload_len)
 {
+	/* A stream's buffer may never be empty: what is written leaves it from time to time. */
+	if (conn->tx_at >= TX_LOW && conn->tx_at >= tx_left(conn)) {
+		gb_buf_eat(&conn->tx, conn->tx_at);
+		conn->tx_at = 0;
+	}
 	/* Room for all of it first: half a frame in the buffer could not be taken back by a sticky failure. */
 	if (gb_buf_room(&conn->tx, GB_FRAME_HEAD + trace_len + payload_len) < 0)
 		return false;
@@ -256,32 +274,6 @@ void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from)
 		gb_conn_end(conn);
 }
 
-int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len)
-{
-	const char *at = data;
-
-	if (!tx_left(conn)) {
-		ssize_t n = put(conn, at, len);
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return -errno;
-		at += n < 0 ? 0 : n;
-		len -= n < 0 ? 0 : (size_t)n;
-		conn->tx_since = gb_loop_now(conn->host->loop);
-	}
-	return len ? gb_buf_add(&conn->tx, at, len) : 0;
-}
-
-bool gb_conn_takes(const struct gb_conn *conn)
-{
-	return tx_left(conn) < TX_HIGH;
-}
-
-void gb_conn_turn(struct gb_conn *conn)
-{
-	if (!conn->busy)
-		turn(conn, 0);
-}
-
 void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn))
 {
 	conn->drained = fn;
@@ -290,6 +282,89 @@ void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn)
 void gb_conn_hold(struct gb_conn *conn)
 {
 	conn->held = true;
+}
+
+/* ---- streams ---- */
+
+static bool open_for_input(const struct gb_conn *conn)
+{
+	return !conn->dead && conn->stream && conn->stream->input && !conn->input_full && !conn->input_over;
+}
+
+static void end_input(struct gb_conn *conn)
+{
+	if (!conn->stream || !conn->stream->input || conn->input_over)
+		return;
+	conn->input_over = true;
+	conn->stream->input(conn, NULL, 0);
+}
+
+void gb_conn_stream(struct gb_conn *conn, const struct gb_conn_stream *stream)
+{
+	conn->stream = stream;
+	conn->held = true;
+	conn->input_full = conn->input_over = conn->starved = false;
+}
+
+bool gb_conn_room(struct gb_conn *conn)
+{
+	if (tx_left(conn) < TX_HIGH)
+		return true;
+	conn->starved = true;
+	return false;
+}
+
+void gb_conn_kick(struct gb_conn *conn)
+{
+	if (!conn->busy)
+		turn(conn, 0);
+}
+
+void gb_conn_input(struct gb_conn *conn, bool wanted)
+{
+	if (conn->input_full == !wanted)
+		return;
+	conn->input_full = !wanted;
+	gb_conn_kick(conn);
+}
+
+void gb_conn_stream_end(struct gb_conn *conn)
+{
+	conn->stream = NULL;
+	if (conn->kind == GB_CONN_PORT) {
+		conn->input_late = true;
+		gb_conn_resume(conn);
+		return;
+	}
+	conn->held = false;
+	conn->data = NULL;
+	conn->linger = conn->closing = true;
+	gb_buf_free(&conn->rx);
+	gb_conn_kick(conn);
+}
+
+/* An input frame, or a part of it, at the start of data: how many bytes were taken, 0: there is too little, or a
+ * GB_FRAME_E_. */
+static long take_input(struct gb_conn *conn, const char *data, size_t len)
+{
+	struct gb_frame frame;
+
+	if (conn->raw_left) {
+		size_t n = len < conn->raw_left ? len : conn->raw_left;
+		conn->raw_left -= n;
+		if (n && open_for_input(conn))
+			conn->stream->input(conn, data, n);
+		return (long)n;
+	}
+	long r = gb_frame_open(data, len, GB_FRAME_MAX, &frame);
+	if (r <= 0)
+		return r;
+	if (frame.type != GB_WIRE_SANDBOX_EXEC_INPUT || frame.payload_len == 0) {
+		end_input(conn);
+		return r;
+	}
+	conn->raw_left = frame.payload_len;
+	return r;
 }
 
 /* ---- reading ---- */
@@ -309,7 +384,7 @@ static void out_of_step(struct gb_conn *conn, const char *why)
 		conn->skip_why = why;
 		return;
 	}
-	complain(conn, why);
+	gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
 	conn->closing = true;
 }
 
@@ -318,20 +393,34 @@ static size_t frames(struct gb_conn *conn, const char *data, size_t len)
 {
 	size_t at = 0;
 
-	while (open_for_more(conn) && !conn->skip) {
+	while (!conn->skip) {
 		struct gb_frame frame;
-		long r = gb_frame_parse(data + at, len - at, GB_FRAME_REQUEST_MAX, &frame);
+		long r;
 
+		if (open_for_input(conn) || (conn->raw_left && open_for_more(conn))) {
+			r = take_input(conn, data + at, len - at);
+			if (r > 0) {
+				at += (size_t)r;
+				continue;
+			}
+		} else if (open_for_more(conn)) {
+			r = gb_frame_parse(data + at, len - at, conn->input_late ? GB_FRAME_MAX : GB_FRAME_REQUEST_MAX, &frame);
+		} else {
+			break;
+		}
 		if (r == 0)
 			break;
 		if (r < 0) {
 			out_of_step(conn, gb_frame_strerror(r));
 			return len;
 		}
-		conn->host->frame(conn, &frame);
 		at += (size_t)r;
+		if (conn->input_late && frame.type == GB_WIRE_SANDBOX_EXEC_INPUT)
+			continue; /* it has crossed the end of its session */
+		conn->input_late = false;
+		conn->host->frame(conn, &frame);
 	}
-	return conn->skip || conn->closing ? len : at;
+	return conn->skip || conn->closing || (conn->stream && conn->input_over) ? len : at;
 }
 
 /* A host that closes a port and opens it again faster than we look leaves no trace of that but in the bytes: the start of
@@ -399,9 +488,14 @@ static void on_end(struct gb_conn *conn)
 		reset_port(conn);
 		return;
 	}
+	if (conn->linger) {
+		gb_conn_end(conn);
+		return;
+	}
 	if (conn->rx.len && !conn->held)
 		gb_log(GB_LOG_INFO, "%s: the stream ended inside a frame", conn->name);
 	conn->ended = true;
+	end_input(conn);
 }
 
 /* Data and the news that a host has opened a port come to the driver over two queues, in no order. Until the news is
@@ -428,7 +522,7 @@ static void pump(struct gb_conn *conn)
 	do {
 		full = false;
 		digest(conn);
-		if ((open_for_more(conn) || conn->early) && !conn->ended) {
+		if ((open_for_more(conn) || open_for_input(conn) || conn->early || conn->linger) && !conn->ended) {
 			ssize_t n = get(conn, host->scratch, sizeof host->scratch);
 			if (n > 0) {
 				full = (size_t)n == sizeof host->scratch || conn->kind == GB_CONN_PORT;
@@ -436,8 +530,10 @@ static void pump(struct gb_conn *conn)
 					watch_port(conn);
 				if (conn->early && conn->rx.len > GB_FRAME_REQUEST_MAX)
 					reset_port(conn);
-				feed(conn, (const char *)host->scratch, (size_t)n);
-				digest(conn);
+				if (!conn->linger) {
+					feed(conn, (const char *)host->scratch, (size_t)n);
+					digest(conn);
+				}
 			} else if (n == 0) {
 				if (!conn->early)
 					on_end(conn);
@@ -463,17 +559,15 @@ static void update(struct gb_conn *conn)
 {
 	if (conn->dead)
 		return;
-	if (conn->host->turned)
-		conn->host->turned(conn);
-	if (conn->dead)
-		return;
 	rearm(conn);
-	bool over = (conn->closing || conn->ended) && !conn->held && !conn->attached;
-	if (over && !tx_left(conn)) {
+	bool over = (conn->closing && !conn->linger) || (conn->ended && !conn->held);
+	if (over && !tx_left(conn) && !conn->held) {
 		gb_conn_end(conn);
 		return;
 	}
-	uint32_t in = open_for_more(conn) && !conn->ended ? EPOLLIN : 0;
+	uint32_t in = (open_for_more(conn) || open_for_input(conn) || conn->linger) && !conn->ended ? EPOLLIN : 0;
+	if (conn->stream && conn->kind == GB_CONN_SOCKET) /* once half of it has ended, only news are of interest */
+		in |= EPOLLRDHUP | (conn->half ? EPOLLET : 0);
 	uint32_t out = tx_left(conn) ? EPOLLOUT : 0;
 	int r = 0;
 	if (conn->kind == GB_CONN_PORT)
@@ -484,10 +578,13 @@ static void update(struct gb_conn *conn)
 	} else {
 		if (conn->in.loop)
 			r = gb_loop_mod(&conn->in, in);
-		if (r == 0 && out && !conn->out.loop) {
+		if (r == 0 && conn->out.loop) {
+			r = gb_loop_mod(&conn->out, out);
+		} else if (r == 0 && (out || conn->stream)) { /* a stream that writes nothing wants to see it closed, too */
 			conn->out.events = out;
 			r = gb_loop_add(conn->host->loop, &conn->out);
-		} else if (!out) {
+		}
+		if (!out && !conn->stream) {
 			gb_loop_del(&conn->out);
 		}
 	}
@@ -497,11 +594,43 @@ static void update(struct gb_conn *conn)
 	}
 }
 
+/* Whether the peer of a stream takes nothing more. A vsock tells by EPOLLRDHUP alone that its peer was closed: only a
+ * write, be it of nothing, tells that from a side that has ended (vsock_connectible_sendmsg(), net/vmw_vsock/af_vsock.c). */
+static bool vanished(struct gb_conn *conn, uint32_t events)
+{
+	struct pollfd p = { .fd = conn->in.fd, .events = POLLIN };
+
+	if (conn->kind == GB_CONN_PORT)
+		return events & EPOLLHUP && poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
+	if (events & (EPOLLHUP | EPOLLERR))
+		return true;
+	if (!(events & EPOLLRDHUP))
+		return false;
+	conn->half = true;
+	return send(conn->wfd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR;
+}
+
 /* A turn: everything that ends the connection on the way is done at the end of it. */
 static void turn(struct gb_conn *conn, uint32_t events)
 {
 	conn->busy = true;
 	pump(conn);
+	if (!conn->dead && conn->linger && !tx_left(conn) && !conn->shut) {
+		conn->shut = true;
+		if (shutdown(conn->wfd, SHUT_WR) < 0) /* a pipe cannot: it is over */
+			gb_conn_end(conn);
+	}
+	if (!conn->dead && conn->stream && events && vanished(conn, events)) {
+		gb_log(GB_LOG_DEBUG, "%s: the peer has left a stream", conn->name);
+		if (conn->kind == GB_CONN_PORT)
+			reset_port(conn);
+		else
+			gb_conn_end(conn);
+	}
+	if (!conn->dead && conn->stream && conn->starved && tx_left(conn) < TX_LOW) {
+		conn->starved = false;
+		conn->stream->room(conn);
+	}
 	update(conn);
 	/* The peer is gone altogether, and there is nothing to be read: level-triggered, it would be told again and again
 	 * while a handler is at work. */
@@ -523,14 +652,12 @@ static void on_in(struct gb_io *io, uint32_t events)
 
 static void on_out(struct gb_io *io, uint32_t events)
 {
-	struct gb_conn *conn = of_out(io);
-
-	(void)events;
-	turn(conn, 0);
+	turn(of_out(io), events & EPOLLERR);
 }
 
 void gb_conn_resume(struct gb_conn *conn)
 {
+	conn->stream = NULL;
 	conn->held = false;
 	conn->data = NULL;
 	if (conn->busy) /* the reply came within frame(): the loop there goes on by itself */

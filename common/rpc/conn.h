@@ -20,14 +20,25 @@ struct gb_conn_host {
 	struct gb_loop *loop;
 	void (*frame)(struct gb_conn *conn, const struct gb_frame *frame);
 	void (*closed)(struct gb_conn *conn);
-	/* Any of these may be NULL. turned(): after each turn of a connection that goes on. wrong(): of one that is attached, the
-	 * stream is out of step, and the Error frame is the host's to place. reset(): a port's host has left. */
-	void (*turned)(struct gb_conn *conn);
-	void (*wrong)(struct gb_conn *conn, const char *why);
-	void (*reset)(struct gb_conn *conn);
 	uint64_t idle_ms;  /* between frames */
 	uint64_t frame_ms; /* from the first byte of a frame to its last, and for a peer to take a piece of a reply */
 	unsigned char scratch[65536]; /* one read(2) for whoever is at work: an idle connection holds no buffer */
+};
+
+/*
+ * A held request that is answered by a stream of frames, and may go on with raw input (SandboxExecInput). conn->data is
+ * the handler's meanwhile. Frames are added with gb_conn_reply() as long as gb_conn_room(), then gb_conn_kick() hands
+ * them to the kernel. No deadline runs: a peer that takes nothing makes the handler wait, for as long as it stays.
+ */
+struct gb_conn_stream {
+	/* Bytes of input frames, in pieces as they come; len 0: the end of input, told once. The handler takes all it is
+	 * given, and says with gb_conn_input() when it wants no more for now. NULL: no input; what the peer sends next
+	 * waits, as behind any held request. */
+	void (*input)(struct gb_conn *conn, const void *data, size_t len);
+	/* gb_conn_room() has said no and would say yes now. Adds no frames itself. */
+	void (*room)(struct gb_conn *conn);
+	/* The peer has vanished, or the daemon ends: conn must not be used any more. */
+	void (*gone)(struct gb_conn *conn);
 };
 
 enum gb_conn_kind {
@@ -48,8 +59,15 @@ struct gb_conn {
 	uint64_t deadline;
 	uint64_t rx_since; /* when the first byte of rx came */
 	uint64_t tx_since; /* when the peer last took something of tx */
-	bool attached; /* replies come from elsewhere (gb_conn_pass()), maybe long after the requests: no end before them */
-	bool lasting;  /* may be idle for ever */
+	const struct gb_conn_stream *stream;
+	size_t raw_left;  /* of an input frame's payload */
+	bool input_full;  /* the handler wants no input for now */
+	bool input_over;  /* it was told the end of it */
+	bool input_late;  /* port: input frames may still come, after the stream's end */
+	bool half;        /* the peer has ended its side: EPOLLRDHUP would be told without end */
+	bool starved;     /* gb_conn_room() has said no */
+	bool linger;      /* the last frame is on its way; what comes is thrown away */
+	bool shut;        /* its own side has ended */
 	bool held;    /* a handler has yet to reply: nothing more is read or parsed */
 	bool ended;   /* the peer has sent all it will */
 	bool closing; /* nothing more is parsed; the connection ends when tx is out */
@@ -80,18 +98,22 @@ void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, in
 /* Replies with a frame that stands at the end of *frame, from byte `from` on; its memory is taken over. */
 void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from);
 
-/* Hands on bytes of replies that are frames already; gb_conn_turn() goes on from there. 0, or -errno: the peer is gone, or
- * there is no memory. */
-int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len);
-/* Whether the peer takes its replies fast enough for more of them. */
-bool gb_conn_takes(const struct gb_conn *conn);
-/* Looks at the connection again after the host has changed something about it. It may be gone after that. */
-void gb_conn_turn(struct gb_conn *conn);
-
 /* The handler will reply later; until gb_conn_resume() no other request of this connection is looked at. */
 void gb_conn_hold(struct gb_conn *conn);
 /* After the reply: goes on. */
 void gb_conn_resume(struct gb_conn *conn);
+
+/* Turns a held request into a stream. */
+void gb_conn_stream(struct gb_conn *conn, const struct gb_conn_stream *stream);
+/* Whether more frames may be added: the memory of a connection is bounded by this. */
+bool gb_conn_room(struct gb_conn *conn);
+/* Writes what was added. conn may be gone after it. */
+void gb_conn_kick(struct gb_conn *conn);
+/* Whether the stream wants its input. */
+void gb_conn_input(struct gb_conn *conn, bool wanted);
+/* After the last frame of a stream that took input, which may have been cut in half: the connection ends as soon as the
+ * peer has that frame (a port serves the next host). One without input ends with gb_conn_resume(). */
+void gb_conn_stream_end(struct gb_conn *conn);
 
 /* Calls fn once when all that was replied so far has been handed to the kernel, or never will be. */
 void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn));

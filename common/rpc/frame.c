@@ -21,7 +21,7 @@ static void put32(unsigned char *p, uint32_t v)
 
 _Static_assert(GB_FRAME_HEAD == sizeof(uint32_t) + GB_FRAME_COUNTED, "the length does not count itself");
 
-long gb_frame_parse(const void *data, size_t len, size_t max, struct gb_frame *ret_frame)
+long gb_frame_open(const void *data, size_t len, size_t max, struct gb_frame *ret_frame)
 {
 	const unsigned char *p = data;
 
@@ -37,7 +37,7 @@ long gb_frame_parse(const void *data, size_t len, size_t max, struct gb_frame *r
 	size_t trace_len = (size_t)p[8] << 8 | p[9];
 	if (trace_len > length - GB_FRAME_COUNTED)
 		return GB_FRAME_E_TRACE;
-	if (len < 4 + length)
+	if (len < GB_FRAME_HEAD + trace_len)
 		return 0;
 	*ret_frame = (struct gb_frame){
 		.type = get32(p + 4),
@@ -46,7 +46,18 @@ long gb_frame_parse(const void *data, size_t len, size_t max, struct gb_frame *r
 		.payload = p + GB_FRAME_HEAD + trace_len,
 		.payload_len = length - GB_FRAME_COUNTED - trace_len,
 	};
-	return (long)(4 + length);
+	return (long)(GB_FRAME_HEAD + trace_len);
+}
+
+long gb_frame_parse(const void *data, size_t len, size_t max, struct gb_frame *ret_frame)
+{
+	struct gb_frame frame;
+	long r = gb_frame_open(data, len, max, &frame);
+
+	if (r <= 0 || len - (size_t)r < frame.payload_len)
+		return r < 0 ? r : 0;
+	*ret_frame = frame;
+	return r + (long)frame.payload_len;
 }
 
 const char *gb_frame_strerror(long code)

@@ -38,6 +38,9 @@ enum {
  * needed; GB_FRAME_E_* as soon as the head shows it. max bounds `length`. */
 long gb_frame_parse(const void *data, size_t len, size_t max, struct gb_frame *ret_frame);
 
+/* The same for the head and the trace id alone: their size; the payload, of the announced length, follows them. */
+long gb_frame_open(const void *data, size_t len, size_t max, struct gb_frame *ret_frame);
+
 /* Text for GB_FRAME_E_*. */
 const char *gb_frame_strerror(long code);
 

@@ -196,7 +196,7 @@ int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf)
 #define OWN(name) &guestbox__v1__##name##__descriptor
 #define NONE NULL
 #define RAW NULL
-#define SANDBOX NULL
+#define SANDBOX(name) &sandbox__v1__##name##__descriptor
 const ProtobufCMessageDescriptor *gb_pb_type(uint32_t wire)
 {
 	switch (wire) {
@@ -236,6 +236,9 @@ static void json_value(struct gb_json *json, const char *key, const ProtobufCMes
 	case PROTOBUF_C_TYPE_BOOL:
 		gb_json_bool(json, key, *(const protobuf_c_boolean *)member(message, field, i, sizeof(protobuf_c_boolean)));
 		break;
+	case PROTOBUF_C_TYPE_INT32:
+		gb_json_int(json, key, *(const int32_t *)member(message, field, i, sizeof(int32_t)));
+		break;
 	case PROTOBUF_C_TYPE_UINT32:
 		gb_json_uint(json, key, *(const uint32_t *)member(message, field, i, sizeof(uint32_t)));
 		break;
@@ -253,14 +256,50 @@ static void json_value(struct gb_json *json, const char *key, const ProtobufCMes
 		gb_json_mem(json, key, data->data, data->len);
 		break;
 	}
-	case PROTOBUF_C_TYPE_MESSAGE:
+	case PROTOBUF_C_TYPE_MESSAGE: {
+		const ProtobufCMessage *inner = *(ProtobufCMessage *const *)member(message, field, i, sizeof inner);
+		if (!inner) {
+			gb_json_str(json, key, NULL);
+			break;
+		}
 		gb_json_open(json, key, '{');
-		gb_pb_json(json, *(ProtobufCMessage *const *)member(message, field, i, sizeof(ProtobufCMessage *)));
+		gb_pb_json(json, inner);
 		gb_json_close(json, '}');
 		break;
-	default: /* agent.proto has no other type; the unit test of all messages would show a null here */
+	}
+	default: /* the .proto files have no other type; the unit test of all messages would show a null here */
 		gb_json_str(json, key, NULL);
 	}
+}
+
+/* An entry of a map<string, string> (the encoding knows no other kind of map in our .proto files). */
+struct entry {
+	ProtobufCMessage base;
+	char *key, *value;
+};
+
+static bool is_map(const ProtobufCFieldDescriptor *field)
+{
+	const ProtobufCMessageDescriptor *type = field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
+	size_t len = type ? strlen(type->short_name) : 0;
+
+	return len > 5 && strcmp(type->short_name + len - 5, "Entry") == 0 && type->n_fields == 2 &&
+	       type->fields[0].type == PROTOBUF_C_TYPE_STRING && type->fields[0].offset == offsetof(struct entry, key) &&
+	       type->fields[1].type == PROTOBUF_C_TYPE_STRING && type->fields[1].offset == offsetof(struct entry, value);
+}
+
+/* As proto3's own JSON has it: an object. Of two entries of one key the last counts. */
+static void json_map(struct gb_json *json, const char *name, const struct entry *const *list, size_t len)
+{
+	gb_json_open(json, name, '{');
+	for (size_t i = 0; i < len; i++) {
+		bool again = false;
+		for (size_t k = i + 1; !again && k < len; k++)
+			again = strcmp(list[i]->key, list[k]->key) == 0;
+		if (!again)
+			gb_json_str(json, list[i]->key, list[i]->value);
+	}
+	gb_json_close(json, '}');
 }
 
 void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message)
@@ -270,6 +309,10 @@ void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message)
 
 		if (field->label != PROTOBUF_C_LABEL_REPEATED) {
 			json_value(json, field->name, message, field, 0);
+			continue;
+		}
+		if (is_map(field)) {
+			json_map(json, field->name, *(void *const *)((const char *)message + field->offset), count(message, field));
 			continue;
 		}
 		gb_json_open(json, field->name, '[');
@@ -296,12 +339,17 @@ static void text_value(struct gb_buf *buf, const ProtobufCMessage *message, cons
 		       size_t i)
 {
 	switch (field->type) {
-	case PROTOBUF_C_TYPE_STRING:
-		gb_pb_plain(buf, *(char *const *)member(message, field, i, sizeof(char *)));
+	case PROTOBUF_C_TYPE_STRING: {
+		const char *text = *(char *const *)member(message, field, i, sizeof text);
+		gb_pb_plain(buf, text ? text : ""); /* NULL: an optional one that is absent */
 		break;
+	}
 	case PROTOBUF_C_TYPE_BOOL:
 		(void)gb_buf_str(buf, *(const protobuf_c_boolean *)member(message, field, i, sizeof(protobuf_c_boolean))
 					      ? "yes" : "no");
+		break;
+	case PROTOBUF_C_TYPE_INT32:
+		(void)gb_buf_fmt(buf, "%" PRId32, *(const int32_t *)member(message, field, i, sizeof(int32_t)));
 		break;
 	case PROTOBUF_C_TYPE_UINT32:
 		(void)gb_buf_fmt(buf, "%" PRIu32, *(const uint32_t *)member(message, field, i, sizeof(uint32_t)));
@@ -322,7 +370,7 @@ static void text_value(struct gb_buf *buf, const ProtobufCMessage *message, cons
 	}
 	case PROTOBUF_C_TYPE_MESSAGE: {
 		const ProtobufCMessage *inner = *(ProtobufCMessage *const *)member(message, field, i, sizeof inner);
-		for (unsigned f = 0; f < inner->descriptor->n_fields; f++) {
+		for (unsigned f = 0; inner && f < inner->descriptor->n_fields; f++) {
 			if (f)
 				(void)gb_buf_str(buf, " ");
 			text_value(buf, inner, &inner->descriptor->fields[f], 0);

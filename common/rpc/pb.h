@@ -11,10 +11,11 @@
 
 #include "common/rpc/agent.pb-c.h"
 #include "common/rpc/own.pb-c.h"
+#include "common/rpc/sandbox.pb-c.h"
 
 /* The most fields one payload may hold, unknown ones included: the library keeps some 80 bytes for each, so that a
- * megabyte of two-byte fields would become 40. No request of the protocol has more than three. */
-enum { GB_PB_FIELDS_MAX = 1024 };
+ * megabyte of two-byte fields would become 40. A command with its environment is the largest: three for each variable. */
+enum { GB_PB_FIELDS_MAX = 4096 };
 /* Replies are read by a client that asked for them, one at a time; lists make them long. */
 enum { GB_PB_REPLY_FIELDS_MAX = 65536 };
 

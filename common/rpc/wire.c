@@ -20,7 +20,7 @@ struct row {
 #define OWN(name) KIND_MESSAGE
 #define NONE KIND_NONE
 #define RAW KIND_RAW
-#define SANDBOX KIND_SANDBOX
+#define SANDBOX(name) KIND_SANDBOX
 static const struct row rows[] = {
 #define GB_REQUEST(id, text, nr, payload, answer) { (nr), (answer), true, payload, (text) },
 #define GB_REPLY(id, text, nr, payload) { (nr), 0, false, payload, (text) },

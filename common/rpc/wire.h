@@ -32,7 +32,8 @@ enum {
 	GB_RPC_INVALID = 400,     /* cannot be decoded, or no request */
 	GB_RPC_FORBIDDEN = 403,   /* this peer may not, by the daemon's settings */
 	GB_RPC_NOT_FOUND = 404,
-	GB_RPC_CONFLICT = 409,    /* not now: the machine is on its way down */
+	GB_RPC_CONFLICT = 409,    /* not now: the machine is on its way down; or there is one of this id */
+	GB_RPC_WRONG_STATE = 412, /* what it is asked of is not in the state for it */
 	GB_RPC_FAILED = 500,
 	GB_RPC_UNAVAILABLE = 503, /* this daemon cannot do it */
 };

@@ -96,14 +96,19 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 			for o in $(guestbox --dump-options "$applet" | awk -F"\t" "\$2 == \"-\" && \$1 == \"$applet\" && \$4 != \"-\" { print \"--\" \$4 }"); do
 				printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$o" || { echo "$applet: missing $o"; exit 1; }
 			done
-			for v in $(guestbox --dump-options "$applet" | awk -F"\t" "\$2 != \"-\" { print \$2 }" | sort -u); do
-				COMP_WORDS=("$applet" "") COMP_CWORD=1; _guestbox
-				printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$v" || { echo "$applet: missing verb $v"; exit 1; }
-				COMP_WORDS=("$applet" "$v" --) COMP_CWORD=2; _guestbox
+			guestbox --dump-options "$applet" | awk -F"\t" "\$2 != \"-\" { print \$2 }" | sort -u >"$2/verbs"
+			while IFS= read -r v <&9; do
+				COMP_WORDS=("$applet")
+				for word in $v; do # a verb may be of several words, each offered behind the one before
+					COMP_CWORD=${#COMP_WORDS[@]} COMP_WORDS+=(""); _guestbox
+					printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$word" || { echo "$applet: missing $word of verb $v"; exit 1; }
+					COMP_WORDS[COMP_CWORD]=$word
+				done
+				COMP_CWORD=${#COMP_WORDS[@]} COMP_WORDS+=(--); _guestbox
 				for o in $(guestbox --dump-options "$applet" | awk -F"\t" "\$2 == \"$v\" && \$4 != \"-\" { print \"--\" \$4 }"); do
 					printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$o" || { echo "$applet $v: missing $o"; exit 1; }
 				done
-			done
+			done 9<"$2/verbs"
 		done' _ "$abs_top_srcdir/completions/guestbox" "$dir"
 	echo "$output"
 	[ "$status" -eq 0 ]

@@ -54,9 +54,9 @@ pages() { # the man pages of an applet or an alias: its own, else the one that h
 @test "each verb and alias is described in its applet's page" {
 	wrong=
 	for applet in $(gb --list); do
-		for verb in $(gb --help "$applet" | awk '/^Verbs:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'); do
+		while read -r verb; do
 			grep -Eq "(Cm|Ic) $verb( |\$)" "$(pages "$applet")" || wrong+=" $applet:$verb"
-		done
+		done < <(gb --help "$applet" | awk -F '  +' '/^Verbs:/ { on = 1; next } /^$/ { on = 0 } on { print $2 }')
 		for alias in $(gb --help "$applet" | sed -n 's/^Also callable as: //p'); do
 			grep -q -- "$alias" "$(pages "$applet")" || wrong+=" $applet:$alias"
 		done

@@ -62,7 +62,7 @@ programs() {
 	start_daemon
 	run rpc runtime status --json
 	echo "$output"
-	[ "$(jq -c '[.containerd_ready, .docker_ready, .endpoint]' <<<"$output")" = '[false,false,"vsock:2375"]' ]
+	[ "$(jq -c '[.containerd_ready, .docker_ready, .endpoint]' <<<"$output")" = '[false,false,""]' ]
 	[ "$(jq -c '[.services[] | [.name, .status]]' <<<"$output")" = '[["containerd","not_ready"],["dockerd","not_ready"]]' ]
 	[[ $(jq -r .detail <<<"$output") == *"$T/bin/dockerd"* ]]
 	run rpc runtime ensure --json
@@ -82,12 +82,13 @@ programs() {
 
 @test "started, reused, and found out when it is gone" {
 	programs
-	echo guestbox.data=none arcbox.guest_docker_vsock_port=4711 arcbox.guest_docker_vsock_port=1 >"$T/cmdline"
-	start_daemon
+	port=$((20000 + $$ % 40000))
+	echo guestbox.data=none arcbox.guest_docker_vsock_port=$port arcbox.guest_docker_vsock_port=1 >"$T/cmdline"
+	start_daemon --proxy docker
 	run rpc runtime ensure --start --wait --json
 	echo "$output"; cat "$T/log"
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = '[true,"vsock:4711","reused"]' ]
+	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = "[true,\"vsock:$port\",\"reused\"]" ]
 	run rpc runtime status --json
 	echo "$output"
 	[ "$(jq -c '[.containerd_ready, .docker_ready]' <<<"$output")" = '[true,true]' ]
@@ -106,6 +107,29 @@ programs() {
 	rm -f /var/run/docker.sock
 	run rpc runtime ensure --start --wait --json
 	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+}
+
+@test "the Docker port is named only while it is bound" {
+	programs
+	port=$((20000 + $$ % 40000))
+	echo guestbox.data=none arcbox.guest_docker_vsock_port=$port >"$T/cmdline"
+	# Somebody else has it, yet.
+	"$GUESTBOX" vsock-rpcd --listen "unix:$T/other" --proxy docker 2>"$T/log.other" 3>&- &
+	other=$!
+	for _ in $(seq 1 200); do grep -q "listening on vsock:$port" "$T/log.other" && break; sleep 0.05; done
+	start_daemon --proxy docker
+	run rpc runtime ensure --start
+	for _ in $(seq 1 200); do run rpc runtime status --json; [ "$(jq .docker_ready <<<"$output")" = false ] || break; sleep 0.05; done
+	[ "$(jq -c '[.docker_ready, .endpoint]' <<<"$output")" = '[true,""]' ]
+	run rpc runtime ensure --start --json
+	echo "$output"
+	[ "$(jq -c '[.ready, .endpoint]' <<<"$output")" = '[false,""]' ]
+	[[ $output == *"not bound yet"* ]]
+	kill "$other" && wait "$other"
+	run rpc runtime ensure --start --wait --json
+	echo "$output"
+	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = "[true,\"vsock:$port\",\"reused\"]" ]
+	[ "$(rpc runtime status --json | jq -r .endpoint)" = "vsock:$port" ]
 }
 
 @test "a daemon that ends at once: failed at once, with its status; a config of one's own is kept" {

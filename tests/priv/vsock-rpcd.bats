@@ -29,7 +29,7 @@ teardown() {
 	mount -o subvol=@containerd "$loop" /var/lib/containerd
 	"$GUESTBOX" vsock-rpcd --listen "unix:$T/s" 2>"$T/log" 3>&- &
 	daemon=$!
-	listens "$T/s"
+	for _ in $(seq 1 100); do [ -S "$T/s" ] && break; sleep 0.05; done
 	run gb vsock-rpc --connect "unix:$T/s" trim
 	kill "$daemon"
 	umount /var/lib/docker /var/lib/containerd "$T/top"
@@ -37,6 +37,24 @@ teardown() {
 	[ "$status" -eq 0 ]
 	[[ ${lines[0]} =~ ^/var/lib/docker:\ /var/lib/docker:\ [0-9.]+\ [KMG]iB\ \([0-9]+\ bytes\)\ trimmed$ ]]
 	[ "${lines[1]}" = "/var/lib/containerd: /var/lib/containerd: 0 B (0 bytes) trimmed, the same file system as /var/lib/docker" ]
+}
+
+@test "trim by itself: not before something is mounted, and then again and again" {
+	GUESTBOX_LOG=debug "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --trim-interval 0.2 2>"$T/log" 3>&- &
+	daemon=$!
+	for _ in $(seq 1 100); do [ -S "$T/s" ] && break; sleep 0.05; done
+	gb vsock-rpc --connect "unix:$T/s" ping
+	not grep -q 'trim:' "$T/log"
+	truncate -s 300M "$T/disk"
+	mkfs.btrfs -q "$T/disk"
+	mkdir -p /var/lib/docker
+	mount -o loop "$T/disk" /var/lib/docker
+	for _ in $(seq 1 300); do [ "$(grep -c 'trim: /var/lib/docker: /var/lib/docker: .* trimmed' "$T/log")" -lt 3 ] || break; sleep 0.05; done
+	kill "$daemon"
+	wait "$daemon"
+	umount /var/lib/docker
+	cat "$T/log"
+	[ "$(grep -c 'trim: /var/lib/docker: /var/lib/docker: .* trimmed' "$T/log")" -ge 3 ]
 }
 
 # machine SCRIPT: as PID 1 of a namespace with a daemon on unix:$T/s; $G is the program. 130 (SIGINT): powered off.
@@ -52,33 +70,23 @@ machine() {
 		exit 97' 3>&-
 }
 
-# begin_machine: the same beside us. Clients are outside of it, where the power-off does not end them before they have said
-# what they got. end_machine sets status.
-begin_machine() {
-	machine 'touch $T/up' &
-	machine=$!
-	for _ in $(seq 1 600); do [ -e "$T/up" ] && break; sleep 0.05; done
-}
-
-end_machine() {
-	status=0
-	wait "$machine" || status=$?
-	cat "$T/log" "$T/out" || true
-}
-
 @test "Shutdown: the reply comes, then the power goes off" {
-	begin_machine
-	gb vsock-rpc --connect "unix:$T/s" shutdown --grace 5 >"$T/out"
-	end_machine
+	run machine '$G vsock-rpc --connect unix:$T/s shutdown --grace 5 >$T/out'
+	cat "$T/log" "$T/out" || true
 	[ "$status" -eq 130 ]
 	[ "$(cat "$T/out")" = "accepted: the guest is on its way down" ]
 }
 
 @test "Shutdown twice on one connection: both accepted, one power-off" {
-	begin_machine
+	machine '' >"$T/machine" 2>&1 &
+	machine=$!
+	# The client lives outside of the machine, whose processes are ended.
+	for _ in $(seq 1 200); do [ -S "$T/s" ] && break; sleep 0.05; done
 	printf '\0\0\0\x08\0\0\0\x0a\0\0\x08\x05\0\0\0\x08\0\0\0\x0a\0\0\x08\x05' |
 		socat -t 60 - "UNIX-CONNECT:$T/s" | xxd -p >"$T/out"
-	end_machine
+	status=0
+	wait "$machine" || status=$?
+	cat "$T/machine" "$T/log" "$T/out" || true
 	[ "$status" -eq 130 ]
 	[ "$(tr -d '\n' <"$T/out")" = 000000080000100a00000801000000080000100a00000801 ]
 	[ "$(grep -c 'asks for the power-off' "$T/log")" = 1 ]

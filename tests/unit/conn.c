@@ -255,6 +255,227 @@ static void port_out_of_step_ends_with_the_next_request(void **state)
 	assert_int_equal(frames_seen, 2);
 }
 
+/* ---- streams ---- */
+
+static size_t input_bytes, input_sum, input_ends, room_calls, gone_calls;
+static size_t input_max = SIZE_MAX;
+
+static void on_input(struct gb_conn *c, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	input_ends += len == 0;
+	input_bytes += len;
+	for (size_t i = 0; i < len; i++)
+		input_sum += p[i];
+	if (input_bytes >= input_max)
+		gb_conn_input(c, false);
+}
+
+static void on_room(struct gb_conn *c)
+{
+	assert_true(gb_conn_room(c));
+	room_calls++;
+}
+
+static void on_gone(struct gb_conn *c)
+{
+	(void)c;
+	gone_calls++;
+}
+
+static const struct gb_conn_stream session = { .input = on_input, .room = on_room, .gone = on_gone };
+static const struct gb_conn_stream output_only = { .room = on_room, .gone = on_gone };
+
+/* A request has come in, and its handler has made a stream of it. */
+static void begin(const struct gb_conn_stream *stream)
+{
+	input_bytes = input_sum = input_ends = room_calls = gone_calls = 0;
+	input_max = SIZE_MAX;
+	hold = true;
+	put(trim, sizeof trim);
+	assert_int_equal(run(20), 0);
+	assert_int_equal(frames_seen, 1);
+	hold = false;
+	gb_conn_stream(&conn, stream);
+	gb_conn_kick(&conn);
+}
+
+/* Until fn is true, or for longer than any machine needs. */
+#define until(condition) \
+	do { \
+		for (int tries_ = 0; !(condition) && tries_ < 20000; tries_++) \
+			(void)run(1); \
+		assert_true(condition); \
+	} while (0)
+
+static void add(size_t len)
+{
+	Sandbox__V1__RunOutput output = SANDBOX__V1__RUN_OUTPUT__INIT;
+	gb_autofree unsigned char *data = calloc(1, len);
+
+	assert_non_null(data);
+	output.data = (ProtobufCBinaryData){ len, data };
+	gb_conn_reply(&conn, GB_WIRE_SANDBOX_RUN_OUTPUT, NULL, 0, &output.base);
+	gb_conn_kick(&conn);
+}
+
+static void stream_waits_for_a_slow_peer(void **state)
+{
+	static unsigned char got[1 << 20];
+	size_t sent = 0, frames = 0, total = 0, most = 0;
+
+	(void)state;
+	begin(&output_only);
+	host.frame_ms = 1; /* no deadline runs for a stream */
+	for (int i = 0; i < 4000; i++) {
+		while (frames < 1000 && gb_conn_room(&conn)) {
+			add(60000);
+			sent += 60000;
+			frames++;
+		}
+		most = conn.tx.size > most ? conn.tx.size : most;
+		(void)run(0);
+		ssize_t n = recv(peer, got, i % 7 * 30000 + 1, 0);
+		total += n > 0 ? (size_t)n : 0;
+		if (frames == 1000)
+			break;
+	}
+	while (total < sent + frames * 10) {
+		(void)run(0);
+		ssize_t n = recv(peer, got, sizeof got, 0);
+		total += n > 0 ? (size_t)n : 0;
+		assert_int_equal(closed_seen, 0);
+	}
+	assert_int_equal(frames, 1000);
+	assert_true(room_calls > 10);
+	assert_true(most < 2 << 20); /* 60 MB have passed */
+	gb_conn_resume(&conn);
+	put(trim, sizeof trim);
+	until(frames_seen == 2); /* the connection serves on */
+}
+
+static void stream_input_in_any_pieces(void **state)
+{
+	static const unsigned char some[] = { 0, 0, 0, 9, 0, 0, 0, 0x33, 0, 0, 'l', 's', '\n', 0, 0, 0, 8, 0, 0, 0, 0x33, 0, 1, 't', 0xff };
+	static const unsigned char end_of_input[] = { 0, 0, 0, 6, 0, 0, 0, 0x33, 0, 0 };
+
+	(void)state;
+	begin(&session);
+	for (size_t i = 0; i < sizeof some; i++) {
+		put(some + i, 1);
+		(void)run(0);
+	}
+	until(input_bytes == 4);
+	assert_int_equal(input_sum, 'l' + 's' + '\n' + 0xff);
+	/* A frame larger than any request, while the handler is full from time to time: it does not gather here. */
+	static const unsigned char big[] = { 0, 0x50, 0, 6, 0, 0, 0, 0x33, 0, 0 };
+	static unsigned char zeros[4096];
+	size_t left = 0x500000;
+	put(big, sizeof big);
+	input_max = 100000;
+	while (left) {
+		ssize_t n = send(peer, zeros, left < sizeof zeros ? left : sizeof zeros, MSG_NOSIGNAL);
+		if (n > 0)
+			left -= (size_t)n;
+		(void)run(0);
+		assert_true(conn.rx.size <= 256 << 10);
+		if (n < 0 && conn.input_full) {
+			input_max = input_bytes + 100000;
+			gb_conn_input(&conn, true);
+		}
+	}
+	input_max = SIZE_MAX;
+	gb_conn_input(&conn, true);
+	until(input_bytes == 4 + 0x500000);
+	assert_int_equal(input_ends, 0);
+	put(end_of_input, sizeof end_of_input);
+	until(input_ends == 1);
+	/* The peer gets the last frame, and then the end. */
+	add(10);
+	gb_conn_stream_end(&conn);
+	put(some, sizeof some); /* what comes late is nobody's */
+	unsigned char got[64];
+	(void)run(5);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10 + 2 + 10);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 0);
+	(void)close(peer);
+	peer = -1;
+	until(closed_seen);
+	assert_int_equal(gone_calls, 0);
+	assert_int_equal(input_ends, 1);
+	assert_int_equal(frames_seen, 1);
+}
+
+static void stream_input_ends_with_another_frame(void **state)
+{
+	(void)state;
+	begin(&session);
+	put(trim, sizeof trim);
+	until(input_ends == 1);
+	assert_int_equal(frames_seen, 1);
+	assert_int_equal(gone_calls, 0);
+}
+
+static void stream_input_ends_with_the_peers_side(void **state)
+{
+	unsigned char got[64];
+
+	(void)state;
+	begin(&session);
+	assert_int_equal(shutdown(peer, SHUT_WR), 0);
+	until(input_ends == 1);
+	(void)run(20);
+	assert_int_equal(gone_calls, 0);
+	add(10);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10 + 2 + 10);
+	/* ... and once it closes, that is told as well. */
+	(void)close(peer);
+	peer = -1;
+	until(gone_calls == 1);
+	assert_int_equal(closed_seen, 1);
+}
+
+static void stream_peer_that_vanishes(void **state)
+{
+	(void)state;
+	begin(&output_only);
+	put(trim, sizeof trim); /* nobody reads this: it must not hide the end */
+	(void)run(5);
+	(void)close(peer);
+	peer = -1;
+	until(gone_calls == 1);
+	assert_int_equal(closed_seen, 1);
+	assert_int_equal(frames_seen, 1);
+}
+
+static void stream_whose_daemon_ends(void **state)
+{
+	(void)state;
+	begin(&session);
+	add(1000);
+	gb_conn_end(&conn);
+	assert_int_equal(gone_calls, 1);
+	assert_int_equal(closed_seen, 1);
+}
+
+static void port_stream_whose_input_comes_late(void **state)
+{
+	static const unsigned char late[] = { 0, 0, 0, 9, 0, 0, 0, 0x33, 0, 0, 'l', 's', '\n' };
+
+	(void)state;
+	begin(&session);
+	put(late, 11);
+	until(input_bytes == 1);
+	gb_conn_stream_end(&conn);
+	put(late + 11, 2);
+	put(late, sizeof late);
+	put(trim, sizeof trim);
+	until(frames_seen == 2);
+	assert_int_equal(input_bytes, 1);
+	assert_int_equal(closed_seen, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +487,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_peer_that_only_ends_its_side_gets_its_replies, start, end),
 		cmocka_unit_test_setup_teardown(port_half_a_request_then_another_hosts, start_port, end),
 		cmocka_unit_test_setup_teardown(port_out_of_step_ends_with_the_next_request, start_port, end),
+		cmocka_unit_test_setup_teardown(stream_waits_for_a_slow_peer, start, end),
+		cmocka_unit_test_setup_teardown(stream_input_in_any_pieces, start, end),
+		cmocka_unit_test_setup_teardown(stream_input_ends_with_another_frame, start, end),
+		cmocka_unit_test_setup_teardown(stream_input_ends_with_the_peers_side, start, end),
+		cmocka_unit_test_setup_teardown(stream_peer_that_vanishes, start, end),
+		cmocka_unit_test_setup_teardown(stream_whose_daemon_ends, start, end),
+		cmocka_unit_test_setup_teardown(port_stream_whose_input_comes_late, start_port, end),
 	};
 
 	return cmocka_run_group_tests_name("conn", tests, NULL, NULL);

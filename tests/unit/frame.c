@@ -8,6 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/rpc/frame.h"
+#include "common/rpc/kubeconfig.h"
 #include "common/rpc/pb.h"
 #include "common/rpc/wire.h"
 
@@ -102,7 +103,7 @@ static void vectors_of_the_protocol(void **state)
 	vector("00000006 00000033 0000", GB_WIRE_SANDBOX_EXEC_INPUT, "", NULL);
 }
 
-/* Payloads that agent.proto does not describe: only their frames are ours. */
+/* Payloads that are no message, or whose numbers other peers write: their frames. */
 static void vectors_of_raw_payloads(void **state)
 {
 	static const struct { const char *hex; uint32_t type; size_t payload; } rows[] = {
@@ -301,6 +302,27 @@ static void types_have_names_replies_and_messages(void **state)
 	}
 }
 
+static void a_kubeconfig_is_rewritten_for_the_host(void **state)
+{
+	static const char text[] =
+		"apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ZGVmYXVsdA==\n"
+		"    server: https://127.0.0.1:6443\n  name: default\ncontexts:\n- context:\n    cluster: default\n"
+		"    user: \"default\"\n    namespace: default\n  name: default\ncurrent-context: default\nkind: Config\n"
+		"users:\n- name: default-other\n- name: default\r\n  user:\n    token: name: default";
+	static const char want[] =
+		"apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ZGVmYXVsdA==\n"
+		"    server: https://127.0.0.1:16443\n  name: arcbox\ncontexts:\n- context:\n    cluster: arcbox\n"
+		"    user: arcbox\n    namespace: default\n  name: arcbox\ncurrent-context: arcbox\nkind: Config\n"
+		"users:\n- name: default-other\n- name: arcbox\n  user:\n    token: name: default";
+	gb_autobuf struct gb_buf buf = { 0 }, empty = { 0 };
+
+	(void)state;
+	assert_int_equal(gb_kubeconfig_rewrite(text, "https://127.0.0.1:16443", "arcbox", &buf), 0);
+	assert_string_equal(gb_buf_text(&buf), want);
+	assert_int_equal(gb_kubeconfig_rewrite("", "x", "y", &empty), 0);
+	assert_string_equal(gb_buf_text(&empty), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +335,7 @@ int main(void)
 		cmocka_unit_test(payloads_are_decoded_strictly),
 		cmocka_unit_test(fields_are_bounded),
 		cmocka_unit_test(types_have_names_replies_and_messages),
+		cmocka_unit_test(a_kubeconfig_is_rewritten_for_the_host),
 	};
 
 	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpc sandbox: what its files share. */
+#ifndef GB_VSOCK_RPC_SANDBOX_H
+#define GB_VSOCK_RPC_SANDBOX_H
+
+#include "applets/vsock-rpc/rpc.h"
+
+enum { SANDBOX_PAIRS_MAX = 1024, SANDBOX_MOUNTS_MAX = 256 };
+
+struct sandbox_pairs {
+	struct sandbox_pair { char *key, *value; } list[SANDBOX_PAIRS_MAX];
+	size_t len;
+};
+
+/* What the options of any sandbox command say. Text points into argv. */
+struct sandbox_args {
+	struct rpc_call *call;
+	char *id, *image, *rootfs, *workdir, *user, *network, *kernel, *boot_args, *ssh_key, *state, *action, *name, *sandbox;
+	uint32_t cpus, ttl, limit, grace;
+	uint64_t memory_mib;
+	bool tty, force, wait, no_stdin, new_address;
+	uint32_t count; /* of events; 0: no end */
+	struct sandbox_pairs env, labels;
+	Sandbox__V1__Mount mounts[SANDBOX_MOUNTS_MAX], *mount_list[SANDBOX_MOUNTS_MAX];
+	size_t mounts_len;
+};
+
+/* Reads a sandbox command's options and operands; *ret_args is freed by the caller (gb_autofree). */
+int sandbox_args(struct gb_cmd *cmd, int flags, int min, int max, const char *what, struct sandbox_args **ret_args,
+		 char ***ret_operands, struct gb_err *err);
+
+/* Sets a map field of a request: the memory is in *ret_memory, one block, freed by the caller after the call. */
+int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandbox_pairs *pairs, void **ret_memory,
+		struct gb_err *err);
+
+/* Text that came from the guest, as it may reach a terminal. */
+void sandbox_put(struct gb_buf *buf, const char *text);
+
+/* Columns of cells, each as wide as its widest; rows x columns cells. Prints and frees them. */
+struct sandbox_table {
+	struct gb_buf *cells;
+	size_t columns, len, size;
+	bool failed;
+};
+struct gb_buf *sandbox_cell(struct sandbox_table *table);
+int sandbox_table_print(struct sandbox_table *table, struct gb_err *err);
+
+/* The commands, each with its option table. */
+gb_run_fn sandbox_run_create, sandbox_run_run, sandbox_run_exec, sandbox_run_stop, sandbox_run_rm, sandbox_run_ls,
+	sandbox_run_inspect, sandbox_run_events, sandbox_run_checkpoint, sandbox_run_restore, sandbox_run_snapshots,
+	sandbox_run_snapshots_rm;
+extern const struct gb_opt sandbox_create_opts[], sandbox_run_opts[], sandbox_exec_opts[], sandbox_stop_opts[],
+	sandbox_rm_opts[], sandbox_ls_opts[], sandbox_events_opts[], sandbox_checkpoint_opts[], sandbox_restore_opts[],
+	sandbox_snapshots_opts[];
+
+#endif
