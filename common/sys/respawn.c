@@ -37,3 +37,12 @@ int64_t gb_respawn_next(struct gb_respawn *limit, uint64_t begun, uint64_t now)
 	limit->total++;
 	return (int64_t)at;
 }
+
+unsigned gb_respawn_backoff(unsigned n)
+{
+	unsigned ms = 250;
+
+	while (n-- > 1 && ms < 10000)
+		ms *= 2;
+	return ms < 10000 ? ms : 10000;
+}

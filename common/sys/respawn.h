@@ -28,4 +28,8 @@ int gb_respawn_parse(const char *text, struct gb_respawn *ret_limit, struct gb_e
  * then counts, or -EBUSY when that would be one restart too many. */
 int64_t gb_respawn_next(struct gb_respawn *limit, uint64_t begun, uint64_t now);
 
+/* What to wait (ms) before a restart that is the nth in a row (from 1) of something that does not stay up: longer and
+ * longer, up to ten seconds. */
+unsigned gb_respawn_backoff(unsigned n);
+
 #endif
