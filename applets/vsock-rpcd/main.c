@@ -12,13 +12,14 @@
 
 #include "applets/applet.h"
 #include "applets/vsock-rpcd/rpcd.h"
+#include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
 #include "common/sys/timeline.h"
 
 enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME,
-       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM };
+       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM, OPT_RESTART, OPT_LOG_SIZE };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
@@ -29,6 +30,7 @@ enum {
 	PROXIED = 4096,      /* connections of the proxies */
 	PROXY_WAIT_MS = 3000,
 	TRIM_MS = 3600000,
+	LOG_SIZE = 8 << 20,
 };
 
 static const struct gb_opt opts[] = {
@@ -42,6 +44,8 @@ static const struct gb_opt opts[] = {
 	{ OPT_FRAME, "frame-timeout", "S", "... or has half a frame, or takes no reply, this long [20]" },
 	{ OPT_ROOT, "mmap-root", "DIR", "let files below DIR be read; may be repeated [the standard shares]" },
 	{ OPT_RUNTIME, "runtime-dir", "DIR", "dockerd, containerd and their helpers are here [/arcbox/runtime/bin]" },
+	{ OPT_RESTART, "restart", "N/S", "start a daemon that dies again, at most N times in S seconds [5/60]" },
+	{ OPT_LOG_SIZE, "log-size", "SIZE", "put a daemon's log aside at this size; three are kept (K, M, G, T) [8M]" },
 	{ OPT_TRIM, "trim-interval", "S", "trim the data disk by itself this often; 0: never [3600]" },
 	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
 	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
@@ -131,6 +135,8 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_PROXY_WAIT:
 			r = gb_parse_seconds(scan.arg, "wait for a proxy's target", DAY_MS, &rpcd->proxy_wait, err);
 			break;
+		case OPT_RESTART: r = gb_respawn_parse(scan.arg, &rpcd->restart, err); break;
+		case OPT_LOG_SIZE: r = gb_parse_size(scan.arg, "log size", &rpcd->log_max, err); break;
 		case OPT_TRIM: r = gb_parse_seconds(scan.arg, "trim interval", DAY_MS, &rpcd->trim_ms, err); break;
 		case OPT_LOG: *log = scan.arg; break;
 		case OPT_RUNTIME: rpcd->runtime_dir = scan.arg; break;
@@ -224,6 +230,8 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	rpcd.stop_timer.fn = on_stop_timer;
 	rpcd.proxy_wait = PROXY_WAIT_MS;
 	rpcd.trim_ms = TRIM_MS;
+	rpcd.restart = (struct gb_respawn){ .count = GB_RESPAWN_COUNT, .seconds = GB_RESPAWN_SECONDS };
+	rpcd.log_max = LOG_SIZE;
 	TAILQ_INIT(&rpcd.conns);
 	int r = parse(&rpcd, cmd, &log, err);
 	if (r < 0)
@@ -250,6 +258,12 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	if (r == 0)
 		r = rpcd_listen(&rpcd, err);
 	if (r == 0) {
+		rpcd_logs_open(rpcd.log_max);
+		r = rpcd_services_open(&rpcd, &rpcd.restart);
+		if (r < 0)
+			r = gb_err_sys(err, -r, "services");
+	}
+	if (r == 0) {
 		rpcd_trim_begin(&rpcd);
 		r = gb_loop_run(&rpcd.loop);
 		if (r < 0)
@@ -262,6 +276,8 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 		gb_conn_end(conn);
 	rpcd_unlisten(&rpcd);
 	rpcd_proxy_close(&rpcd);
+	rpcd_services_close(&rpcd);
+	rpcd_logs_close();
 	gb_loop_close(&rpcd.loop);
 	return r;
 }

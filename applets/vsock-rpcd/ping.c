@@ -20,6 +20,28 @@ enum {
 #define CLOCK_FLOOR INT64_C(1577836800)
 #define CLOCK_CEILING INT64_C(4102444800)
 
+int rpcd_clock_floor(char *why, size_t size)
+{
+	struct timespec now, floor = { .tv_sec = CLOCK_FLOOR };
+
+#ifdef GB_BUILD_EPOCH
+	if (GB_BUILD_EPOCH > CLOCK_FLOOR && GB_BUILD_EPOCH < CLOCK_CEILING)
+		floor.tv_sec = GB_BUILD_EPOCH;
+#endif
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	if (now.tv_sec >= floor.tv_sec)
+		return 0;
+	if (clock_settime(CLOCK_REALTIME, &floor) < 0) {
+		int code = errno;
+		(void)snprintf(why, size, "clock: it stands at %" PRId64 " and cannot be set: %s", (int64_t)now.tv_sec,
+			       strerror(code));
+		return -code;
+	}
+	gb_log(GB_LOG_NOTICE, "the clock stood at %" PRId64 ": set to %" PRId64 " until somebody knows better",
+	       (int64_t)now.tv_sec, (int64_t)floor.tv_sec);
+	return 0;
+}
+
 /* The host sends whole seconds, cut: up to a second, and the time on the way, may have passed since. Only a clock that
  * is off by more is stepped, so that polling never moves a good one to and fro. */
 enum rpcd_clock rpcd_clock_judge(int64_t now, int64_t wanted)

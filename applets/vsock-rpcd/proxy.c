@@ -11,6 +11,7 @@
 
 #include "applets/vsock-rpcd/rpcd.h"
 #include "applets/vsock-rpcd/runtime.h"
+#include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 

@@ -12,6 +12,7 @@
 #include "common/proxy/relay.h"
 #include "common/rpc/conn.h"
 #include "common/rpc/wire.h"
+#include "common/sys/respawn.h"
 
 enum { RPCD_LISTEN_MAX = 16, RPCD_CID_MAX = 32, RPCD_ROOT_MAX = 16 };
 
@@ -48,8 +49,9 @@ struct rpcd {
 	int roots_len;
 	struct gb_pool pool;
 	const char *runtime_dir;     /* where dockerd and containerd are */
-	bool runtime_starting;       /* a start sequence is under way */
-	char runtime_failure[1024];  /* how the last one failed; "" */
+	struct rpcd_services *services;
+	struct gb_respawn restart;   /* how often a daemon is started again by itself */
+	uint64_t log_max;            /* bytes of a daemon's log before it is put aside */
 	struct gb_relays relays;
 	TAILQ_HEAD(, rpcd_session) sessions; /* of the proxies */
 	unsigned sessions_len, sessions_max;
@@ -141,5 +143,7 @@ static inline struct rpcd *rpcd_of(struct gb_conn *conn)
 /* Whether a Ping's time may be taken, by the clock as it is now (all Unix seconds). */
 enum rpcd_clock { RPCD_CLOCK_KEEP, RPCD_CLOCK_STEP, RPCD_CLOCK_REFUSE };
 enum rpcd_clock rpcd_clock_judge(int64_t now, int64_t wanted);
+/* A clock that stands before any guest could have been built is set to that time: 0, or -errno with the reason in why. */
+int rpcd_clock_floor(char *why, size_t size);
 
 #endif

@@ -12,14 +12,13 @@
 
 #include "applets/vsock-rpcd/rpcd.h"
 #include "applets/vsock-rpcd/runtime.h"
+#include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
-#include "common/base/log.h"
-#include "common/power/request.h"
 #include "common/sys/cmdline.h"
 
 enum { PROBE_MS = 300, API_CONNECT_MS = 500, API_MS = 3000 };
 
-static const char *const containerd_sockets[] = { "/run/containerd/containerd.sock", "/var/run/containerd/containerd.sock" };
+static const char *const containerd_sockets[] = { RPCD_CONTAINERD_SOCKET, "/var/run/containerd/containerd.sock" };
 
 /* ---- the port that clients are told ---- */
 
@@ -83,7 +82,7 @@ bool rpcd_containerd_up(void)
 }
 
 /* Whether the API answers: dockerd takes connections before it can serve them. */
-static bool api_answers(void)
+bool rpcd_docker_answers(void)
 {
 	static const char request[] = "GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	char reply[256];
@@ -103,7 +102,7 @@ void rpcd_runtime_probe(const char *dir, struct rpcd_probe *probe)
 	probe->containerd = rpcd_containerd_up();
 	probe->exists = access(RPCD_DOCKER_SOCKET, F_OK) == 0;
 	probe->socket = probe->exists && accepts(RPCD_DOCKER_SOCKET);
-	probe->docker = probe->socket && api_answers();
+	probe->docker = probe->socket && rpcd_docker_answers();
 	if (probe->docker) {
 		(void)strlcpy(probe->detail, "dockerd answers on " RPCD_DOCKER_SOCKET, sizeof probe->detail);
 	} else if (probe->exists) {
@@ -112,29 +111,11 @@ void rpcd_runtime_probe(const char *dir, struct rpcd_probe *probe)
 	} else {
 		char missing[256];
 		(void)strlcpy(probe->detail, RPCD_DOCKER_SOCKET ": not there", sizeof probe->detail);
-		if (rpcd_runtime_missing(dir, missing, sizeof missing)) {
+		if (rpcd_missing(dir, RPCD_DOCKERD, missing, sizeof missing)) {
 			(void)strlcat(probe->detail, "; missing: ", sizeof probe->detail);
 			(void)strlcat(probe->detail, missing, sizeof probe->detail);
 		}
 	}
-}
-
-bool rpcd_runtime_missing(const char *dir, char *text, size_t size)
-{
-	static const char *const files[] = { "dockerd", "containerd", "containerd-shim-runc-v2", "runc" };
-	bool any = false;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < GB_ARRAY_LEN(files); i++) {
-		char path[512];
-		(void)snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-		if (access(path, F_OK) == 0)
-			continue;
-		(void)strlcat(text, any ? ", " : "", size);
-		(void)strlcat(text, path, size);
-		any = true;
-	}
-	return any;
 }
 
 /* ---- requests ---- */
@@ -148,48 +129,6 @@ struct runtime_job {
 static void run_probe(struct rpcd_job *base)
 {
 	rpcd_runtime_probe(base->rpcd->runtime_dir, &((struct runtime_job *)base)->probe);
-}
-
-/* The start sequence, in a thread of its own. */
-struct start_job {
-	struct rpcd_job job;
-	bool ready;
-	char text[1024];
-};
-
-static void run_start(struct rpcd_job *base)
-{
-	struct start_job *start = (struct start_job *)base;
-
-	start->ready = rpcd_runtime_start(base->rpcd->runtime_dir, start->text, sizeof start->text);
-}
-
-static void finish_start(struct rpcd_job *base, const struct rpcd_call *call)
-{
-	struct start_job *start = (struct start_job *)base;
-	struct rpcd *rpcd = base->rpcd;
-
-	(void)call;
-	if (base->failed)
-		(void)strlcpy(start->text, strerror(base->failed), sizeof start->text);
-	rpcd->runtime_starting = false;
-	(void)strlcpy(rpcd->runtime_failure, start->ready ? "" : start->text, sizeof rpcd->runtime_failure);
-	gb_log(start->ready ? GB_LOG_NOTICE : GB_LOG_ERR, "runtime: %s%s%s", start->ready ? "ready" : "not started",
-	       start->text[0] ? ": " : "", start->text);
-}
-
-static void begin(struct rpcd *rpcd)
-{
-	struct start_job *start = calloc(1, sizeof *start);
-
-	if (!start) {
-		(void)strlcpy(rpcd->runtime_failure, "out of memory", sizeof rpcd->runtime_failure);
-		return;
-	}
-	start->job.run = run_start;
-	start->job.finish = finish_start;
-	rpcd->runtime_starting = true;
-	rpcd_job_background(rpcd, &start->job);
 }
 
 /* dockerd's port as clients are told it: only when a connection to it would reach somebody. */
@@ -222,17 +161,20 @@ static void finish_ensure(struct rpcd_job *base, const struct rpcd_call *call)
 		(void)strlcat(message, "; its vsock port is not bound yet", sizeof message);
 		reply.status = job->start ? starting : failed;
 	}
-	if (!reply.ready && job->start && (rpcd->going_down || gb_power_pending())) {
+	if (!reply.ready && job->start && rpcd_going_down(rpcd)) {
 		(void)strlcpy(message, "the guest is on its way down: nothing is started", sizeof message);
 	} else if (!job->probe.docker && job->start) {
-		(void)strlcpy(message, "runtime start in progress", sizeof message);
-		if (rpcd->runtime_failure[0])
-			(void)snprintf(message, sizeof message, "runtime start in progress; the last one failed: %s",
-				       rpcd->runtime_failure);
+		char before[1024] = "";
+		rpcd_service_text(rpcd, RPCD_DOCKERD, before, sizeof before);
+		(void)snprintf(message, sizeof message, "runtime start in progress%s%s", before[0] ? "; before that: " : "",
+			       before);
 		reply.endpoint = empty;
 		reply.status = starting;
-		if (!rpcd->runtime_starting)
-			begin(rpcd);
+		rpcd_service_want(rpcd, RPCD_DOCKERD, false);
+	} else if (!reply.ready) {
+		rpcd_service_text(rpcd, RPCD_DOCKERD, message, sizeof message);
+	} else if (job->start) {
+		rpcd_service_want(rpcd, RPCD_DOCKERD, true);
 	}
 	if (call)
 		rpcd_reply(call, &reply.base);
@@ -251,12 +193,9 @@ static void finish_status(struct rpcd_job *base, const struct rpcd_call *call)
 		return;
 	(void)endpoint_text(base->rpcd, endpoint, sizeof endpoint);
 	(void)strlcpy(detail, job->probe.detail, sizeof detail);
-	if (base->rpcd->runtime_starting)
-		(void)strlcat(detail, "; a start is in progress", sizeof detail);
-	if (base->rpcd->runtime_failure[0]) {
-		(void)strlcat(detail, "; the last start failed: ", sizeof detail);
-		(void)strlcat(detail, base->rpcd->runtime_failure, sizeof detail);
-	}
+	rpcd_service_text(base->rpcd, RPCD_DOCKERD, detail, sizeof detail);
+	if (rpcd_going_down(base->rpcd))
+		(void)strlcat(detail, "; the guest is on its way down", sizeof detail);
 	(void)strlcpy(where, containerd_sockets[0], sizeof where);
 	containerd.name = c;
 	containerd.status = job->probe.containerd ? ready : not_ready;

@@ -1,47 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* vsock-rpcd: the start sequence of the container runtime. Runs in a thread; at most one at a time. */
+/* vsock-rpcd: what is done to start the runtime's daemons. All of it blocks, and runs in threads. */
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "applets/vsock-rpcd/rpcd.h"
 #include "applets/vsock-rpcd/runtime.h"
+#include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/mount/apply.h"
+#include "common/power/request.h"
+#include "common/sys/cgroup.h"
 #include "common/sys/cmdline.h"
+#include "common/sys/mountinfo.h"
+#include "common/sys/pidrec.h"
+#include "common/sys/spawn.h"
 
-enum {
-	CONTAINERD_MS = 30000, CONTAINERD_STEP_MS = 200,
-	DOCKERD_MS = 90000, DOCKERD_STEP_MS = 500,
-	LOG_MAX = 16 << 20, /* a log that is larger when its daemon is started becomes NAME.log.1 */
-};
+enum { MODPROBE_MS = 15000, DISK_MS = 300000, READYZ_MS = 10000, PROBE_MS = 300, OUTPUT_MAX = 1024 };
 
-#define CONTAINERD_SOCKET "/run/containerd/containerd.sock"
 #define CONFIG "/etc/containerd/config.toml"
 #define CONFIG_MARK "# written by guestbox; remove this line to keep your own\n"
 
-/* No guest is older (2020-01-01). */
-#define CLOCK_FLOOR 1577836800
-
 extern char **environ;
 
-struct start {
+struct notes {
 	const char *dir;
 	char *text;
 	size_t size;
 };
 
-static void note(struct start *start, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void note(struct start *start, const char *fmt, ...)
+static void note(struct notes *notes, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct notes *notes, const char *fmt, ...)
 {
 	char line[512];
 	va_list ap;
@@ -49,22 +50,14 @@ static void note(struct start *start, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
-	if (start->text[0])
-		(void)strlcat(start->text, "; ", start->size);
-	(void)strlcat(start->text, line, start->size);
-}
-
-static void nap(int ms)
-{
-	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
-
-	(void)nanosleep(&ts, NULL);
+	if (notes->text[0])
+		(void)strlcat(notes->text, "; ", notes->size);
+	(void)strlcat(notes->text, line, notes->size);
 }
 
 /* ---- programs ---- */
 
-/* The daemon's environment is ours with the runtime's programs first on PATH. NULL: out of memory; free with freeenv. */
-static char **environment(const char *dir)
+char **rpcd_environment(const char *dir)
 {
 	size_t n = 0, k = 0;
 	const char *path = getenv("PATH");
@@ -86,131 +79,125 @@ static char **environment(const char *dir)
 	return env;
 }
 
-static void freeenv(char **env)
+void rpcd_environment_free(char **env)
 {
 	size_t n = 0;
 
+	if (!env)
+		return;
 	while (env[n])
 		n++;
 	free(env[n - 1]); /* PATH, the last */
 	free(env);
 }
 
-/* /arcbox/log is the host's to see; else /tmp; else nowhere. One that has grown is put aside. */
-static int open_log(const char *name)
+static void free_env(char ***env)
 {
-	struct stat st;
-	char path[64], old[80];
-	const char *folder = stat("/arcbox", &st) == 0 && gb_io_mkdirs("/arcbox/log") == 0 ? "/arcbox/log" : "/tmp";
-
-	for (int i = 0; i < 2; i++, folder = "/tmp") {
-		(void)snprintf(path, sizeof path, "%s/%s.log", folder, name);
-		(void)snprintf(old, sizeof old, "%s.1", path);
-		if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > LOG_MAX)
-			(void)rename(path, old);
-		int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0640);
-		if (fd >= 0)
-			return fd;
-	}
-	return open("/dev/null", O_WRONLY | O_CLOEXEC);
+	rpcd_environment_free(*env);
 }
 
-/* In a session of its own, with its log as output: a pid, or -errno. */
-static pid_t spawn(const char *dir, const char *path, const char *log, char *const *argv)
+/* Runs a helper; when it fails, its last line is the reason. 0 or -1. */
+static int helper(struct notes *notes, const char *what, const char *path, char *const *argv, unsigned ms)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	pid_t pid;
-	char **env = environment(dir);
-	gb_autoclose int out = log ? open_log(log) : open("/dev/null", O_WRONLY | O_CLOEXEC);
+	gb_autobuf struct gb_buf output = { 0 };
+	gb_cleanup(free_env) char **env = rpcd_environment(notes->dir);
 
-	if (!env)
-		return -ENOMEM;
-	(void)sigemptyset(&none);
-	(void)sigemptyset(&all);
-	(void)sigaddset(&all, SIGPIPE);
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (out >= 0) {
-		(void)posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-		(void)posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
+	if (!env) {
+		note(notes, "%s: %s", what, strerror(ENOMEM));
+		return -1;
 	}
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setsigdefault(&attr, &all);
-	int r = posix_spawn(&pid, path, &actions, &attr, argv, env);
-	(void)posix_spawnattr_destroy(&attr);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	freeenv(env);
-	return r ? -r : pid;
-}
-
-/* Runs a helper to its end: its exit status, 128 + signal, or -errno. */
-static int run(const char *dir, const char *path, char *const *argv)
-{
-	int status;
-	pid_t pid = spawn(dir, path, "runtime-start", argv);
-
-	if (pid < 0)
-		return (int)pid;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/* This very program under another applet's name. */
-static int self(struct start *start, const char *what, char *const *argv)
-{
-	int r = run(start->dir, "/proc/self/exe", argv);
-
+	int r = gb_spawn_run(&(struct gb_spawn){ .path = path, .argv = argv, .env = env, .out = -1, .cgroup = -1 }, ms, &output,
+			     OUTPUT_MAX);
+	if (r == 0)
+		return 0;
+	while (output.len && output.data[output.len - 1] == '\n')
+		output.data[--output.len] = '\0';
+	const char *last = output.len ? strrchr(output.data, '\n') : NULL;
+	last = last ? last + 1 : gb_buf_text(&output);
 	if (r < 0)
-		note(start, "%s: %s", what, strerror(-r));
-	else if (r > 0)
-		note(start, "%s: %s ended with status %d (runtime-start.log)", what, argv[0], r);
-	return r == 0 ? 0 : -1;
+		note(notes, "%s: %s%s%s", what, r == -ETIMEDOUT ? "took too long" : strerror(-r), *last ? ": " : "", last);
+	else if (*last)
+		note(notes, "%s: %s", what, last);
+	else
+		note(notes, "%s: %s ended with status %d", what, argv[0], r);
+	return -1;
 }
 
 /* ---- steps ---- */
 
-static void mount_if_missing(struct start *start, const char *witness, const char *type, const char *options,
-			     const char *source, const char *target)
+static void mount_one(struct notes *notes, const char *type, const char *options, const char *source, const char *target)
 {
-	char *const argv[] = { (char *)(uintptr_t)"arcmount", (char *)(uintptr_t)"mount", (char *)(uintptr_t)"-m",
-			       (char *)(uintptr_t)"-t", (char *)(uintptr_t)type, (char *)(uintptr_t)"-o",
-			       (char *)(uintptr_t)options, (char *)(uintptr_t)source, (char *)(uintptr_t)target, NULL };
+	struct gb_mount_request request = { .source = source, .target = target, .type = type, .options = options, .mkdir = true };
+	struct gb_err err;
 
-	if (access(witness, F_OK) != 0)
-		(void)self(start, target, argv);
+	if (gb_mount_do(&request, &err) < 0)
+		note(notes, "%s", err.msg);
 }
 
-/* What containers take for granted. All best effort: what fails is noted, and dockerd will say more. */
-static void prerequisites(struct start *start)
+/* Whether a file can be made there, which permission bits say nothing about. */
+static bool takes_files(const char *path)
+{
+	gb_autoclose int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return true;
+	if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+		return false;
+	gb_autofree char *name = NULL;
+	if (asprintf(&name, "%s/.guestbox-XXXXXX", path) < 0)
+		return true;
+	int made = mkostemp(name, O_CLOEXEC);
+	if (made < 0)
+		return false;
+	(void)close(made);
+	(void)unlink(name);
+	return true;
+}
+
+static void load_overlay(struct notes *notes)
 {
 	static char *const modprobe[] = { (char *)(uintptr_t)"modprobe", (char *)(uintptr_t)"overlay", NULL };
-	struct timespec now, floor = { .tv_sec = CLOCK_FLOOR };
+	char why[512] = "", path[512];
+	struct notes own = { .dir = notes->dir, .text = why, .size = sizeof why };
+	struct utsname name;
 
-	mount_if_missing(start, "/sys/fs/cgroup/cgroup.controllers", "cgroup2", "rw", "cgroup2", "/sys/fs/cgroup");
-	mount_if_missing(start, "/dev/pts/ptmx", "devpts", "nosuid,noexec,gid=5,mode=0620", "devpts", "/dev/pts");
-	mount_if_missing(start, "/dev/shm", "tmpfs", "nosuid,nodev,noexec", "shm", "/dev/shm");
+	if (access("/sys/module/overlay", F_OK) == 0 || helper(&own, "modprobe overlay", "/sbin/modprobe", modprobe, MODPROBE_MS) == 0)
+		return;
+	if (uname(&name) == 0) {
+		(void)snprintf(path, sizeof path, "/lib/modules/%s/kernel/fs/overlayfs/overlay.ko", name.release);
+		gb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && (syscall(SYS_finit_module, fd, "", 0) == 0 || errno == EEXIST))
+			return;
+	}
+	note(notes, "%s", why);
+}
+
+/* What containers take for granted. All best effort: what fails is noted, and the daemons will say more. */
+static void prerequisites(struct notes *notes)
+{
+	gb_automountinfo struct gb_mountinfo_table table = { 0 };
+	char why[128];
+
+	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK) != 0)
+		mount_one(notes, "cgroup2", NULL, "cgroup2", "/sys/fs/cgroup");
+	if (access("/dev/pts/ptmx", F_OK) != 0)
+		mount_one(notes, "devpts", "nosuid,noexec,gid=5,mode=0620", "devpts", "/dev/pts");
+	if (gb_mountinfo_read(NULL, &table) == 0 && !gb_mountinfo_top(&table, "/dev/shm"))
+		mount_one(notes, "tmpfs", "nosuid,nodev,noexec", "shm", "/dev/shm");
+	if (!takes_files("/tmp"))
+		mount_one(notes, "tmpfs", "nosuid,nodev,mode=1777", "tmpfs", "/tmp");
+	if (!takes_files("/run"))
+		mount_one(notes, "tmpfs", "nosuid,nodev,mode=0755", "tmpfs", "/run");
 	int r = gb_io_put(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", "1");
 	if (r < 0)
-		note(start, "ip_forward: %s", strerror(-r));
-	if (access("/sys/module/overlay", F_OK) != 0) {
-		r = run(start->dir, "/sbin/modprobe", modprobe);
-		if (r)
-			note(start, "overlay: modprobe: %s", r < 0 ? strerror(-r) : "failed");
-	}
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec < floor.tv_sec && clock_settime(CLOCK_REALTIME, &floor) < 0)
-		note(start, "clock: %s", strerror(errno));
+		note(notes, "ip_forward: %s", strerror(-r));
+	load_overlay(notes);
+	if (rpcd_clock_floor(why, sizeof why) < 0)
+		note(notes, "%s", why);
 }
 
 /* The data disk, set up by btrfs-bootstrap and its rules; guestbox.data=none says that there is none to wait for. */
-static int data_volume(struct start *start)
+static int data_volume(struct notes *notes)
 {
 	static char *const argv[] = { (char *)(uintptr_t)"btrfs-bootstrap", NULL };
 	gb_autobuf struct gb_buf line = { 0 };
@@ -219,31 +206,31 @@ static int data_volume(struct start *start)
 	if (gb_cmdline_read(&line) == 0 && gb_cmdline_value(gb_buf_text(&line), "guestbox.data", value, sizeof value) > 0 &&
 	    strcmp(value, "none") == 0)
 		return 0;
-	return self(start, "data disk", argv);
+	return helper(notes, "data disk", "/proc/self/exe", argv, DISK_MS);
 }
 
-static void folders(struct start *start)
+static void folders(struct notes *notes)
 {
 	static const char *const paths[] = {
 		"/run/containerd", "/var/run/docker", "/etc/docker", "/etc/containerd", "/run/arcbox",
-		"/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni",
+		RPCD_K3S_DATA "/agent/etc/cni/net.d", RPCD_K3S_DATA "/data/cni",
 	};
 
 	for (size_t i = 0; i < GB_ARRAY_LEN(paths); i++) {
 		int r = gb_io_mkdirs(paths[i]);
 		if (r < 0)
-			note(start, "%s: %s", paths[i], strerror(-r));
+			note(notes, "%s: %s", paths[i], strerror(-r));
 	}
 }
 
 /* Only a file that is not there, or is our own, is written. */
-static void containerd_config(struct start *start)
+static void containerd_config(struct notes *notes)
 {
 	static const char text[] = CONFIG_MARK
 		"version = 2\n"
 		"[plugins.\"io.containerd.grpc.v1.cri\".cni]\n"
-		"  bin_dir = \"/var/lib/rancher/k3s/data/cni\"\n"
-		"  conf_dir = \"/var/lib/rancher/k3s/agent/etc/cni/net.d\"\n"
+		"  bin_dir = \"" RPCD_K3S_DATA "/data/cni\"\n"
+		"  conf_dir = \"" RPCD_K3S_DATA "/agent/etc/cni/net.d\"\n"
 		"  max_conf_num = 1\n";
 	gb_autobuf struct gb_buf old = { 0 };
 
@@ -255,114 +242,238 @@ static void containerd_config(struct start *start)
 	if (r == 0 && rename(CONFIG ".new", CONFIG) < 0)
 		r = -errno;
 	if (r < 0)
-		note(start, CONFIG ": %s", strerror(-r));
+		note(notes, CONFIG ": %s", strerror(-r));
 }
 
-/* Whether the daemon has ended; how is noted. */
-static bool ended(struct start *start, pid_t pid, const char *name)
+bool rpcd_prepare(const char *dir, char *text, size_t size)
 {
-	int status;
+	struct notes notes = { .dir = dir, .text = text, .size = size };
 
-	if (pid <= 0 || waitpid(pid, &status, WNOHANG) != pid)
+	text[0] = '\0';
+	prerequisites(&notes);
+	if (data_volume(&notes) < 0)
 		return false;
-	if (WIFEXITED(status))
-		note(start, "%s ended with status %d (%s.log)", name, WEXITSTATUS(status), name);
-	else
-		note(start, "%s was killed by signal %d (%s.log)", name, WTERMSIG(status), name);
+	folders(&notes);
+	containerd_config(&notes);
 	return true;
 }
 
-static pid_t launch(struct start *start, const char *name, const char *const *argv)
-{
-	char path[512];
+/* ---- the daemons ---- */
 
-	(void)snprintf(path, sizeof path, "%s/%s", start->dir, name);
-	pid_t pid = spawn(start->dir, path, name, (char *const *)(uintptr_t)argv);
-	if (pid < 0)
-		note(start, "%s: %s", path, strerror((int)-pid));
-	return pid;
+static const struct daemon {
+	const char *name;
+	const char *socket; /* NULL: none */
+	const char *const *argv;
+} daemons[RPCD_SERVICES] = {
+	[RPCD_CONTAINERD] = { "containerd", RPCD_CONTAINERD_SOCKET,
+		(const char *const[]){ "containerd", "--config", CONFIG, "--address", RPCD_CONTAINERD_SOCKET, "--state",
+				       "/run/containerd", NULL } },
+	[RPCD_DOCKERD] = { "dockerd", RPCD_DOCKER_SOCKET,
+		(const char *const[]){ "dockerd", "--host=unix://" RPCD_DOCKER_SOCKET, "--containerd=" RPCD_CONTAINERD_SOCKET,
+				       "--exec-root=/var/run/docker", "--data-root=/var/lib/docker", "--userland-proxy=false",
+				       NULL } },
+	[RPCD_K3S] = { "k3s", NULL,
+		(const char *const[]){ "k3s", "server", "--container-runtime-endpoint=" RPCD_CONTAINERD_SOCKET,
+				       "--data-dir=" RPCD_K3S_DATA, "--write-kubeconfig=" RPCD_K3S_CONFIG,
+				       "--write-kubeconfig-mode=0600", "--disable=traefik", "--disable=servicelb", NULL } },
+};
+
+const char *rpcd_service_name(enum rpcd_service id)
+{
+	return daemons[id].name;
 }
 
-/* What was started earlier and has ended since is collected by its number: no other child of this process is touched. */
-static pid_t daemons[2];
-
-static void collect(void)
+static const char *record(enum rpcd_service id, char path[64])
 {
-	for (size_t i = 0; i < GB_ARRAY_LEN(daemons); i++) {
-		if (daemons[i] > 0 && waitpid(daemons[i], NULL, WNOHANG) != 0)
-			daemons[i] = 0;
-	}
+	(void)snprintf(path, 64, RPCD_STATE_DIR "/%s.pid", daemons[id].name);
+	return path;
 }
 
-static int containerd(struct start *start)
+static void k3s_pid(pid_t pid)
 {
-	static const char *const argv[] = { "containerd", "--config", CONFIG, "--address", CONTAINERD_SOCKET, "--state",
-					    "/run/containerd", NULL };
+	gb_autoclose int fd = open(RPCD_K3S_PID, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	char text[16];
 
-	if (rpcd_containerd_up())
-		return 0;
-	containerd_config(start);
-	if (daemons[0] == 0) {
-		pid_t pid = launch(start, "containerd", argv);
-		if (pid < 0)
-			return -1;
-		daemons[0] = pid;
-	}
-	for (int waited = 0; waited < CONTAINERD_MS; waited += CONTAINERD_STEP_MS) {
-		if (rpcd_containerd_up())
-			return 0;
-		if (ended(start, daemons[0], "containerd")) {
-			daemons[0] = 0;
-			return -1;
-		}
-		nap(CONTAINERD_STEP_MS);
-	}
-	note(start, "containerd: " CONTAINERD_SOCKET " takes no connections after %d s", CONTAINERD_MS / 1000);
-	return -1;
+	(void)snprintf(text, sizeof text, "%d\n", (int)pid);
+	if (fd >= 0)
+		(void)gb_io_write(fd, text, strlen(text)); /* others may read it; we go by our record */
 }
 
-bool rpcd_runtime_start(const char *dir, char *text, size_t size)
+/* The process that listens on a socket, if that is one to be watched. */
+static int holder(const char *path, struct gb_proc *ret_proc)
 {
-	static const char *const argv[] = { "dockerd", "--host=unix://" RPCD_DOCKER_SOCKET, "--containerd=" CONTAINERD_SOCKET,
-					    "--exec-root=/var/run/docker", "--data-root=/var/lib/docker",
-					    "--userland-proxy=false", NULL };
-	struct start start = { .dir = dir, .text = text, .size = size };
-	struct rpcd_probe probe;
-	char missing[512];
+	struct gb_addr addr = { .kind = GB_ADDR_UNIX };
+	struct ucred who;
+	socklen_t size = sizeof who;
+
+	(void)strlcpy(addr.name, path, sizeof addr.name);
+	gb_autoclose int fd = gb_addr_connect(&addr, PROBE_MS, NULL);
+	if (fd < 0)
+		return fd;
+	/* unix(7): who called listen(2). PID 1 holds sockets for others. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || who.pid <= 1)
+		return -EBUSY;
+	int r = gb_proc_read(who.pid, ret_proc);
+	return r < 0 ? r : ret_proc->state == 'Z' ? -ESRCH : 0;
+}
+
+static void found(struct rpcd_started *started, const struct gb_proc *proc)
+{
+	started->pid = proc->pid;
+	started->start = proc->start;
+	started->found = true;
+}
+
+/* In its own session and cgroup, with its FIFO as output. */
+static pid_t launch(const char *dir, enum rpcd_service id)
+{
+	const struct daemon *daemon = &daemons[id];
+	char path[512], group[64];
+	gb_cleanup(free_env) char **env = rpcd_environment(dir);
+
+	if (!env)
+		return -ENOMEM;
+	(void)snprintf(path, sizeof path, "%s/%s", dir, daemon->name);
+	(void)snprintf(group, sizeof group, "guestbox-%s", daemon->name);
+	gb_autoclose int out = rpcd_log_pipe(daemon->name);
+	gb_autoclose int folder = gb_cgroup_make(group);
+	gb_autoclose int procs = folder < 0 ? -1 : gb_cgroup_procs(folder);
+	/* The last moment: what is started after the power-off has begun is only in its way. */
+	if (gb_power_pending())
+		return -ESHUTDOWN;
+	return gb_spawn(&(struct gb_spawn){ .path = path, .argv = (char *const *)(uintptr_t)daemon->argv, .env = env, .out = out,
+					    .cgroup = procs });
+}
+
+bool rpcd_missing(const char *dir, enum rpcd_service id, char *text, size_t size)
+{
+	static const char *const common[] = { "containerd", "containerd-shim-runc-v2", "runc" };
+	bool any = false;
 
 	text[0] = '\0';
-	collect();
-	rpcd_runtime_probe(dir, &probe);
-	if (probe.docker)
-		return true;
-	if (!probe.socket) {
-		if (rpcd_runtime_missing(dir, missing, sizeof missing)) {
-			note(&start, "missing: %s", missing);
-			return false;
+	for (size_t i = 0; i <= GB_ARRAY_LEN(common); i++) {
+		char path[512];
+		if (i == 0 && id == RPCD_CONTAINERD)
+			continue;
+		(void)snprintf(path, sizeof path, "%s/%s", dir, i == 0 ? daemons[id].name : common[i - 1]);
+		if (access(path, F_OK) == 0)
+			continue;
+		(void)strlcat(text, any ? ", " : "", size);
+		(void)strlcat(text, path, size);
+		any = true;
+	}
+	return any;
+}
+
+void rpcd_launch(const char *dir, enum rpcd_service id, bool find, struct rpcd_started *started)
+{
+	const struct daemon *daemon = &daemons[id];
+	struct gb_proc proc;
+	char path[64];
+
+	*started = (struct rpcd_started){ 0 };
+	if (rpcd_find(id, started) == 0)
+		return;
+	if (daemon->socket) {
+		int r = holder(daemon->socket, &proc);
+		if (r == 0) {
+			found(started, &proc);
+			(void)gb_pidrec_write(record(id, path), &proc);
+			return;
 		}
-		prerequisites(&start);
-		if (data_volume(&start) < 0)
-			return false;
-		folders(&start);
-		if (containerd(&start) < 0)
-			return false;
-		if (daemons[1] == 0) {
-			pid_t pid = launch(&start, "dockerd", argv);
-			if (pid < 0)
-				return false;
-			daemons[1] = pid;
+		if (r == -EBUSY) {
+			started->pid = -EBUSY;
+			(void)snprintf(started->text, sizeof started->text, "%s: %s is held by another program", daemon->name,
+				       daemon->socket);
+			return;
 		}
 	}
-	for (int waited = 0; waited <= DOCKERD_MS; waited += DOCKERD_STEP_MS) {
-		rpcd_runtime_probe(dir, &probe);
-		if (probe.docker)
-			return true;
-		if (ended(&start, daemons[1], "dockerd")) {
-			daemons[1] = 0;
-			return false;
-		}
-		nap(DOCKERD_STEP_MS);
+	if (find) {
+		started->pid = -ESRCH;
+		(void)snprintf(started->text, sizeof started->text, "%s has ended", daemon->name);
+		return;
 	}
-	note(&start, "%s", probe.detail);
-	return false;
+	pid_t pid = launch(dir, id);
+	started->pid = (int)pid;
+	if (pid < 0) {
+		(void)snprintf(started->text, sizeof started->text, "%s/%s: %s", dir, daemon->name,
+			       pid == -ESHUTDOWN ? "the guest is on its way down" : strerror(-(int)pid));
+		return;
+	}
+	int r = gb_proc_read(pid, &proc);
+	if (r == 0) {
+		started->start = proc.start;
+		r = gb_pidrec_write(record(id, path), &proc);
+	}
+	if (r < 0) /* it runs; only a later vsock-rpcd will not know it */
+		(void)snprintf(started->text, sizeof started->text, "%s: %s", record(id, path), strerror(-r));
+	if (id == RPCD_K3S)
+		k3s_pid(pid);
+}
+
+int rpcd_find(enum rpcd_service id, struct rpcd_started *ret_found)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+	struct gb_proc proc;
+	char path[64];
+
+	int r = gb_pidrec_read(record(id, path), &proc);
+	/* One that another agent has started left but a number, which may be anybody's by now. */
+	if (r == -ENOENT && id == RPCD_K3S && gb_io_slurp(AT_FDCWD, RPCD_K3S_PID, 64, &text) == 0) {
+		long pid = strtol(gb_buf_text(&text), NULL, 10);
+		if (pid > 1 && pid <= INT32_MAX && gb_proc_read((pid_t)pid, &proc) == 0 && proc.state != 'Z' &&
+		    strncmp(proc.command, "k3s", 3) == 0)
+			r = gb_pidrec_write(record(id, path), &proc);
+	}
+	if (r == 0)
+		found(ret_found, &proc);
+	return r;
+}
+
+void rpcd_forget(enum rpcd_service id)
+{
+	char path[64];
+
+	(void)unlink(record(id, path));
+	if (id == RPCD_K3S)
+		(void)unlink(RPCD_K3S_PID);
+}
+
+/* ---- how they are ---- */
+
+bool rpcd_api_connects(void)
+{
+	struct gb_addr addr;
+
+	if (gb_addr_parse("tcp:127.0.0.1:6443", &addr, NULL) < 0)
+		return false;
+	gb_autoclose int fd = gb_addr_connect(&addr, PROBE_MS, NULL);
+	return fd >= 0;
+}
+
+/* The API server takes no request without TLS and a name: the client in k3s itself has both. */
+static bool readyz(const char *dir)
+{
+	static char *const argv[] = { (char *)(uintptr_t)"k3s", (char *)(uintptr_t)"kubectl",
+				      (char *)(uintptr_t)"--kubeconfig=" RPCD_K3S_CONFIG,
+				      (char *)(uintptr_t)"--request-timeout=5s", (char *)(uintptr_t)"get",
+				      (char *)(uintptr_t)"--raw=/readyz", NULL };
+	gb_autobuf struct gb_buf output = { 0 };
+	gb_cleanup(free_env) char **env = rpcd_environment(dir);
+	char path[512];
+
+	(void)snprintf(path, sizeof path, "%s/k3s", dir);
+	return env &&
+	       gb_spawn_run(&(struct gb_spawn){ .path = path, .argv = argv, .env = env, .out = -1, .cgroup = -1 }, READYZ_MS,
+			    &output, OUTPUT_MAX) == 0 &&
+	       strncmp(gb_buf_text(&output), "ok", 2) == 0;
+}
+
+bool rpcd_service_answers(const char *dir, enum rpcd_service id)
+{
+	switch (id) {
+	case RPCD_CONTAINERD: return rpcd_containerd_up();
+	case RPCD_DOCKERD: return rpcd_docker_answers();
+	default: return rpcd_api_connects() && readyz(dir);
+	}
 }

@@ -1,64 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# vsock-rpcd's EnsureRuntime and RuntimeStatus with a containerd and a dockerd made of socat.
+# vsock-rpcd's EnsureRuntime and RuntimeStatus, and how it keeps the daemons running, with stand-ins of them.
 load ../lib.bash
+load runtime.bash
 
-setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
-	T=$(mktemp -d /tmp/gb-rpcd-XXXXXX)
-	# What the sequence writes to goes to memory; the mounts are this namespace's own.
-	mkdir "$T/ov" "$T/bin"
-	mount -t tmpfs tmpfs "$T/ov"
-	mkdir "$T"/ov/{eu,ew,vu,vw}
-	mount -t overlay overlay -o "lowerdir=/etc,upperdir=$T/ov/eu,workdir=$T/ov/ew" /etc
-	mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$T/ov/vu,workdir=$T/ov/vw" /var/lib
-	mount -t tmpfs tmpfs /run
-	# ... and not this machine's forwarding
-	echo 0 >"$T/forward"
-	mount --bind "$T/forward" /proc/sys/net/ipv4/ip_forward
-	echo guestbox.data=none >"$T/cmdline"
-	export GUESTBOX_CMDLINE=$T/cmdline
-	daemon=
-}
-
-teardown() {
-	[ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" || true; }
-	for f in "$T"/pid.*; do [ ! -e "$f" ] || kill "$(cat "$f")" 2>/dev/null || true; done
-	umount -l /proc/sys/net/ipv4/ip_forward /run /var/lib /etc "$T/ov"
-	rm -rf "$T" /tmp/containerd.log /tmp/dockerd.log /tmp/runtime-start.log
-}
-
-start_daemon() {
-	"$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --runtime-dir "$T/bin" "$@" 2>"$T/log" 3>&- &
-	daemon=$!
-	for _ in $(seq 1 100); do [ -S "$T/s" ] && break; sleep 0.05; done
-}
-
-rpc() { gb vsock-rpc --connect "unix:$T/s" --timeout 30 "$@"; }
-
-# A runtime that works: containerd only listens, dockerd answers /_ping.
-programs() {
-	cat >"$T/bin/containerd" <<-EOF
-		#!/bin/sh
-		echo \$\$ >$T/pid.containerd
-		echo "\$@" >$T/containerd.args
-		exec socat UNIX-LISTEN:/run/containerd/containerd.sock,fork /dev/null
-	EOF
-	cat >"$T/bin/dockerd" <<-EOF
-		#!/bin/sh
-		echo \$\$ >$T/pid.dockerd
-		echo "\$@" >$T/dockerd.args
-		echo "\$PATH" >$T/dockerd.path
-		exec socat UNIX-LISTEN:/var/run/docker.sock,fork EXEC:$T/bin/answer
-	EOF
-	printf '#!/bin/sh\nread -r request\nprintf "HTTP/1.1 200 OK\\r\\n\\r\\nOK"\n' >"$T/bin/answer"
-	printf '#!/bin/sh\n' >"$T/bin/runc"
-	cp "$T/bin/runc" "$T/bin/containerd-shim-runc-v2"
-	chmod +x "$T"/bin/*
-}
-
-@test "nothing there: not ready, and the missing programs are named at once" {
+@test "nothing there: not ready, and the missing programs are all named at once" {
 	start_daemon
 	run rpc runtime status --json
 	echo "$output"
@@ -70,57 +16,48 @@ programs() {
 	[ "$(jq -r .status <<<"$output")" = failed ]
 	run rpc runtime ensure --start --json
 	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = '[false,"","starting"]' ]
-	# The failure is told by the next answers.
-	for _ in $(seq 1 100); do
-		run rpc runtime status --json
-		[[ $(jq -r .detail <<<"$output") != *"the last start failed: missing: $T/bin/dockerd"* ]] || break
-		sleep 0.05
-	done
-	echo "$output"
-	[[ $(jq -r .detail <<<"$output") == *"the last start failed: missing: $T/bin/dockerd"* ]]
+	# The failure is told by the next answers. Nothing was touched for it.
+	until_true detail_has "the last start failed: missing: $T/bin/dockerd, $T/bin/containerd, $T/bin/containerd-shim-runc-v2, $T/bin/runc"
+	[ "$(forwards)" = 0 ]
+	run rpc runtime ensure --start --json
+	[[ $(jq -r .message <<<"$output") == "runtime start in progress; before that: "*"missing: $T/bin/dockerd"* ]]
 }
 
-@test "started, reused, and found out when it is gone" {
+@test "started in order, with the arguments of the protocol, in sessions and cgroups of their own" {
 	programs
-	port=$((20000 + $$ % 40000))
-	echo guestbox.data=none arcbox.guest_docker_vsock_port=$port arcbox.guest_docker_vsock_port=1 >"$T/cmdline"
-	start_daemon --proxy docker
+	start_daemon
 	run rpc runtime ensure --start --wait --json
 	echo "$output"; cat "$T/log"
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = "[true,\"vsock:$port\",\"reused\"]" ]
-	run rpc runtime status --json
-	echo "$output"
-	[ "$(jq -c '[.containerd_ready, .docker_ready]' <<<"$output")" = '[true,true]' ]
+	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = '[true,"","reused"]' ]
+	ready
 	[ "$(cat "$T/containerd.args")" = "--config /etc/containerd/config.toml --address /run/containerd/containerd.sock --state /run/containerd" ]
 	[ "$(cat "$T/dockerd.args")" = "--host=unix:///var/run/docker.sock --containerd=/run/containerd/containerd.sock --exec-root=/var/run/docker --data-root=/var/lib/docker --userland-proxy=false" ]
 	[[ $(cat "$T/dockerd.path") == "$T/bin:"*":/usr/sbin:/usr/bin:/sbin:/bin" ]]
 	grep -q max_conf_num /etc/containerd/config.toml
-	[ "$(cat "$T/forward")" = 1 ]
-	# It dies: the next answer knows.
-	kill -9 "$(cat "$T/pid.dockerd")"
-	for _ in $(seq 1 100); do run rpc runtime ensure --json; [ "$status" -eq 0 ] || break; sleep 0.05; done
-	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[false,"failed"]' ]
-	run rpc runtime status --json
-	[ "$(jq -r '.services[1].status' <<<"$output")" = error ]
-	# ... and it can be started again.
-	rm -f /var/run/docker.sock
-	run rpc runtime ensure --start --wait --json
-	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+	[ "$(forwards)" = 1 ]
+	# dockerd only once containerd serves.
+	[ "$(awk '{ print $2, $3 }' "$T/events" | head -4 | tr '\n' ,)" = "start containerd,serve containerd,start dockerd,serve dockerd," ]
+	for name in containerd dockerd; do
+		pid=$(pid_of "$name")
+		[ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ]
+		[ -z "$CG" ] || [ "$(cat "$CG/guestbox-$name/cgroup.procs")" = "$pid" ]
+	done
+	until_true grep -q 'dockerd begins' /tmp/dockerd.log
 }
 
 @test "the Docker port is named only while it is bound" {
 	programs
 	port=$((20000 + $$ % 40000))
-	echo guestbox.data=none arcbox.guest_docker_vsock_port=$port >"$T/cmdline"
+	echo guestbox.data=none arcbox.guest_docker_vsock_port=$port arcbox.guest_docker_vsock_port=1 >"$T/cmdline"
 	# Somebody else has it, yet.
 	"$GUESTBOX" vsock-rpcd --listen "unix:$T/other" --proxy docker 2>"$T/log.other" 3>&- &
 	other=$!
-	for _ in $(seq 1 200); do grep -q "listening on vsock:$port" "$T/log.other" && break; sleep 0.05; done
+	until_true grep -q "listening on vsock:$port" "$T/log.other"
 	start_daemon --proxy docker
 	run rpc runtime ensure --start
-	for _ in $(seq 1 200); do run rpc runtime status --json; [ "$(jq .docker_ready <<<"$output")" = false ] || break; sleep 0.05; done
-	[ "$(jq -c '[.docker_ready, .endpoint]' <<<"$output")" = '[true,""]' ]
+	until_true ready
+	[ "$(rpc runtime status --json | jq -r .endpoint)" = "" ]
 	run rpc runtime ensure --start --json
 	echo "$output"
 	[ "$(jq -c '[.ready, .endpoint]' <<<"$output")" = '[false,""]' ]
@@ -134,31 +71,241 @@ programs() {
 
 @test "a daemon that ends at once: failed at once, with its status; a config of one's own is kept" {
 	programs
-	printf '#!/bin/sh\nexit 7\n' >"$T/bin/containerd"
+	echo 7 >"$T/containerd.exit"
 	mkdir -p /etc/containerd
 	echo '# mine' >/etc/containerd/config.toml
 	start_daemon
 	run rpc runtime ensure --start --json
 	[ "$(jq -r .status <<<"$output")" = starting ]
-	for _ in $(seq 1 200); do
-		run rpc runtime status --json
-		[[ $(jq -r .detail <<<"$output") != *"containerd ended with status 7"* ]] || break
-		sleep 0.05
-	done
-	echo "$output"
-	[[ $(jq -r .detail <<<"$output") == *"containerd ended with status 7 (containerd.log)"* ]]
+	until_true detail_has "the last start failed: containerd ended with status 7 (containerd.log)"
 	[ "$(cat /etc/containerd/config.toml)" = "# mine" ]
-	rpc ping
+	# Not tried again by itself, and dockerd not at all; again when somebody asks, and then it works.
+	[ "$(starts containerd)" -eq 1 ]
+	[ "$(starts dockerd)" -eq 0 ]
+	rm "$T/containerd.exit"
+	run rpc runtime ensure --start --wait --json
+	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+	not detail_has failed
 }
 
-@test "while a start is under way pings are answered" {
+@test "a program that cannot be executed: failed at once, with the reason" {
 	programs
-	printf '#!/bin/sh\necho $$ >>%s/started\necho $$ >%s/pid.containerd\nexec sleep 1000\n' "$T" "$T" >"$T/bin/containerd"
+	rm "$T/bin/dockerd"
+	echo garbage >"$T/bin/dockerd"
+	chmod +x "$T/bin/dockerd"
+	start_daemon
+	run rpc runtime ensure --start --json
+	until_true detail_has "the last start failed: $T/bin/dockerd: Exec format error"
+}
+
+@test "dockerd dies: readiness drops at once, a restart follows; so with containerd" {
+	programs
+	start_daemon
+	rpc runtime ensure --start --wait >/dev/null
+	first=$(pid_of dockerd)
+	touch "$T/dockerd.hold"
+	kill -9 "$first"
+	until_true gone "$first"
+	not_ready
+	until_true started_times dockerd 2
+	not_ready
+	detail_has "dockerd was killed by signal 9"
+	rm "$T/dockerd.hold"
+	until_true ready
+	[ "$(pid_of dockerd)" != "$first" ]
+	until_true detail_has "dockerd was started again 1 time"
+	not detail_has "killed by signal 9"
+	grep -q 'runtime: dockerd was killed by signal 9 (dockerd.log); starting it again in' "$T/log"
+	# containerd: dockerd lives on and finds it again.
+	second=$(pid_of dockerd)
+	kill -9 "$(pid_of containerd)"
+	until_true started_times containerd 2
+	until_true ready
+	[ "$(pid_of dockerd)" = "$second" ]
+	[ "$(starts dockerd)" -eq 2 ]
+}
+
+@test "both die: dockerd comes back only after containerd" {
+	programs
+	start_daemon
+	rpc runtime ensure --start --wait >/dev/null
+	touch "$T/containerd.hold"
+	kill -9 "$(pid_of containerd)" "$(pid_of dockerd)"
+	until_true started_times containerd 2
+	# Long enough for dockerd's own pause: it waits.
+	for _ in $(seq 1 40); do rpc ping >/dev/null; sleep 0.05; done
+	[ "$(starts dockerd)" -eq 1 ]
+	rm "$T/containerd.hold"
+	until_true ready
+	[ "$(awk '{ print $2, $3 }' "$T/events" | tail -4 | tr '\n' ,)" = "start containerd,serve containerd,start dockerd,serve dockerd," ]
+}
+
+@test "a daemon that dies again and again is given up, and that is said" {
+	programs
+	start_daemon --restart 2/60
+	rpc runtime ensure --start --wait >/dev/null
+	echo 3 >"$T/dockerd.exit"
+	kill -9 "$(pid_of dockerd)"
+	until_true detail_has "dockerd ended with status 3 (dockerd.log); 2 restarts within 60 s: not started again by itself"
+	[ "$(starts dockerd)" -eq 3 ]
+	grep -q 'runtime: dockerd: failed: dockerd ended with status 3' "$T/log"
+	[ "$(rpc runtime status --json | jq -c '[.containerd_ready, .docker_ready]')" = '[true,false]' ]
+	# A request is a new beginning.
+	rm "$T/dockerd.exit"
+	run rpc runtime ensure --start --wait --json
+	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+}
+
+@test "takes connections but does not answer: not ready" {
+	programs
+	touch "$T/dockerd.mute"
+	start_daemon
+	run rpc runtime ensure --start --json
+	until_true grep -q 'serve dockerd' "$T/events"
+	run rpc runtime status --json
+	[ "$(jq -c '[.docker_ready, .services[1].status]' <<<"$output")" = '[false,"not_ready"]' ]
+	[[ $output == *"/_ping is not answered"* ]]
+	rm "$T/dockerd.mute"
+	until_true ready
+}
+
+@test "while a start is under way pings are answered, and a second host starts nothing twice" {
+	programs
+	touch "$T/containerd.hold"
 	start_daemon
 	run rpc runtime ensure --start --json
 	for _ in $(seq 1 20); do rpc --timeout 5 ping; done
+	for _ in 1 2 3 4 5; do (rpc runtime ensure --start --json || true) >>"$T/answers" 3>&- & pids+=" $!"; done
+	# shellcheck disable=SC2086
+	wait $pids
+	[ "$(jq -r .status <"$T/answers" | sort | uniq -c | tr -s ' ')" = " 5 starting" ]
+	until_true started_times containerd 1
+	rm "$T/containerd.hold"
+	until_true ready
+	[ "$(starts containerd)" -eq 1 ]
+	[ "$(starts dockerd)" -eq 1 ]
+}
+
+@test "vsock-rpcd is killed and comes back: it finds the daemons, and keeps them running again" {
+	programs
+	start_daemon
+	rpc runtime ensure --start --wait >/dev/null
+	containerd=$(pid_of containerd) dockerd=$(pid_of dockerd)
+	stop_daemon KILL
+	# What is printed meanwhile is not lost, and nobody is ended by it.
+	echo 100 >"$T/dockerd.lines"
+	kill -USR1 "$dockerd"
+	until_true grep -q 'printed dockerd' "$T/events"
+	not gone "$dockerd"
+	start_daemon
+	ready
 	run rpc runtime ensure --start --json
-	[ "$(jq -r .message <<<"$output")" = "runtime start in progress" ]
-	for _ in $(seq 1 100); do [ -s "$T/started" ] && break; sleep 0.05; done
-	[ "$(wc -l <"$T/started")" = 1 ]
+	[ "$(jq -r .status <<<"$output")" = reused ]
+	[ "$(pid_of containerd) $(pid_of dockerd)" = "$containerd $dockerd" ]
+	[ "$(starts containerd)$(starts dockerd)" = 11 ]
+	until_true grep -q 'dockerd line 100 of 100' /tmp/dockerd.log
+	[ "$(grep -c 'dockerd line' /tmp/dockerd.log)" -eq 100 ]
+	# Children of nobody's any more are watched as well.
+	kill -9 "$dockerd"
+	until_true started_times dockerd 2
+	until_true ready
+	# One that dies while nobody watches is missed.
+	stop_daemon KILL
+	kill -9 "$(pid_of dockerd)"
+	start_daemon
+	until_true started_times dockerd 3
+	until_true ready
+	[ "$(pid_of containerd)" = "$containerd" ]
+}
+
+@test "a record of another process is not believed" {
+	programs
+	sleep 1000 3>&- &
+	other=$!
+	mkdir -p /run/guestbox/daemons
+	echo "$other 12345 $(cat /proc/sys/kernel/random/boot_id)" >/run/guestbox/daemons/dockerd.pid
+	start_daemon
+	# It takes dockerd for one that has ended, and starts it.
+	until_true ready
+	[ "$(starts dockerd)" -eq 1 ]
+	kill "$other"
+}
+
+@test "daemons that somebody else has started are found by their sockets, and kept running from then on" {
+	programs
+	mkdir -p /run/containerd
+	"$T/bin/containerd" >/dev/null 2>&1 3>&- &
+	"$T/bin/dockerd" >/dev/null 2>&1 3>&- &
+	until_true grep -q 'serve dockerd' "$T/events"
+	until_true grep -q 'serve containerd' "$T/events"
+	start_daemon
+	ready
+	run rpc runtime ensure --start --json
+	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+	until_true grep -q 'runtime: dockerd runs already' "$T/log"
+	kill -9 "$(pid_of dockerd)"
+	until_true started_times dockerd 2
+	until_true ready
+	[ "$(starts containerd)" -eq 1 ]
+	kill -9 "$(pid_of containerd)"
+	until_true started_times containerd 2
+}
+
+@test "the data disk refuses: the start fails with the reason" {
+	programs
+	# A partition table is somebody's.
+	truncate -s 300M "$T/disk"
+	printf 'label: gpt\n,,\n' | sfdisk -q "$T/disk"
+	loop=$(losetup -f --show "$T/disk")
+	echo "guestbox.data=$loop" >"$T/cmdline"
+	start_daemon
+	run rpc runtime ensure --start --json
+	until_true detail_has "the last start failed: "
+	losetup -d "$loop"
+	run rpc runtime status --json
+	echo "$output"
+	[[ $(jq -r .detail <<<"$output") == *"data disk: btrfs-bootstrap: $loop"*"gpt"* ]]
+	[ ! -e "$T/events" ]
+}
+
+@test "nothing is started while the guest is on its way down, nor started again" {
+	programs
+	start_daemon
+	rpc runtime ensure --start --wait >/dev/null
+	# The latch of a power-off that another process runs (see guest-poweroff).
+	exec 8>/run/guestbox/power.lock
+	flock -x 8
+	kill -9 "$(pid_of dockerd)"
+	until_true gone "$(pid_of dockerd)"
+	until_true detail_has "on its way down"
+	for _ in $(seq 1 40); do rpc ping >/dev/null; sleep 0.05; done
+	[ "$(starts dockerd)" -eq 1 ]
+	run rpc runtime ensure --start --json
+	[[ $(jq -r .message <<<"$output") == *"on its way down: nothing is started" ]]
+	[ "$(jq -r .status <<<"$output")" = failed ]
+	exec 8>&-
+}
+
+@test "logs are bounded while the daemon runs, and no line is lost or torn" {
+	programs
+	start_daemon --log-size 64K
+	rpc runtime ensure --start --wait >/dev/null
+	# Some 180 KB in six bursts: within what three generations and the file hold.
+	echo 1000 >"$T/dockerd.lines"
+	for i in 1 2 3 4 5 6; do
+		kill -USR1 "$(pid_of dockerd)"
+		until_true printed dockerd "$i"
+	done
+	until_true sh -c 'test "$(cat /tmp/dockerd.log* | grep -c "line 1000 of 1000")" -eq 6'
+	[ "$(cat /tmp/dockerd.log.3 /tmp/dockerd.log.2 /tmp/dockerd.log.1 /tmp/dockerd.log 2>/dev/null | grep -c '^dockerd line [0-9]* of 1000$')" -eq 6000 ]
+	for f in /tmp/dockerd.log*; do [ "$(stat -c %s "$f")" -le 66000 ]; done
+	# Ten times as much: still bounded.
+	for i in $(seq 7 40); do
+		kill -USR1 "$(pid_of dockerd)"
+		until_true printed dockerd "$i"
+	done
+	until_true sh -c 'tail -1 /tmp/dockerd.log | grep -q "line 1000 of 1000"'
+	[ "$(ls /tmp/dockerd.log*)" = "$(printf '/tmp/dockerd.log\n/tmp/dockerd.log.1\n/tmp/dockerd.log.2\n/tmp/dockerd.log.3')" ]
+	[ "$(cat /tmp/dockerd.log* | wc -c)" -le 264000 ]
+	ready
 }

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154
+# A guest's runtime for tests: vsock-rpcd with stand-ins of containerd, dockerd and k3s (tests/tools/standin.c), in
+# folders, a cgroup tree and a network of their own. Sets T, and rpc() to ask it.
+
+setup() {
+	need_applet vsock-rpcd
+	need_applet vsock-rpc
+	T=$(mktemp -d /tmp/gb-runtime-XXXXXX)
+	# What the sequence writes to goes to memory; the mounts are this namespace's own.
+	mkdir "$T/ov" "$T/bin" "$T/cg" "$T/ctr" "$T/arcbox"
+	mount -t tmpfs tmpfs "$T/ov"
+	mkdir "$T"/ov/{eu,ew,vu,vw}
+	mount -t overlay overlay -o "lowerdir=/etc,upperdir=$T/ov/eu,workdir=$T/ov/ew" /etc
+	mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$T/ov/vu,workdir=$T/ov/vw" /var/lib
+	mount -t tmpfs tmpfs /run
+	mkdir -p /run/guestbox /var/lib/rancher/k3s
+	echo guestbox.data=none >"$T/cmdline"
+	export GUESTBOX_CMDLINE=$T/cmdline STANDIN=$T
+	# A part of the machine's cgroups: the daemon takes it for all of them.
+	CG=
+	if mount -t cgroup2 cgroup2 "$T/cg" 2>/dev/null && mkdir "$T/cg/${T##*/}" 2>/dev/null; then
+		CG=$T/cg/${T##*/}
+	fi
+	daemon=
+}
+
+teardown() {
+	stop_daemon TERM
+	if [ -n "$CG" ]; then
+		# Everything that was started is in there.
+		echo 1 >"$CG/cgroup.kill"
+		for _ in $(seq 1 200); do grep -q 'populated 0' "$CG/cgroup.events" && break; sleep 0.05; done
+		find "$CG" -depth -type d -exec rmdir {} +
+		umount "$T/cg"
+	else
+		for f in "$T"/*.pid; do [ ! -e "$f" ] || kill -9 "$(cat "$f")" 2>/dev/null || true; done
+	fi
+	umount -l /run /var/lib /etc "$T/ov"
+	rm -rf "$T" /tmp/containerd.log* /tmp/dockerd.log* /tmp/k3s.log*
+}
+
+# need_cgroup: skips where version 2 of the cgroups cannot be mounted.
+need_cgroup() {
+	[ -n "$CG" ] || skip "no cgroup version 2 here"
+}
+
+start_daemon() {
+	# shellcheck disable=SC2016 # the inner shell expands these
+	CG=$CG unshare --net --mount --propagation unchanged sh -c '
+		ip link set lo up
+		echo 0 >/proc/sys/net/ipv4/ip_forward
+		if [ -n "$CG" ]; then
+			echo $$ >"$CG/cgroup.procs"
+			exec unshare --cgroup sh -c "mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec \"\$@\"" sh "$@"
+		fi
+		exec "$@"' sh "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --runtime-dir "$T/bin" "$@" 2>>"$T/log" 3>&- &
+	daemon=$!
+	for _ in $(seq 1 200); do [ -S "$T/s" ] && rpc --timeout 5 ping >/dev/null 2>&1 && break; sleep 0.05; done
+}
+
+# stop_daemon SIGNAL: of vsock-rpcd alone.
+stop_daemon() {
+	[ -n "$daemon" ] || return 0
+	kill "-$1" "$daemon" 2>/dev/null || true
+	wait "$daemon" 2>/dev/null || true
+	daemon=
+	rm -f "$T/s"
+}
+
+rpc() { gb vsock-rpc --connect "unix:$T/s" --timeout 30 "$@"; }
+
+# programs: a runtime that works.
+programs() {
+	local name
+	for name in containerd dockerd k3s; do cp "$abs_top_builddir/tests/tools/standin" "$T/bin/$name"; done
+	for name in runc containerd-shim-runc-v2; do printf '#!/bin/sh\n' >"$T/bin/$name"; done
+	chmod +x "$T"/bin/*
+}
+
+# until_true COMMAND...: asks again until it succeeds; half a minute is enough for anything here.
+until_true() {
+	for _ in $(seq 1 600); do
+		if "$@" >/dev/null 2>&1; then return 0; fi
+		sleep 0.05
+	done
+	printf 'never came true: %s\n' "$*" >&2
+	cat "$T/log" >&2
+	rpc runtime status >&2 || true
+	return 1
+}
+
+# detail_has TEXT: in the state of the runtime.
+detail_has() { [[ $(rpc runtime status --json | jq -r .detail) == *"$1"* ]]; }
+ready() { [ "$(rpc runtime status --json | jq -c '[.containerd_ready, .docker_ready]')" = '[true,true]' ]; }
+not_ready() { not ready; }
+pid_of() { cat "$T/$1.pid"; }
+# gone PID: ended, and waited for or a zombie.
+gone() { [ ! -e "/proc/$1" ] || [ "$(awk '{ print $3 }' "/proc/$1/stat" 2>/dev/null)" = Z ]; }
+starts() { grep -c "start $1\$" "$T/events" || true; }
+started_times() { [ "$(starts "$1")" -eq "$2" ]; }
+forwards() { nsenter -t "$daemon" -n cat /proc/sys/net/ipv4/ip_forward; }
+printed() { [ "$(grep -c "printed $1\$" "$T/events")" -ge "$2" ]; }
