@@ -33,6 +33,10 @@ static const struct gb_verb verbs[] = {
 	{ "sandbox snapshots", "[--sandbox ID] [-l KEY=VALUE]...", "list the snapshots", sandbox_snapshots_opts,
 	  sandbox_run_snapshots, NULL },
 	{ "sandbox snapshots rm", "SNAPSHOT", "remove a snapshot", rpc_common_opts, sandbox_run_snapshots_rm, NULL },
+	{ "sandbox image import", "[--replace] NAME FILE|-", "make an image of a tar archive", sandbox_image_import_opts,
+	  sandbox_run_image_import, NULL },
+	{ "sandbox image ls", NULL, "list the images", rpc_common_opts, sandbox_run_image_ls, NULL },
+	{ "sandbox image rm", "NAME", "remove an image", rpc_common_opts, sandbox_run_image_rm, NULL },
 	{ "raw", "TYPE [HEX|-]", "send any payload and show the reply in hex", rpc_common_opts, rpc_run_raw, NULL },
 	{ 0 },
 };

@@ -313,7 +313,7 @@ int sandbox_table_print(struct sandbox_table *table, struct gb_err *err)
 	return failed ? gb_err_sys(err, ENOMEM, "reply") : 0;
 }
 
-static void when(struct gb_buf *buf, int64_t seconds)
+void sandbox_when(struct gb_buf *buf, int64_t seconds)
 {
 	time_t t = (time_t)seconds;
 	struct tm tm;
@@ -376,8 +376,7 @@ static int print_word(const struct rpc_call *call, const ProtobufCMessage *reply
 	return 0;
 }
 
-/* An answer without content: the operand, or an empty object. */
-static int print_done(const struct rpc_call *call, const char *word, struct gb_err *err)
+int sandbox_print_done(const struct rpc_call *call, const char *key, const char *word, struct gb_err *err)
 {
 	struct gb_json json = { 0 };
 
@@ -386,7 +385,7 @@ static int print_done(const struct rpc_call *call, const char *word, struct gb_e
 		return 0;
 	}
 	gb_json_open(&json, NULL, '{');
-	gb_json_str(&json, "id", word);
+	gb_json_str(&json, key, word);
 	gb_json_close(&json, '}');
 	int r = gb_json_flush(&json, STDOUT_FILENO);
 	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
@@ -499,7 +498,7 @@ static int each(struct gb_cmd *cmd, uint32_t type, struct gb_err *err)
 		rm.force = args->force;
 		r = rpc_ask_empty(args->call, type, type == GB_WIRE_SANDBOX_STOP ? &stop.base : &rm.base, err);
 		if (r == 0)
-			r = print_done(args->call, *operands, err);
+			r = sandbox_print_done(args->call, "id", *operands, err);
 	}
 	return r;
 }
@@ -542,7 +541,7 @@ int sandbox_run_ls(struct gb_cmd *cmd, struct gb_err *err)
 		put_or_dash(sandbox_cell(&table), s->id);
 		put_or_dash(sandbox_cell(&table), s->state);
 		put_or_dash(sandbox_cell(&table), s->ip_address);
-		when(sandbox_cell(&table), s->created_at);
+		sandbox_when(sandbox_cell(&table), s->created_at);
 		labels(sandbox_cell(&table), s->labels, s->n_labels);
 	}
 	return sandbox_table_print(&table, err);
@@ -594,11 +593,11 @@ int sandbox_run_inspect(struct gb_cmd *cmd, struct gb_err *err)
 		(void)gb_buf_str(&text, "-");
 	}
 	row(&text, "created:");
-	when(&text, info->created_at);
+	sandbox_when(&text, info->created_at);
 	row(&text, "ready:");
-	when(&text, info->ready_at);
+	sandbox_when(&text, info->ready_at);
 	row(&text, "last exit:");
-	when(&text, info->last_exited_at);
+	sandbox_when(&text, info->last_exited_at);
 	if (info->last_exited_at)
 		(void)gb_buf_fmt(&text, ", status %" PRId32, info->last_exit_code);
 	(void)gb_buf_str(&text, "\n");
@@ -694,5 +693,5 @@ int sandbox_run_snapshots_rm(struct gb_cmd *cmd, struct gb_err *err)
 	Sandbox__V1__DeleteSnapshotRequest request = SANDBOX__V1__DELETE_SNAPSHOT_REQUEST__INIT;
 	request.snapshot_id = operands[0];
 	r = rpc_ask_empty(args->call, GB_WIRE_SANDBOX_DELETE_SNAPSHOT, &request.base, err);
-	return r < 0 ? r : print_done(args->call, operands[0], err);
+	return r < 0 ? r : sandbox_print_done(args->call, "id", operands[0], err);
 }

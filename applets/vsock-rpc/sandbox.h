@@ -36,6 +36,11 @@ int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandb
 /* Text that came from the guest, as it may reach a terminal. */
 void sandbox_put(struct gb_buf *buf, const char *text);
 
+/* Unix seconds in UTC; "-" for 0. */
+void sandbox_when(struct gb_buf *buf, int64_t seconds);
+/* What an answer without content is shown by: the operand that was asked for, in JSON under this key. */
+int sandbox_print_done(const struct rpc_call *call, const char *key, const char *word, struct gb_err *err);
+
 /* Columns of cells, each as wide as its widest; rows x columns cells. Prints and frees them. */
 struct sandbox_table {
 	struct gb_buf *cells;
@@ -48,9 +53,9 @@ int sandbox_table_print(struct sandbox_table *table, struct gb_err *err);
 /* The commands, each with its option table. */
 gb_run_fn sandbox_run_create, sandbox_run_run, sandbox_run_exec, sandbox_run_stop, sandbox_run_rm, sandbox_run_ls,
 	sandbox_run_inspect, sandbox_run_events, sandbox_run_checkpoint, sandbox_run_restore, sandbox_run_snapshots,
-	sandbox_run_snapshots_rm;
+	sandbox_run_snapshots_rm, sandbox_run_image_import, sandbox_run_image_ls, sandbox_run_image_rm;
 extern const struct gb_opt sandbox_create_opts[], sandbox_run_opts[], sandbox_exec_opts[], sandbox_stop_opts[],
 	sandbox_rm_opts[], sandbox_ls_opts[], sandbox_events_opts[], sandbox_checkpoint_opts[], sandbox_restore_opts[],
-	sandbox_snapshots_opts[];
+	sandbox_snapshots_opts[], sandbox_image_import_opts[];
 
 #endif

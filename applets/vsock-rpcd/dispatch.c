@@ -33,6 +33,9 @@
 #define ON_SANDBOX_LIST_SNAPSHOTS rpcd_sandbox
 #define ON_SANDBOX_DELETE_SNAPSHOT rpcd_sandbox
 #define ON_TIMELINE rpcd_timeline
+#define ON_IMAGE_IMPORT rpcd_unavailable
+#define ON_IMAGE_LIST rpcd_unavailable
+#define ON_IMAGE_REMOVE rpcd_unavailable
 
 static rpcd_fn *handler(uint32_t type)
 {

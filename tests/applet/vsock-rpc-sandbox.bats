@@ -572,6 +572,79 @@ on_tty() {
 	EOF
 }
 
+# own TYPE FILE: a payload of own.proto made from text; read_own the other way.
+own() { protoc --encode="guestbox.v1.$1" -I "$abs_top_srcdir" "$abs_top_srcdir/common/rpc/own.proto" >"$dir/$2"; }
+read_own() { protoc --decode="guestbox.v1.$1" -I "$abs_top_srcdir" "$abs_top_srcdir/common/rpc/own.proto" <"$dir/$2"; }
+
+@test "image import: the file goes out behind the request, its size announced" {
+	own ImageImportResponse reply <<<'image { name: "alpine" created_at: 1781827200 files: 500 bytes: 8000000 left_out: 2 }'
+	head -c 2000000 /dev/urandom >"$dir/file.tar"
+	peer <<-'EOF'
+		frame f10 DIR/request
+		input-until-end DIR/got
+		reply 1f10 DIR/reply
+		eof
+	EOF
+	run sandbox image import --replace alpine "$dir/file.tar"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$output" = "alpine: 500 files, 7.6M; 2 device nodes and attributes left out" ]
+	done_well
+	cmp "$dir/file.tar" "$dir/got"
+	diff <(read_own ImageImportRequest request) <(printf 'name: "alpine"\nreplace: true\nsize: 2000000\n')
+	# From a pipe nobody knows the size.
+	rm "$dir/got"
+	peer <<-'EOF'
+		frame f10 DIR/request
+		input-until-end DIR/got
+		reply 1f10 DIR/reply
+		eof
+	EOF
+	[ "$(cat "$dir/file.tar" | sandbox image import --json alpine - | jq -c .)" = \
+		'{"name":"alpine","created_at":1781827200,"files":500,"bytes":8000000,"left_out":2}' ]
+	done_well
+	cmp "$dir/file.tar" "$dir/got"
+	diff <(read_own ImageImportRequest request) <(printf 'name: "alpine"\n')
+}
+
+@test "image import: an archive that is refused on the way ends it with the reason" {
+	peer <<-'EOF'
+		frame f10
+		send 00000019 0000ffff 0001 't' 00000190 0000000a 'not a tar!'
+	EOF
+	fails 1 "error 400: not a tar!" sandbox image import --trace t alpine - </dev/zero
+	done_well
+	fails 1 "No such file" sandbox image import alpine "$dir/none.tar"
+	fails 1 "Is a directory" sandbox image import alpine "$dir"
+	fails 2 "missing name and file" sandbox image import alpine
+}
+
+@test "image ls and rm" {
+	own ImageListResponse reply <<-'EOF'
+		images { name: "alpine" created_at: 1781827200 files: 500 bytes: 8000000 }
+		images { name: "b" created_at: 1781827200 files: 1 bytes: 12 }
+	EOF
+	: >"$dir/empty"
+	peer <<-'EOF'
+		frame f11
+		reply 1f11 DIR/reply
+	EOF
+	sandbox image ls >"$dir/out"
+	done_well
+	diff "$dir/out" - <<-'EOF'
+		IMAGE   CREATED               FILES  SIZE
+		alpine  2026-06-19T00:00:00Z  500    7.6M
+		b       2026-06-19T00:00:00Z  1      12 B
+	EOF
+	peer <<-'EOF'
+		frame f12 DIR/request
+		reply 1f12 DIR/empty
+	EOF
+	[ "$(sandbox image rm --json alpine)" = '{"name":"alpine"}' ]
+	done_well
+	diff <(read_own ImageRemoveRequest request) <(printf 'name: "alpine"\n')
+}
+
 @test "bad command lines: one line, status 2" {
 	fails 2 'missing verb after "sandbox"' gb vsock-rpc sandbox
 	fails 2 'unknown verb "explode" after "sandbox"' gb vsock-rpc sandbox explode
