@@ -41,3 +41,19 @@ not() {
 		return 1
 	fi
 }
+
+# front_of PID: the process of this vsock-rpcd that has the connections.
+front_of() {
+	local children
+	read -r -a children <"/proc/$1/task/$1/children"
+	echo "${children[0]}"
+}
+
+# listens PATH: returns when somebody does on this unix socket (the file is there before that).
+listens() {
+	for _ in $(seq 1 600); do
+		[ -z "$(ss -Hxl "src $1")" ] || return 0
+		sleep 0.02
+	done
+	return 1
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vsock-rpcd: from a frame to its handler. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -76,27 +77,48 @@ void rpcd_unavailable(struct rpcd_call *call)
 	rpcd_error(call, GB_RPC_UNAVAILABLE, "%s: this daemon does not do it", gb_wire_name(call->type));
 }
 
-void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
+static const char *complaint(const struct gb_frame *frame)
+{
+	return gb_wire_is_sandbox(frame->type) ? "decode error" : "invalid request";
+}
+
+int rpcd_check(const struct gb_frame *frame, struct gb_err *err)
 {
 	const char *name = gb_wire_name(frame->type);
+	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
+
+	if (!handler(frame->type))
+		return gb_err_set(err, EBADMSG,
+				  name ? "invalid request: 0x%04x (%s) is not a request" : "invalid request: type 0x%04x is unknown",
+				  frame->type, name);
+	if (type && gb_pb_check(type, frame->payload, frame->payload_len, err) < 0) {
+		(void)gb_err_wrap(err, "%s", complaint(frame));
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
+{
 	rpcd_fn *run = handler(frame->type);
 	gb_autopb ProtobufCMessage *request = NULL;
 	struct gb_err err;
 
-	if (gb_log_enabled() >= GB_LOG_DEBUG)
-		gb_log(GB_LOG_DEBUG, "%s: %s (0x%04x) trace \"%.*s\", %zu bytes", conn->name, name ? name : "unknown type",
-		       frame->type, (int)(frame->trace_len < 64 ? frame->trace_len : 64), (const char *)frame->trace,
-		       frame->payload_len);
-	if (!run) {
-		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID,
-			      name ? "invalid request: 0x%04x (%s) is not a request" : "invalid request: type 0x%04x is unknown",
-			      frame->type, name);
+	if (frame->type == GB_WIRE_ERROR) {
+		/* The front's own answer to something, which comes back in its turn behind the replies that are under way. */
+		int32_t code;
+		const char *text;
+		size_t len;
+		(void)gb_frame_error_parse(frame, &code, &text, &len);
+		gb_conn_error(conn, frame->trace, frame->trace_len, code, "%.*s", (int)len, text);
 		return;
 	}
 	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
-	if (type && gb_pb_decode(type, frame->payload, frame->payload_len, &request, &err) < 0) {
-		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID, "%s: %s",
-			      gb_wire_is_sandbox(frame->type) ? "decode error" : "invalid request", err.msg);
+	int r = run ? 0 : rpcd_check(frame, &err);
+	if (run && type && gb_pb_decode(type, frame->payload, frame->payload_len, &request, &err) < 0)
+		r = gb_err_wrap(&err, "%s", complaint(frame));
+	if (r < 0) {
+		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_INVALID, "%s", err.msg);
 		return;
 	}
 	struct rpcd_call call = {

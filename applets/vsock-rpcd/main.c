@@ -24,7 +24,6 @@ enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRA
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
 	IDLE_MS = 600000, FRAME_MS = 20000, DAY_MS = 86400000,
-	STOP_MS = 2000,      /* what a peer has to take its last reply */
 	THREADS = 8,         /* at most so many calls may block at once */
 	SPARE_FDS = 32,      /* beside one a connection */
 	PROXIED = 4096,      /* connections of the proxies */
@@ -126,8 +125,8 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_CID: r = add_cid(rpcd, scan.arg, err); break;
 		case OPT_NOTIFY: r = notify_fd(rpcd, scan.arg, err); break;
 		case OPT_MAX: r = gb_parse_number(scan.arg, "number of connections", 1, CONNECTIONS_MAX, &n, err); break;
-		case OPT_IDLE: r = gb_parse_seconds(scan.arg, "idle timeout", DAY_MS, &rpcd->host.idle_ms, err); break;
-		case OPT_FRAME: r = gb_parse_seconds(scan.arg, "frame timeout", DAY_MS, &rpcd->host.frame_ms, err); break;
+		case OPT_IDLE: r = gb_parse_seconds(scan.arg, "idle timeout", DAY_MS, &rpcd->idle_ms, err); break;
+		case OPT_FRAME: r = gb_parse_seconds(scan.arg, "frame timeout", DAY_MS, &rpcd->frame_ms, err); break;
 		case OPT_PROXY: r = rpcd_proxy_add(rpcd, scan.arg, err); break;
 		case OPT_PROXY_MAX:
 			r = gb_parse_number(scan.arg, "number of proxied connections", 1, CONNECTIONS_MAX, &proxied, err);
@@ -164,29 +163,14 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 	return r;
 }
 
-/* Somebody did not take his last reply in time. */
-static void on_stop_timer(struct gb_timer *timer)
-{
-	struct rpcd *rpcd = (struct rpcd *)((char *)timer - offsetof(struct rpcd, stop_timer));
-
-	gb_loop_stop(&rpcd->loop, 0);
-}
-
 static void on_signal(struct gb_loop *loop, int signo)
 {
 	struct rpcd *rpcd = (struct rpcd *)((char *)loop - offsetof(struct rpcd, loop));
-	struct gb_conn *conn, *next;
 
 	if (rpcd->stopping)
 		return;
 	gb_log(GB_LOG_INFO, "%s: finishing", strsignal(signo));
-	rpcd->stopping = true;
-	rpcd_unlisten(rpcd);
-	gb_loop_timer(loop, &rpcd->stop_timer, STOP_MS);
-	if (rpcd->conns_len == 0)
-		gb_loop_stop(loop, 0);
-	TAILQ_FOREACH_SAFE(conn, &rpcd->conns, link, next)
-		gb_conn_finish(conn);
+	rpcd_helper_finish(rpcd);
 }
 
 /* Descriptors for as many connections as are allowed; with fewer, accept(2) pauses when they have run out. */
@@ -218,16 +202,15 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 {
 	static struct rpcd rpcd;
 	const char *log = "stderr";
-	struct gb_conn *conn;
 	sigset_t set;
 
 	rpcd.begun = gb_timeline_now();
 	rpcd.notify_fd = -1;
 	rpcd.runtime_dir = "/arcbox/runtime/bin";
 	rpcd.host.loop = &rpcd.loop;
-	rpcd.host.idle_ms = IDLE_MS;
-	rpcd.host.frame_ms = FRAME_MS;
-	rpcd.stop_timer.fn = on_stop_timer;
+	rpcd.idle_ms = IDLE_MS;
+	rpcd.frame_ms = FRAME_MS;
+	rpcd.uid = geteuid();
 	rpcd.proxy_wait = PROXY_WAIT_MS;
 	rpcd.trim_ms = TRIM_MS;
 	rpcd.restart = (struct gb_respawn){ .count = GB_RESPAWN_COUNT, .seconds = GB_RESPAWN_SECONDS };
@@ -254,30 +237,10 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	if (r < 0)
 		r = gb_err_sys(err, -r, "signalfd");
 	if (r == 0)
-		r = rpcd_proxy_open(&rpcd, err);
-	if (r == 0)
 		r = rpcd_listen(&rpcd, err);
-	if (r == 0) {
-		rpcd_logs_open(rpcd.log_max);
-		r = rpcd_services_open(&rpcd, &rpcd.restart);
-		if (r < 0)
-			r = gb_err_sys(err, -r, "services");
-	}
-	if (r == 0) {
-		rpcd_trim_begin(&rpcd);
-		r = gb_loop_run(&rpcd.loop);
-		if (r < 0)
-			r = gb_err_sys(err, -r, "epoll");
-		else if (r > 0)
-			r = gb_err_set(err, GB_E_SILENT, "a listener failed"); /* which one is in the log */
-	}
-	rpcd.stopping = true;
-	while ((conn = TAILQ_FIRST(&rpcd.conns)))
-		gb_conn_end(conn);
+	if (r == 0)
+		r = rpcd_helper_run(&rpcd, err);
 	rpcd_unlisten(&rpcd);
-	rpcd_proxy_close(&rpcd);
-	rpcd_services_close(&rpcd);
-	rpcd_logs_close();
 	gb_loop_close(&rpcd.loop);
 	return r;
 }

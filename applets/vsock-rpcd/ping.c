@@ -71,6 +71,15 @@ static void set_clock(const struct rpcd_call *call, int64_t wanted)
 	}
 }
 
+bool rpcd_ping_steps(const ProtobufCMessage *message)
+{
+	const Arcbox__V1__AgentPingRequest *request = (const void *)message;
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return request->timestamp_secs > 0 && rpcd_clock_judge(now.tv_sec, request->timestamp_secs) == RPCD_CLOCK_STEP;
+}
+
 void rpcd_ping(struct rpcd_call *call)
 {
 	const Arcbox__V1__AgentPingRequest *request = (const void *)call->request;

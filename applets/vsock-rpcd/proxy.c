@@ -33,7 +33,8 @@ struct rpcd_session {
 	struct gb_timer timer;
 	uint64_t deadline, pause;
 	bool relaying;
-	TAILQ_ENTRY(rpcd_session) link;
+	bool asking; /* the helper is to connect to the target */
+	TAILQ_ENTRY(rpcd_session) link, ask;
 };
 
 static void free_session(struct rpcd_session *session)
@@ -41,6 +42,8 @@ static void free_session(struct rpcd_session *session)
 	struct rpcd *rpcd = session->rpcd;
 
 	gb_loop_timer_stop(&session->timer);
+	if (session->asking)
+		TAILQ_REMOVE(&rpcd->asking, session, ask);
 	TAILQ_REMOVE(&rpcd->sessions, session, link);
 	rpcd->sessions_len--;
 	free(session);
@@ -145,24 +148,42 @@ static void on_dialled(struct gb_io *io, uint32_t events)
 
 static void dial(struct rpcd_session *session)
 {
-	struct gb_err err;
-	bool pending = false;
-	int fd = gb_addr_dial(&session->listener->target, &pending, &err);
+	struct rpcd *rpcd = session->rpcd;
+	struct rpcd_word word = { .kind = RPCD_DIAL, .id = (uint32_t)(session->listener - rpcd->listeners) };
+	int r = rpcd_link_send(&rpcd->link, &word, -1);
 
+	if (r < 0) {
+		retry(session, -r);
+		return;
+	}
+	session->asking = true;
+	TAILQ_INSERT_TAIL(&rpcd->asking, session, ask);
+}
+
+void rpcd_proxy_dialled(struct rpcd *rpcd, int code, int fd)
+{
+	struct rpcd_session *session = TAILQ_FIRST(&rpcd->asking);
+
+	if (!session) { /* nobody asked */
+		gb_close_fd(&fd);
+		return;
+	}
+	TAILQ_REMOVE(&rpcd->asking, session, ask);
+	session->asking = false;
 	if (fd < 0) {
-		retry(session, err.code);
+		retry(session, code ? code : EMFILE); /* it was sent, and there was no room for it here (unix(7)) */
 		return;
 	}
 	session->target = (struct gb_io){ .fd = fd, .events = EPOLLOUT, .fn = on_dialled };
-	if (!pending) {
+	if (code == 0) {
 		join(session);
 		return;
 	}
-	int r = gb_loop_add(&session->rpcd->loop, &session->target);
+	int r = gb_loop_add(&rpcd->loop, &session->target);
 	if (r < 0)
 		retry(session, -r);
 	else
-		gb_loop_timer(&session->rpcd->loop, &session->timer, DIAL_MS);
+		gb_loop_timer(&rpcd->loop, &session->timer, DIAL_MS);
 }
 
 static void on_timer(struct gb_timer *timer)
@@ -181,7 +202,7 @@ static void on_caller(struct gb_io *io, uint32_t events)
 	struct rpcd_session *session = (struct rpcd_session *)((char *)io - offsetof(struct rpcd_session, caller));
 
 	(void)events;
-	if (session->target.fd >= 0) {
+	if (session->target.fd >= 0 || session->asking) {
 		gb_loop_del(io);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "applets/vsock-rpcd/link.h"
 #include "common/loop/loop.h"
 #include "common/loop/work.h"
 #include "common/net/addr.h"
@@ -18,15 +19,23 @@ enum { RPCD_LISTEN_MAX = 16, RPCD_CID_MAX = 32, RPCD_ROOT_MAX = 16 };
 
 struct rpcd;
 
-/* An address that is served, or will be as soon as it can. */
+/*
+ * The daemon is two processes. The front takes calls, reads what peers send, checks it, and has no rights at all; the
+ * helper, its parent, has those that the handlers need, and gets frames from the front that have been checked. Each has a
+ * struct rpcd of its own; where they differ it says so.
+ */
+
+/* An address that is served, or will be as soon as it can. The helper opens it, the front accepts and serves. */
 struct rpcd_listener {
 	struct rpcd *rpcd;
 	struct gb_addr addr;
 	char name[GB_ADDR_TEXT];
 	struct gb_io io;        /* the listening socket; fd -1 while there is none */
-	struct gb_timer timer;  /* the next try to bind, or the end of a pause of accept(2) */
+	struct gb_timer timer;  /* helper: the next try to bind; front: the end of a pause of accept(2) */
 	uint64_t pause;         /* milliseconds, growing */
-	struct gb_conn *single; /* virtio, stdio: its one connection */
+	int rfd, wfd;           /* virtio, stdio: open, and on their way to the front; else -1 */
+	enum gb_conn_kind kind; /* of those */
+	struct gb_conn *single; /* front; virtio, stdio: its one connection */
 	bool proxy;             /* connections go to the target as they are, no frames */
 	struct gb_addr target;
 	char target_name[GB_ADDR_TEXT];
@@ -35,9 +44,32 @@ struct rpcd_listener {
 	int failed;             /* the errno that was logged last */
 };
 
+/* A connection: in the front of a peer, in the helper of the front, with that peer's requests. */
+struct rpcd_client {
+	struct gb_conn conn; /* first */
+	uint32_t id;         /* the same in both processes */
+	struct gb_io channel; /* front: to the helper, from the first request on that it is needed for; fd -1 before that */
+	struct gb_buf pending; /* front: frames that the channel has no room for; nothing more is read meanwhile */
+	size_t pending_at;
+	bool shut;    /* front: the helper has been told that no more comes */
+	bool deliver; /* front: the helper waits to hear that all has been taken */
+};
+
 struct rpcd {
 	struct gb_loop loop;
+	struct rpcd_link link; /* to the other process */
+	bool front;            /* this is the front */
+	struct gb_child child; /* helper: the front; pid 0 while there is none */
+	uint64_t restart_since;
+	unsigned restarts;
+	uid_t uid; /* who started the daemon */
+	void (*delivered)(struct rpcd *rpcd); /* helper: called once when client deliver_id has its replies, or is gone */
+	uint32_t deliver_id;
+	int deliver_rounds;
+	uint32_t last_id;
+	TAILQ_HEAD(, rpcd_session) asking; /* front: wait for a descriptor of the helper's, in this order */
 	struct gb_conn_host host;
+	uint64_t idle_ms, frame_ms; /* what peers may take; the front sees to it */
 	struct rpcd_listener listeners[RPCD_LISTEN_MAX];
 	int listeners_len;
 	bool proxies_said; /* --proxy was given: no standard ones beside */
@@ -60,12 +92,13 @@ struct rpcd {
 	struct gb_timer trim_timer;
 	struct gb_io trim_mounts;    /* until something is mounted that can be trimmed */
 	int notify_fd;
+	uint64_t opened; /* ms: when the addresses were first tried */
 	uint64_t begun; /* ns: for the boot's timeline */
 	bool notified, stopping;
 	bool going_down, shutdown_wanted; /* a power-off was accepted; its reply is still on the way */
 	unsigned shutdown_ms;
 	struct gb_timer shutdown_timer;
-	struct gb_timer stop_timer;
+	struct gb_timer stop_timer, gone_timer;
 	int failed; /* a listener's last error, when nothing is served any more */
 };
 
@@ -111,16 +144,42 @@ void rpcd_job_forget(struct gb_conn *conn);
 void rpcd_reply(const struct rpcd_call *call, const ProtobufCMessage *message);
 void rpcd_error(const struct rpcd_call *call, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* A frame has come in. */
+/* Whether a frame is a request whose payload can be decoded: 0, or -EBADMSG with the Error frame's text in err. */
+int rpcd_check(const struct gb_frame *frame, struct gb_err *err);
+/* Helper: a frame has come in. */
 void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame);
 
-/* Starts to serve all addresses; those that cannot be had yet are tried again. 0 or -errno with err set. */
+/* A new connection, first in conns; 0 bytes of it are read yet. NULL: out of memory. */
+struct rpcd_client *rpcd_client_new(struct rpcd *rpcd, enum gb_conn_kind kind, const char *name);
+void rpcd_client_free(struct rpcd_client *client);
+static inline struct rpcd_client *rpcd_client_of(struct gb_conn *conn)
+{
+	return (struct rpcd_client *)conn;
+}
+
+/* Helper: opens all addresses; those that cannot be had yet are tried again. 0 or -errno with err set. */
 int rpcd_listen(struct rpcd *rpcd, struct gb_err *err);
+/* The port of this listener is to be opened anew. */
+void rpcd_reopen(struct rpcd_listener *listener);
+/* Says that every address is served, if it is. */
+void rpcd_tell_ready(struct rpcd *rpcd);
 /* Ends listening; connections go on. */
 void rpcd_unlisten(struct rpcd *rpcd);
 
 /* Trims by itself, once something is mounted and then every trim_ms. */
 void rpcd_trim_begin(struct rpcd *rpcd);
+/* Helper: serves until told to end. 0 or -errno with err set. */
+int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err);
+/* SIGTERM and SIGINT. */
+void rpcd_helper_finish(struct rpcd *rpcd);
+/* Hands what a listener has opened to the front. */
+void rpcd_helper_hand(struct rpcd_listener *listener);
+/* Calls fn once when the peer of this connection has taken all replies so far, or is gone. One wish at a time. */
+void rpcd_when_delivered(struct gb_conn *conn, void (*fn)(struct rpcd *rpcd));
+
+/* The front, in a process of its own, to its end: its exit status. */
+int rpcd_front_run(struct rpcd *rpcd, int link);
+enum { RPCD_FRONT_UNFIT = 3 }; /* exit status: it could not even begin */
 
 /* The proxies (proxy.c). "FROM=TO", "docker", "kubernetes" or "none": 0 or -GB_E_USAGE. */
 int rpcd_proxy_add(struct rpcd *rpcd, const char *text, struct gb_err *err);
@@ -132,6 +191,8 @@ void rpcd_proxy_close(struct rpcd *rpcd);
 /* Whether dockerd's vsock port is served: RPCD_PORT_NONE, nobody was told to; _WAITS, not bound yet. */
 enum rpcd_port { RPCD_PORT_NONE, RPCD_PORT_WAITS, RPCD_PORT_UP };
 enum rpcd_port rpcd_proxy_port(const struct rpcd *rpcd, uint32_t port);
+/* Front: the helper's answer to RPCD_DIAL. */
+void rpcd_proxy_dialled(struct rpcd *rpcd, int code, int fd);
 /* A caller who may; takes the descriptor. */
 void rpcd_proxy_accept(struct rpcd_listener *listener, int fd, const char *name);
 
@@ -145,5 +206,7 @@ enum rpcd_clock { RPCD_CLOCK_KEEP, RPCD_CLOCK_STEP, RPCD_CLOCK_REFUSE };
 enum rpcd_clock rpcd_clock_judge(int64_t now, int64_t wanted);
 /* A clock that stands before any guest could have been built is set to that time: 0, or -errno with the reason in why. */
 int rpcd_clock_floor(char *why, size_t size);
+/* Whether this Ping has to set the clock. */
+bool rpcd_ping_steps(const ProtobufCMessage *request);
 
 #endif

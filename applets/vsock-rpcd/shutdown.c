@@ -21,11 +21,6 @@ static void go(struct rpcd *rpcd)
 	}
 }
 
-static void on_drained(struct gb_conn *conn)
-{
-	go(rpcd_of(conn));
-}
-
 static void on_timer(struct gb_timer *timer)
 {
 	go((struct rpcd *)((char *)timer - offsetof(struct rpcd, shutdown_timer)));
@@ -54,5 +49,5 @@ void rpcd_shutdown(struct rpcd_call *call)
 	rpcd->shutdown_wanted = true;
 	rpcd->shutdown_timer.fn = on_timer;
 	gb_loop_timer(&rpcd->loop, &rpcd->shutdown_timer, REPLY_MS);
-	gb_conn_when_drained(call->conn, on_drained);
+	rpcd_when_delivered(call->conn, go);
 }

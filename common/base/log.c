@@ -70,6 +70,11 @@ enum gb_log_level gb_log_enabled(void)
 	return limit;
 }
 
+int gb_log_fd(void)
+{
+	return sink;
+}
+
 /* Appends text as the inside of a JSON string; bytes above 0x7f were vis-encoded before. */
 static size_t json_escape(char *dst, size_t size, const char *text)
 {

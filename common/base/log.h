@@ -16,6 +16,9 @@ int gb_log_open(const char *target, struct gb_err *err);
 void gb_log_level(enum gb_log_level level);
 enum gb_log_level gb_log_enabled(void);
 
+/* The descriptor that lines are written to: a child that closes what it does not need keeps this one. */
+int gb_log_fd(void);
+
 /* One line; text of outside origin is vis-encoded. Never fails, never allocates, keeps errno. */
 void gb_log(enum gb_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -108,8 +108,10 @@ static void rearm(struct gb_conn *conn)
 		due = conn->tx_since + conn->host->frame_ms;
 	else if (conn->held)
 		due = UINT64_MAX;
-	else if (conn->rx.len)
+	else if (conn->rx.len && !conn->ended)
 		due = conn->rx_since + conn->host->frame_ms;
+	else if (conn->attached || conn->lasting)
+		due = UINT64_MAX;
 	else
 		due = now + conn->host->idle_ms;
 	conn->deadline = due;
@@ -126,7 +128,18 @@ static void reset_port(struct gb_conn *conn)
 	conn->raw_left = 0;
 	conn->input_late = conn->half = false;
 	conn->skip = conn->early = conn->closing = conn->ended = false;
+	if (conn->host->reset)
+		conn->host->reset(conn);
 	rearm(conn);
+}
+
+/* Tells what was wrong with the stream, behind the replies that are to come before that. */
+static void complain(struct gb_conn *conn, const char *why)
+{
+	if (conn->attached && conn->host->wrong)
+		conn->host->wrong(conn, why);
+	else
+		gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
 }
 
 static void on_timer(struct gb_timer *timer)
@@ -141,7 +154,8 @@ static void on_timer(struct gb_timer *timer)
 	}
 	if (conn->skip) {
 		conn->skip = false;
-		gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", conn->skip_why);
+		conn->busy = true; /* if there is no memory for it, turn() is where it ends */
+		complain(conn, conn->skip_why);
 		turn(conn, 0); /* an end of file drops it again */
 		return;
 	}
@@ -274,6 +288,32 @@ void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from)
 		gb_conn_end(conn);
 }
 
+int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len)
+{
+	const char *at = data;
+
+	if (!tx_left(conn)) {
+		ssize_t n = put(conn, at, len);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			return -errno;
+		at += n < 0 ? 0 : n;
+		len -= n < 0 ? 0 : (size_t)n;
+		conn->tx_since = gb_loop_now(conn->host->loop);
+	}
+	return len ? gb_buf_add(&conn->tx, at, len) : 0;
+}
+
+bool gb_conn_takes(const struct gb_conn *conn)
+{
+	return tx_left(conn) < TX_HIGH;
+}
+
+void gb_conn_turn(struct gb_conn *conn)
+{
+	if (!conn->busy)
+		turn(conn, 0);
+}
+
 void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn))
 {
 	conn->drained = fn;
@@ -331,14 +371,21 @@ void gb_conn_input(struct gb_conn *conn, bool wanted)
 void gb_conn_stream_end(struct gb_conn *conn)
 {
 	conn->stream = NULL;
-	if (conn->kind == GB_CONN_PORT) {
+	if (conn->kind == GB_CONN_PORT || conn->lasting) {
 		conn->input_late = true;
 		gb_conn_resume(conn);
 		return;
 	}
+	gb_conn_linger(conn);
+}
+
+void gb_conn_linger(struct gb_conn *conn)
+{
 	conn->held = false;
 	conn->data = NULL;
 	conn->linger = conn->closing = true;
+	if (!tx_left(conn))
+		conn->tx_since = gb_loop_now(conn->host->loop);
 	gb_buf_free(&conn->rx);
 	gb_conn_kick(conn);
 }
@@ -384,8 +431,30 @@ static void out_of_step(struct gb_conn *conn, const char *why)
 		conn->skip_why = why;
 		return;
 	}
-	gb_conn_error(conn, NULL, 0, GB_RPC_INVALID, "invalid request: %s", why);
+	complain(conn, why);
 	conn->closing = true;
+}
+
+/* Input frames go on as they are, whether whole or not: how many bytes did, 0 if there is none at the start of data. */
+static size_t pass_input(struct gb_conn *conn, const char *data, size_t len)
+{
+	struct gb_frame frame;
+	size_t n = len < conn->raw_left ? len : conn->raw_left;
+
+	if (!conn->attached || !conn->host->input)
+		return 0;
+	if (conn->raw_left) {
+		conn->raw_left -= n;
+	} else {
+		long r = gb_frame_open(data, len, GB_FRAME_MAX, &frame);
+		if (r <= 0 || frame.type != GB_WIRE_SANDBOX_EXEC_INPUT)
+			return 0;
+		n = (size_t)r;
+		conn->raw_left = frame.payload_len;
+	}
+	if (n)
+		conn->host->input(conn, data, n);
+	return n;
 }
 
 /* Handles the whole frames at the start of data: how many bytes they took. */
@@ -397,6 +466,10 @@ static size_t frames(struct gb_conn *conn, const char *data, size_t len)
 		struct gb_frame frame;
 		long r;
 
+		size_t passed = open_for_more(conn) ? pass_input(conn, data + at, len - at) : 0;
+		at += passed;
+		if (passed)
+			continue;
 		if (open_for_input(conn) || (conn->raw_left && open_for_more(conn))) {
 			r = take_input(conn, data + at, len - at);
 			if (r > 0) {
@@ -554,21 +627,34 @@ static void pump(struct gb_conn *conn)
 	} while (full && !conn->dead);
 }
 
+/* Whether a peer who leaves is to be noticed though nothing is read from it: replies are made for it as time goes by. */
+static bool watched(const struct gb_conn *conn, uint32_t events)
+{
+	if (conn->stream)
+		return true;
+	return conn->attached && ((conn->kind == GB_CONN_SOCKET && conn->ended) || (conn->kind == GB_CONN_PIPE && events == EPOLLERR));
+}
+
 /* After each turn: is it over, and what is to be waited for? */
 static void update(struct gb_conn *conn)
 {
 	if (conn->dead)
 		return;
+	if (conn->host->turned)
+		conn->host->turned(conn);
+	if (conn->dead)
+		return;
 	rearm(conn);
-	bool over = (conn->closing && !conn->linger) || (conn->ended && !conn->held);
-	if (over && !tx_left(conn) && !conn->held) {
+	bool over = ((conn->closing && !conn->linger) || conn->ended) && !conn->held && !conn->attached;
+	if (over && !tx_left(conn)) {
 		gb_conn_end(conn);
 		return;
 	}
 	uint32_t in = (open_for_more(conn) || open_for_input(conn) || conn->linger) && !conn->ended ? EPOLLIN : 0;
-	if (conn->stream && conn->kind == GB_CONN_SOCKET) /* once half of it has ended, only news are of interest */
+	if (conn->kind == GB_CONN_SOCKET && watched(conn, 0)) /* once half of it has ended, only news are of interest */
 		in |= EPOLLRDHUP | (conn->half ? EPOLLET : 0);
 	uint32_t out = tx_left(conn) ? EPOLLOUT : 0;
+	bool waits = conn->stream || conn->attached;
 	int r = 0;
 	if (conn->kind == GB_CONN_PORT)
 		return; /* it always waits for every edge */
@@ -580,11 +666,11 @@ static void update(struct gb_conn *conn)
 			r = gb_loop_mod(&conn->in, in);
 		if (r == 0 && conn->out.loop) {
 			r = gb_loop_mod(&conn->out, out);
-		} else if (r == 0 && (out || conn->stream)) { /* a stream that writes nothing wants to see it closed, too */
+		} else if (r == 0 && (out || waits)) { /* who writes nothing wants to see it closed, too */
 			conn->out.events = out;
 			r = gb_loop_add(conn->host->loop, &conn->out);
 		}
-		if (!out && !conn->stream) {
+		if (!out && !waits) {
 			gb_loop_del(&conn->out);
 		}
 	}
@@ -620,8 +706,8 @@ static void turn(struct gb_conn *conn, uint32_t events)
 		if (shutdown(conn->wfd, SHUT_WR) < 0) /* a pipe cannot: it is over */
 			gb_conn_end(conn);
 	}
-	if (!conn->dead && conn->stream && events && vanished(conn, events)) {
-		gb_log(GB_LOG_DEBUG, "%s: the peer has left a stream", conn->name);
+	if (!conn->dead && events && watched(conn, events) && vanished(conn, events)) {
+		gb_log(GB_LOG_DEBUG, "%s: the peer has left before its replies", conn->name);
 		if (conn->kind == GB_CONN_PORT)
 			reset_port(conn);
 		else

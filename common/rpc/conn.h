@@ -20,6 +20,13 @@ struct gb_conn_host {
 	struct gb_loop *loop;
 	void (*frame)(struct gb_conn *conn, const struct gb_frame *frame);
 	void (*closed)(struct gb_conn *conn);
+	/* Any of these may be NULL. turned(): after each turn of a connection that goes on. wrong(): of one that is attached, the
+	 * stream is out of step, and the Error frame is the host's to place. input(): of one that is attached, frames of input
+	 * (SandboxExecInput) in pieces as they come, heads and all. reset(): a port's host has left. */
+	void (*turned)(struct gb_conn *conn);
+	void (*wrong)(struct gb_conn *conn, const char *why);
+	void (*input)(struct gb_conn *conn, const void *data, size_t len);
+	void (*reset)(struct gb_conn *conn);
 	uint64_t idle_ms;  /* between frames */
 	uint64_t frame_ms; /* from the first byte of a frame to its last, and for a peer to take a piece of a reply */
 	unsigned char scratch[65536]; /* one read(2) for whoever is at work: an idle connection holds no buffer */
@@ -68,6 +75,8 @@ struct gb_conn {
 	bool starved;     /* gb_conn_room() has said no */
 	bool linger;      /* the last frame is on its way; what comes is thrown away */
 	bool shut;        /* its own side has ended */
+	bool attached; /* replies come from elsewhere (gb_conn_pass()), maybe long after the requests: no end before them */
+	bool lasting;  /* may be idle for ever */
 	bool held;    /* a handler has yet to reply: nothing more is read or parsed */
 	bool ended;   /* the peer has sent all it will */
 	bool closing; /* nothing more is parsed; the connection ends when tx is out */
@@ -98,6 +107,16 @@ void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, in
 /* Replies with a frame that stands at the end of *frame, from byte `from` on; its memory is taken over. */
 void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from);
 
+/* Hands on bytes of replies that are frames already; gb_conn_turn() goes on from there. 0, or -errno: the peer is gone, or
+ * there is no memory. */
+int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len);
+/* Reads no more; when the peer has all replies it is given a moment to close its side. conn may be gone after it. */
+void gb_conn_linger(struct gb_conn *conn);
+/* Whether the peer takes its replies fast enough for more of them. */
+bool gb_conn_takes(const struct gb_conn *conn);
+/* Looks at the connection again after the host has changed something about it. It may be gone after that. */
+void gb_conn_turn(struct gb_conn *conn);
+
 /* The handler will reply later; until gb_conn_resume() no other request of this connection is looked at. */
 void gb_conn_hold(struct gb_conn *conn);
 /* After the reply: goes on. */
@@ -112,7 +131,7 @@ void gb_conn_kick(struct gb_conn *conn);
 /* Whether the stream wants its input. */
 void gb_conn_input(struct gb_conn *conn, bool wanted);
 /* After the last frame of a stream that took input, which may have been cut in half: the connection ends as soon as the
- * peer has that frame (a port serves the next host). One without input ends with gb_conn_resume(). */
+ * peer has that frame (a port, or what is lasting, serves the next host). One without input ends with gb_conn_resume(). */
 void gb_conn_stream_end(struct gb_conn *conn);
 
 /* Calls fn once when all that was replied so far has been handed to the kernel, or never will be. */

@@ -27,7 +27,7 @@ start_liar() {
 	printf '%b' "$(tr -d ' \n' <<<"$*" | sed 's/../\\x&/g')" >"$dir/lie"
 	socat "UNIX-LISTEN:$dir/s,fork" "SYSTEM:cat $dir/lie; sleep 0.2" 3>&- 2>/dev/null &
 	daemon=$!
-	for _ in $(seq 1 100); do [ -S "$dir/s" ] && break; sleep 0.05; done
+	listens "$dir/s"
 }
 
 rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
@@ -150,7 +150,7 @@ rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
 	EOF
 	socat "UNIX-LISTEN:$dir/fc,fork" "SYSTEM:bash $dir/vmm $dir/s" 3>&- 2>/dev/null &
 	vmm=$!
-	for _ in $(seq 1 100); do [ -S "$dir/fc" ] && break; sleep 0.05; done
+	listens "$dir/fc"
 	run gb vsock-rpc --connect "fc:$dir/fc:1024" --timeout 10 ping over-fc
 	refused=$(gb vsock-rpc --connect "fc:$dir/fc:99" --timeout 10 ping 2>&1) || true
 	kill "$vmm"
@@ -191,7 +191,7 @@ rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
 @test "nobody answers: the timeout ends it" {
 	socat -u "UNIX-LISTEN:$dir/s" OPEN:/dev/null 3>&- 2>/dev/null &
 	daemon=$!
-	for _ in $(seq 1 100); do [ -S "$dir/s" ] && break; sleep 0.05; done
+	listens "$dir/s"
 	fails 1 "no reply: Connection timed out" gb vsock-rpc --connect "unix:$dir/s" --timeout 0.2 ping
 }
 

@@ -5,6 +5,7 @@ load ../lib.bash
 
 setup() {
 	need_applet vsock-rpcd
+	need_applet vsock-rpc
 	dir=$(mktemp -d /tmp/gb-prox-XXXXXX) # short: the path of a unix socket has 107 bytes at most
 	daemon='' targets=()
 }
@@ -25,6 +26,8 @@ start_daemon() {
 	IFS= read -r line <"$dir/ready"
 	[ "$line" = READY=1 ]
 	rm "$dir/ready"
+	front=$(front_of "$daemon")
+	gb vsock-rpc --connect "unix:$dir/s" ping # from here on it has the descriptors that it keeps
 }
 
 # target ADDRESS COMMAND: socat serves ADDRESS, a process a connection.
@@ -33,7 +36,7 @@ target() {
 	targets+=($!)
 	for _ in $(seq 1 200); do
 		case $1 in
-		UNIX-LISTEN:*) [ -S "$dir/t" ] && return 0 ;;
+		UNIX-LISTEN:*) listens "$dir/t" && return 0 ;;
 		*) socat -u OPEN:/dev/null "TCP:127.0.0.1:$port" 2>/dev/null && return 0 ;;
 		esac
 		sleep 0.02
@@ -46,8 +49,7 @@ free_port() {
 	while ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done
 }
 
-# sessions: how many the daemon has now, by its sockets that are connected.
-descriptors() { find "/proc/$daemon/fd" -type l | wc -l; }
+descriptors() { find "/proc/$front/fd" -type l | wc -l; }
 
 @test "a request with a half-close gets the whole reply, through unix and tcp targets" {
 	free_port
@@ -70,7 +72,7 @@ descriptors() { find "/proc/$daemon/fd" -type l | wc -l; }
 		my $c = $l->accept; $c->print("hello\n"); $c->flush; $c->shutdown(1);
 		local $/; my $all = <$c>; open my $o, ">", "$ARGV[0]/came" or die; print $o $all; close $o' "$dir" 3>&- &
 	targets+=($!)
-	for _ in $(seq 1 200); do [ -S "$dir/t" ] && break; sleep 0.02; done
+	listens "$dir/t"
 	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
 	head -c 300000 /dev/urandom >"$dir/data"
 	# The caller sends only after the end of what it was told.
@@ -147,8 +149,8 @@ descriptors() { find "/proc/$daemon/fd" -type l | wc -l; }
 	done
 	# All that the daemon has made is closed at exec: the flag O_CLOEXEC (02000000).
 	seen=0
-	for f in /proc/"$daemon"/fdinfo/*; do
-		case $(readlink "/proc/$daemon/fd/${f##*/}") in
+	for f in /proc/"$front"/fdinfo/*; do
+		case $(readlink "/proc/$front/fd/${f##*/}") in
 		socket:* | anon_inode:*) ;;
 		pipe:*) grep -q '^flags:.*4[0-7]\{3\}$' "$f" || continue ;; # not ours: it is not O_NONBLOCK
 		*) continue ;;

@@ -168,7 +168,7 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 @test "NOTIFY_SOCKET and --notify-fd are told when all addresses are served" {
 	socat -u "UNIX-RECVFROM:$dir/notify" - >"$dir/state" 3>&- &
 	receiver=$!
-	for _ in $(seq 1 100); do [ -S "$dir/notify" ] && break; sleep 0.05; done
+	listens "$dir/notify"
 	NOTIFY_SOCKET=$dir/notify start_daemon --listen "unix:$dir/s2"
 	wait "$receiver"
 	[ "$(cat "$dir/state")" = READY=1 ]
@@ -188,7 +188,8 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 
 @test "a killed daemon leaves clients an error, not a wait" {
 	start_daemon
-	kill -STOP "$daemon"
+	front=$(front_of "$daemon")
+	kill -STOP "$front"
 	rpc ping >"$dir/out" 2>&1 3>&- &
 	client=$!
 	sleep 0.2
@@ -217,6 +218,87 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 	grep -c 'accept: Too many open files' "$dir/log"
 	kill "${holders[@]}"
 	rpc ping
+}
+
+# status FIELD: of the front's /proc/PID/status.
+front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "/proc/$(front_of "$daemon")/status"; }
+
+@test "the front has no rights: no capability, no new privileges, a filter of system calls, a user of its own" {
+	start_daemon
+	rpc ping
+	for set in CapInh CapPrm CapEff CapAmb; do [ "$(front_status $set)" = 0000000000000000 ]; done
+	[ "$(front_status NoNewPrivs)" = 1 ]
+	[ "$(front_status Seccomp)" = 2 ]
+	[ "$(id -u)" -eq 0 ] || return 0
+	[ "$(front_status Uid)" = "65521 65521 65521 65521" ]
+	[ "$(front_status Gid)" = "65521 65521 65521 65521" ]
+	[ -z "$(front_status Groups)" ]
+	[ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$daemon/status")" = 0 ]
+}
+
+@test "a front that is killed is started again; what was connected ends" {
+	start_daemon
+	rpc info >"$dir/info"
+	mkfifo "$dir/hold"
+	socat -t 60 "UNIX-CONNECT:$dir/s" "PIPE:$dir/hold" 3>&- 2>/dev/null &
+	holder=$!
+	for i in 1 2 3; do
+		front=$(front_of "$daemon")
+		kill -KILL "$front"
+		for _ in $(seq 1 200); do [ "$(grep -c 'front: started again' "$dir/log")" -eq "$i" ] && break; sleep 0.05; done
+		rpc ping
+		rpc info >"$dir/again"
+		grep -q kernel_version: "$dir/again"
+		[ "$(front_of "$daemon")" != "$front" ]
+	done
+	wait "$holder" || true
+	grep -q 'front: killed by signal 9' "$dir/log"
+}
+
+@test "a front that keeps dying ends the daemon, which says so" {
+	start_daemon
+	for i in $(seq 1 60); do # the sixth within ten seconds is one too many
+		grep -q 'not started again' "$dir/log" && break
+		front=$(front_of "$daemon")
+		kill -KILL "$front" || break
+		for _ in $(seq 1 200); do
+			[ "$(grep -c 'front: started again' "$dir/log")" -eq "$i" ] && break
+			grep -q 'not started again' "$dir/log" && break
+			sleep 0.05
+		done
+	done
+	status=0
+	wait "$daemon" || status=$?
+	daemon=
+	[ "$status" -eq 1 ]
+	grep -q 'front: not started again' "$dir/log"
+	[ ! -e "$dir/s" ]
+}
+
+@test "when the helper is killed the front goes too, and the next daemon gets the address" {
+	start_daemon
+	rpc info >"$dir/info"
+	front=$(front_of "$daemon")
+	kill -KILL "$daemon"
+	{ wait "$daemon"; } 2>/dev/null || true
+	start_daemon
+	rpc ping
+	for _ in $(seq 1 200); do [ -e "/proc/$front/fd/0" ] || break; sleep 0.05; done
+	[ ! -e "/proc/$front/fd/0" ]
+}
+
+@test "whoever answers, front or helper: replies come in the order of their requests" {
+	ping="00000006 00000001 0000" info="00000006 00000002 0000" trim="00000006 0000000c 0000"
+	input="00000007 00000033 0000 61" unknown="00000006 00007777 0000" bad="00000008 00000001 0000 0aff"
+	run stdio $ping $trim $ping $unknown $info $bad $input $ping "00000000"
+	# the types of what came back
+	types=() rest=$output
+	while [ -n "$rest" ]; do
+		types+=("${rest:8:8}")
+		rest=${rest:$((8 + 2 * 16#${rest:0:8}))}
+	done
+	echo "${types[*]}"
+	[ "${types[*]}" = "00001001 0000100c 00001001 0000ffff 00001002 0000ffff 0000ffff 00001001 0000ffff" ]
 }
 
 @test "mmap: parts of files, short at their ends, byte for byte" {

@@ -29,7 +29,7 @@ teardown() {
 	mount -o subvol=@containerd "$loop" /var/lib/containerd
 	"$GUESTBOX" vsock-rpcd --listen "unix:$T/s" 2>"$T/log" 3>&- &
 	daemon=$!
-	for _ in $(seq 1 100); do [ -S "$T/s" ] && break; sleep 0.05; done
+	listens "$T/s"
 	run gb vsock-rpc --connect "unix:$T/s" trim
 	kill "$daemon"
 	umount /var/lib/docker /var/lib/containerd "$T/top"
@@ -70,23 +70,33 @@ machine() {
 		exit 97' 3>&-
 }
 
-@test "Shutdown: the reply comes, then the power goes off" {
-	run machine '$G vsock-rpc --connect unix:$T/s shutdown --grace 5 >$T/out'
+# begin_machine: the same beside us. Clients are outside of it, where the power-off does not end them before they have said
+# what they got. end_machine sets status.
+begin_machine() {
+	machine 'touch $T/up' &
+	machine=$!
+	for _ in $(seq 1 600); do [ -e "$T/up" ] && break; sleep 0.05; done
+}
+
+end_machine() {
+	status=0
+	wait "$machine" || status=$?
 	cat "$T/log" "$T/out" || true
+}
+
+@test "Shutdown: the reply comes, then the power goes off" {
+	begin_machine
+	gb vsock-rpc --connect "unix:$T/s" shutdown --grace 5 >"$T/out"
+	end_machine
 	[ "$status" -eq 130 ]
 	[ "$(cat "$T/out")" = "accepted: the guest is on its way down" ]
 }
 
 @test "Shutdown twice on one connection: both accepted, one power-off" {
-	machine '' >"$T/machine" 2>&1 &
-	machine=$!
-	# The client lives outside of the machine, whose processes are ended.
-	for _ in $(seq 1 200); do [ -S "$T/s" ] && break; sleep 0.05; done
+	begin_machine
 	printf '\0\0\0\x08\0\0\0\x0a\0\0\x08\x05\0\0\0\x08\0\0\0\x0a\0\0\x08\x05' |
 		socat -t 60 - "UNIX-CONNECT:$T/s" | xxd -p >"$T/out"
-	status=0
-	wait "$machine" || status=$?
-	cat "$T/machine" "$T/log" "$T/out" || true
+	end_machine
 	[ "$status" -eq 130 ]
 	[ "$(tr -d '\n' <"$T/out")" = 000000080000100a00000801000000080000100a00000801 ]
 	[ "$(grep -c 'asks for the power-off' "$T/log")" = 1 ]
