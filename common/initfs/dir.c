@@ -119,7 +119,8 @@ static int add_real(struct gb_initfs *fs, struct reply *reply, struct gb_file *d
 		return 0;
 	if (reply->plus && !dots) {
 		/* What is gone, or cannot be looked at, is listed all the same; its number 0 keeps it out of caches. */
-		if (gb_initfs_entry(fs, dir->node->mnt, dir->fd, d->d_name, &entry, &node) < 0)
+		if (gb_initfs_entry(fs, dir->node->mnt, dir->fd, d->d_name, gb_node_place(dir->node->id, d->d_name), &entry,
+				    &node) < 0)
 			entry = (struct fuse_entry_param){ 0 };
 	}
 	if (!node) {

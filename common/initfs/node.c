@@ -37,6 +37,50 @@ static struct gb_node **key_bucket(const struct gb_table *table, uint64_t ino, u
 	return &table->by_key[hash(ino, dev) & (table->buckets - 1)];
 }
 
+static struct gb_node **place_bucket(const struct gb_table *table, uint64_t place)
+{
+	return &table->by_place[place & (table->buckets - 1)];
+}
+
+uint64_t gb_node_place(uint64_t parent, const char *name)
+{
+	uint64_t h = parent * 0x9e3779b97f4a7c15ULL;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 0x100000001b3ULL;
+	h ^= h >> 29; /* the lower bits choose the chain */
+	return h ? h : 1;
+}
+
+/* Locked. */
+static void set_place(struct gb_table *table, struct gb_node *node, uint64_t place)
+{
+	if (node->place == place)
+		return;
+	if (node->place) {
+		struct gb_node **p = place_bucket(table, node->place);
+		while (*p != node)
+			p = &(*p)->next_place;
+		*p = node->next_place;
+	}
+	node->place = place;
+	if (place) {
+		struct gb_node **b = place_bucket(table, place);
+		node->next_place = *b;
+		*b = node;
+	}
+}
+
+/* The last one that was found there. Locked. */
+static struct gb_node *at_place(const struct gb_table *table, uint64_t place)
+{
+	struct gb_node *node;
+
+	for (node = *place_bucket(table, place); node && node->place != place; node = node->next_place)
+		;
+	return node;
+}
+
 static void insert(struct gb_table *table, struct gb_node *node)
 {
 	struct gb_node **b = id_bucket(table, node->id);
@@ -45,23 +89,32 @@ static void insert(struct gb_table *table, struct gb_node *node)
 	b = key_bucket(table, node->ino, node->dev);
 	node->next_key = *b;
 	*b = node;
+	if (node->place) {
+		b = place_bucket(table, node->place);
+		node->next_place = *b;
+		*b = node;
+	}
 }
 
 /* Doubles the hash tables. Without memory they stay as they are: chains get longer, nothing else. */
 static void grow(struct gb_table *table)
 {
 	size_t old = table->buckets, buckets = old * 2;
-	struct gb_node **by_id = calloc(buckets, sizeof *by_id), **by_key = calloc(buckets, sizeof *by_key);
+	struct gb_node **by_id = calloc(buckets, sizeof *by_id), **by_key = calloc(buckets, sizeof *by_key),
+		       **by_place = calloc(buckets, sizeof *by_place);
 	struct gb_node **all = table->by_id;
 
-	if (!by_id || !by_key) {
+	if (!by_id || !by_key || !by_place) {
 		free(by_id);
 		free(by_key);
+		free(by_place);
 		return;
 	}
 	free(table->by_key);
+	free(table->by_place);
 	table->by_id = by_id;
 	table->by_key = by_key;
+	table->by_place = by_place;
 	table->buckets = buckets;
 	for (size_t i = 0; i < old; i++) {
 		for (struct gb_node *n = all[i], *next; n; n = next) {
@@ -93,6 +146,8 @@ static void reap(struct gb_table *table, struct gb_node *node)
 	for (p = key_bucket(table, node->ino, node->dev); *p != node; p = &(*p)->next_key)
 		;
 	*p = node->next_key;
+	set_place(table, node, 0);
+	table->linked -= node->linked;
 	lru_remove(table, node);
 	if (node->fd >= 0) {
 		(void)close(node->fd);
@@ -186,10 +241,26 @@ static int by_handle(struct gb_node *node, int flags)
 	return gb_take_fd(&fd);
 }
 
+/* The descriptor of a node that was opened by its name: is it this node's? If not, the handle has to do. Locked. */
+static void make_sure(struct gb_table *table, struct gb_node *node)
+{
+	struct stat st;
+
+	node->unsure = false;
+	if (fstat(node->fd, &st) == 0 && st.st_ino == node->ino && st.st_dev == node->dev)
+		return;
+	(void)close(node->fd);
+	node->fd = -1;
+	node->pinned = false;
+	table->fd_count--;
+}
+
 int gb_node_hold(struct gb_table *table, struct gb_node *node, struct gb_hold *ret_hold)
 {
 	*ret_hold = (struct gb_hold){ .fd = -1 };
 	pthread_mutex_lock(&table->lock);
+	if (node->unsure)
+		make_sure(table, node);
 	ret_hold->fd = node->fd;
 	if (node->fd < 0 && (ret_hold->file = TAILQ_FIRST(&node->files))) {
 		ret_hold->file->refs++;
@@ -402,8 +473,8 @@ static bool same(const struct gb_node *n, const struct gb_mnt *mnt, const struct
 		(n->handle_type == h->head.handle_type && memcmp(n->handle, h->bytes, n->handle_len) == 0));
 }
 
-int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, struct statx *ret_stx,
-		   struct gb_node **ret_node)
+int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place,
+		   struct statx *ret_stx, struct gb_node **ret_node)
 {
 	struct handle h;
 	struct gb_node *node;
@@ -448,6 +519,12 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 			grow(table);
 	}
 	lru_remove(table, node);
+	if (place && mnt->handles)
+		set_place(table, node, place);
+	if (ret_stx->stx_nlink > 1 && !node->linked && !S_ISDIR(node->type)) {
+		node->linked = true;
+		table->linked++;
+	}
 	node->lookups++;
 	node->uses++;
 	pthread_mutex_unlock(&table->lock);
@@ -455,18 +532,19 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 	return 0;
 }
 
-void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name)
+/* The node of a name, looked up in the source: it may be known by another of its names. */
+static struct gb_node *victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name)
 {
 	struct handle h = { .head.handle_bytes = MAX_HANDLE_SZ };
 	struct gb_node *node;
 	struct statx stx;
 	int mount_id;
 
-	if (!mnt->handles || name_to_handle_at(dirfd, name, &h.head, &mount_id, 0) < 0 ||
+	if (name_to_handle_at(dirfd, name, &h.head, &mount_id, 0) < 0 ||
 	    statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, stat_mask, &stx) < 0)
-		return;
+		return NULL;
 	if (stx.stx_nlink > 1 && !S_ISDIR(stx.stx_mode))
-		return;
+		return NULL;
 	pthread_mutex_lock(&table->lock);
 	for (node = *key_bucket(table, stx.stx_ino, makedev(stx.stx_dev_major, stx.stx_dev_minor)); node;
 	     node = node->next_key) {
@@ -476,19 +554,54 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 	if (node)
 		node->uses++;
 	pthread_mutex_unlock(&table->lock);
+	return node;
+}
+
+void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place)
+{
+	struct gb_node *node;
+	bool look;
+	int fd;
+
+	if (!mnt->handles)
+		return;
+	pthread_mutex_lock(&table->lock);
+	node = at_place(table, place);
+	look = node ? node->linked : table->linked > 0;
+	if (look || (node && node->fd >= 0 && node->pinned))
+		node = NULL;
+	if (node)
+		node->uses++;
+	pthread_mutex_unlock(&table->lock);
+	if (look)
+		node = victim(table, mnt, dirfd, name);
 	if (!node)
 		return;
-	int fd = by_handle(node, O_PATH | O_NOFOLLOW);
+	/* By name it is one step; whether the name was still this node's is seen when the descriptor is needed, which is
+	 * hardly ever: the kernel forgets most of what loses its name at once. */
+	fd = look ? by_handle(node, O_PATH | O_NOFOLLOW) : openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	pthread_mutex_lock(&table->lock);
 	lru_remove(table, node);
 	if (fd >= 0 && node->fd < 0) {
 		node->fd = fd;
+		node->unsure = !look;
 		table->fd_count++;
 	} else if (fd >= 0) {
 		(void)close(fd);
 	}
 	node->pinned = node->fd >= 0;
 	unuse(table, node);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exchange)
+{
+	pthread_mutex_lock(&table->lock);
+	struct gb_node *moved = at_place(table, from), *other = at_place(table, to);
+	if (other)
+		set_place(table, other, exchange ? from : 0);
+	if (moved)
+		set_place(table, moved, to);
 	pthread_mutex_unlock(&table->lock);
 }
 
@@ -631,8 +744,9 @@ int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsign
 		return -errno;
 	table->by_id = calloc(table->buckets, sizeof(struct gb_node *));
 	table->by_key = calloc(table->buckets, sizeof(struct gb_node *));
+	table->by_place = calloc(table->buckets, sizeof(struct gb_node *));
 	root = calloc(1, sizeof *root);
-	if (!table->by_id || !table->by_key || !root) {
+	if (!table->by_id || !table->by_key || !table->by_place || !root) {
 		free(root);
 		(void)close(fd);
 		return -ENOMEM;
@@ -691,6 +805,7 @@ void gb_table_close(struct gb_table *table)
 	}
 	free(table->by_id);
 	free(table->by_key);
+	free(table->by_place);
 	free(table->devs);
 	free(table->slots);
 	if (table->proc >= 0)

@@ -23,7 +23,8 @@ enum gb_backing { GB_BACKING_UNKNOWN, GB_BACKING_NO, GB_BACKING_YES };
 struct gb_node {
 	uint64_t id;
 	uint64_t ino, dev;
-	struct gb_node *next_id, *next_key;  /* hash chains */
+	uint64_t place;                      /* where its name is: gb_node_place(), or 0 */
+	struct gb_node *next_id, *next_key, *next_place; /* hash chains */
 	TAILQ_ENTRY(gb_node) lru;            /* in the list while fd is open, nobody uses it and it may be closed */
 	TAILQ_HEAD(, gb_file) files;         /* what is open of it */
 	struct gb_mnt *mnt;
@@ -35,6 +36,8 @@ struct gb_node {
 	uint16_t dev_index;
 	uint8_t backing;                     /* enum gb_backing */
 	bool pinned : 1, verified : 1, in_lru : 1;
+	bool linked : 1;                     /* it had more than one name once */
+	bool unsure : 1;                     /* fd was opened by name, and nobody has looked yet at what it is */
 	mode_t type;                         /* S_IFMT bits */
 	uint16_t handle_len;                 /* 0: there is no handle */
 	int handle_type;
@@ -74,8 +77,9 @@ struct gb_slot {
 
 struct gb_table {
 	pthread_mutex_t lock;
-	struct gb_node **by_id, **by_key;
+	struct gb_node **by_id, **by_key, **by_place;
 	size_t buckets, count;
+	size_t linked;               /* nodes that had more than one name once */
 	uint64_t next_id;
 	TAILQ_HEAD(, gb_node) lru;
 	unsigned fd_count, fd_max;
@@ -110,13 +114,20 @@ void gb_node_release(struct gb_table *table, struct gb_hold *hold);
 /* Opens a node in use anew: a descriptor or -errno. Never follows a link, never blocks on a pipe. */
 int gb_node_reopen(struct gb_table *table, struct gb_node *node, int flags);
 
-/* Finds or makes the node of parent's entry `name`, or (name "") of the descriptor dirfd itself, adds one to its lookup
- * count and fills *ret_stx. The result is in use, too. */
-int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, struct statx *ret_stx,
-		   struct gb_node **ret_node);
+/* A name in a folder, as one number; never 0. Two may have the same one: what is found by it is only likely right. */
+uint64_t gb_node_place(uint64_t parent, const char *name);
 
-/* Before a name is removed: a node that loses its last name keeps a descriptor, since its handle dies with it. */
-void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name);
+/* Finds or makes the node of parent's entry `name`, or (name "") of the descriptor dirfd itself, adds one to its lookup
+ * count and fills *ret_stx. The result is in use, too. place: of the name that it was found by, or 0. */
+int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place,
+		   struct statx *ret_stx, struct gb_node **ret_node);
+
+/* Before a name is removed: a node that loses its last name keeps a descriptor, since its handle dies with it. Nothing
+ * is asked of the source for a name that the kernel does not know. */
+void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place);
+
+/* The entry at one place has gone to the other, or (exchange) the two have changed places. */
+void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exchange);
 
 /* Takes fd over, on success. The file's number is in ->fh; it holds a use of its node until it is closed. */
 int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,

@@ -105,12 +105,12 @@ void gb_initfs_stat(struct gb_initfs *fs, const struct gb_node *node, const stru
 	};
 }
 
-int gb_initfs_entry(struct gb_initfs *fs, struct gb_mnt *mnt, int dirfd, const char *name,
+int gb_initfs_entry(struct gb_initfs *fs, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place,
 		    struct fuse_entry_param *entry, struct gb_node **ret_node)
 {
 	struct statx stx;
 
-	int r = gb_node_lookup(&fs->table, mnt, dirfd, name, &stx, ret_node);
+	int r = gb_node_lookup(&fs->table, mnt, dirfd, name, place, &stx, ret_node);
 	if (r < 0)
 		return r;
 	*entry = (struct fuse_entry_param){ .ino = (*ret_node)->id, .attr_timeout = fs->timeout,
@@ -245,13 +245,14 @@ static const char *fd_path(int fd, struct path *path)
 	return path->text;
 }
 
-static void reply_entry(fuse_req_t req, struct gb_mnt *mnt, int dirfd, const char *name)
+static void reply_entry(fuse_req_t req, const struct at *parent, const char *name)
 {
 	struct gb_initfs *fs = fs_of(req);
 	struct fuse_entry_param entry;
 	struct gb_node *node = NULL;
 
-	int r = gb_initfs_entry(fs, mnt, dirfd, name, &entry, &node);
+	int r = gb_initfs_entry(fs, parent->node->mnt, parent->hold.fd, name, gb_node_place(parent->node->id, name), &entry,
+				&node);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else if (fuse_reply_entry(req, &entry) == -ENOENT)
@@ -292,7 +293,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		at_reply(req, &at, r);
 		return;
 	}
-	reply_entry(req, at.node->mnt, at.hold.fd, name);
+	reply_entry(req, &at, name);
 	at_end(fs, &at);
 }
 
@@ -516,7 +517,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, enum kind 
 		at_reply(req, &at, r);
 		return;
 	}
-	reply_entry(req, at.node->mnt, at.hold.fd, name);
+	reply_entry(req, &at, name);
 	at_end(fs, &at);
 }
 
@@ -551,7 +552,7 @@ static void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char
 		at_reply(req, &at, r);
 		return;
 	}
-	reply_entry(req, at.node->mnt, at.hold.fd, name);
+	reply_entry(req, &at, name);
 	at_end(fs, &from);
 	at_end(fs, &at);
 }
@@ -563,7 +564,7 @@ static void take_away(fuse_req_t req, fuse_ino_t parent, const char *name, int f
 	int r = at_parent(fs, parent, name, &at);
 
 	if (r == 0) {
-		gb_node_pin_victim(&fs->table, at.node->mnt, at.hold.fd, name);
+		gb_node_pin_victim(&fs->table, at.node->mnt, at.hold.fd, name, gb_node_place(parent, name));
 		if (unlinkat(at.hold.fd, name, flags) < 0)
 			r = -errno;
 	}
@@ -594,10 +595,13 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	if (r == 0)
 		r = at_node(fs, newparent, &to);
 	if (r == 0) {
+		uint64_t new_place = gb_node_place(newparent, newname);
 		if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
-			gb_node_pin_victim(&fs->table, to.node->mnt, to.hold.fd, newname);
+			gb_node_pin_victim(&fs->table, to.node->mnt, to.hold.fd, newname, new_place);
 		if (renameat2(from.hold.fd, name, to.hold.fd, newname, flags) < 0)
 			r = -errno;
+		else
+			gb_node_moved(&fs->table, gb_node_place(parent, name), new_place, flags & RENAME_EXCHANGE);
 	}
 	at_end(fs, &to);
 	at_reply(req, &from, r);
@@ -728,11 +732,11 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 }
 
 /* A descriptor of a file that was just made becomes a node and an open file. */
-static int created(struct gb_initfs *fs, struct gb_mnt *mnt, int *fd, struct fuse_entry_param *entry,
+static int created(struct gb_initfs *fs, struct gb_mnt *mnt, int *fd, uint64_t place, struct fuse_entry_param *entry,
 		   struct gb_file **ret_file)
 {
 	struct gb_node *node;
-	int r = gb_initfs_entry(fs, mnt, *fd, "", entry, &node);
+	int r = gb_initfs_entry(fs, mnt, *fd, "", place, entry, &node);
 
 	if (r < 0)
 		return r;
@@ -804,7 +808,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		return_to_self(req);
 	}
 	if (r == 0)
-		r = created(fs, at.node->mnt, &fd, &entry, &file);
+		r = created(fs, at.node->mnt, &fd, gb_node_place(parent, name), &entry, &file);
 	if (r < 0) {
 		at_reply(req, &at, r);
 		return;
@@ -851,7 +855,7 @@ static int tmpfile_in(struct gb_initfs *fs, const struct fuse_in_header *in, con
 		gb_initfs_return(fs, in->uid, in->gid);
 	}
 	if (r == 0)
-		r = created(fs, at.node->mnt, &fd, &entry, &file);
+		r = created(fs, at.node->mnt, &fd, 0, &entry, &file);
 	at_end(fs, &at);
 	if (r == 0)
 		*out = create_answer(&entry, open_answer(fs, file, (int)arg->flags));

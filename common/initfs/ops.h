@@ -49,8 +49,8 @@ void gb_initfs_virtual_stat(const struct gb_initfs *fs, uint64_t id, struct stat
 void gb_initfs_stat(struct gb_initfs *fs, const struct gb_node *node, const struct statx *stx, struct stat *st);
 uint64_t gb_initfs_ino(const struct gb_initfs *fs, unsigned dev_index, uint64_t ino);
 
-/* Looks up an ordinary name (or "" of dirfd itself): the entry, and *ret_node in use. */
-int gb_initfs_entry(struct gb_initfs *fs, struct gb_mnt *mnt, int dirfd, const char *name,
+/* Looks up an ordinary name (or "" of dirfd itself): the entry, and *ret_node in use. place: gb_node_lookup()'s. */
+int gb_initfs_entry(struct gb_initfs *fs, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place,
 		    struct fuse_entry_param *entry, struct gb_node **ret_node);
 void gb_initfs_virtual_entry(const struct gb_initfs *fs, uint64_t id, struct fuse_entry_param *entry);
 
