@@ -3,6 +3,7 @@
 #include "common/initfs/node.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,8 +362,12 @@ static bool closes_silently(int fd)
 static bool try_handles(int fd)
 {
 	struct handle h = { .head.handle_bytes = MAX_HANDLE_SZ };
+	struct statfs st;
 	int mount_id;
 
+	/* FUSE, virtiofs: a handle is good only as long as that file system's kernel side remembers the file. */
+	if (fstatfs(fd, &st) < 0 || (unsigned long)st.f_type == FUSE_SUPER_MAGIC)
+		return false;
 	if (name_to_handle_at(fd, "", &h.head, &mount_id, AT_EMPTY_PATH) < 0)
 		return false;
 	gb_autoclose int again = open_by_handle_at(fd, &h.head, O_PATH | O_CLOEXEC);

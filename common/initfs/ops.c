@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1181,11 +1182,86 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, stru
 		fuse_reply_write(req, (size_t)n);
 }
 
-static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg, struct fuse_file_info *fi,
+/* The flags of lsattr(1) and chattr(1), and the project of a quota: the only ioctls that pass. Each is read and written
+ * in memory of ours, whatever sizes the request names. Linux before 5.13 checks nothing before it asks us. */
+union attribute_arg {
+	unsigned flags;
+	struct fsxattr fsx;
+};
+_Static_assert(sizeof(struct fsxattr) == 28, "fsxattr is 28 bytes");
+
+static int may_set_flags(fuse_req_t req, int fd, unsigned cmd, const union attribute_arg *arg)
+{
+	const struct fuse_ctx *c = fuse_req_ctx(req);
+	union attribute_arg now = { .flags = 0 };
+	unsigned fixed;
+	struct stat st;
+
+	if (fs_of(req)->config.readonly)
+		return -EROFS;
+	if (c->uid == 0 || !fs_of(req)->root)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_uid != c->uid)
+		return -EPERM;
+	/* What only root may change must be as it is. */
+	if (cmd == FS_IOC_SETFLAGS) {
+		if (ioctl(fd, FS_IOC_GETFLAGS, &now) < 0)
+			return -errno;
+		fixed = (now.flags ^ arg->flags) & (FS_IMMUTABLE_FL | FS_APPEND_FL);
+	} else {
+		if (ioctl(fd, FS_IOC_FSGETXATTR, &now) < 0)
+			return -errno;
+		fixed = ((now.fsx.fsx_xflags ^ arg->fsx.fsx_xflags) & (FS_XFLAG_IMMUTABLE | FS_XFLAG_APPEND)) |
+			(now.fsx.fsx_projid ^ arg->fsx.fsx_projid);
+	}
+	return fixed ? -EPERM : 0;
+}
+
+static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg_at, struct fuse_file_info *fi,
 		     unsigned flags, const void *in, size_t in_size, size_t out_size)
 {
-	(void)id, (void)cmd, (void)arg, (void)fi, (void)flags, (void)in, (void)in_size, (void)out_size;
-	fuse_reply_err(req, ENOTTY);
+	static const struct { unsigned cmd, real; size_t in, out; } known[] = {
+		{ (unsigned)FS_IOC_GETFLAGS, (unsigned)FS_IOC_GETFLAGS, 0, sizeof(unsigned) },
+		{ (unsigned)FS_IOC32_GETFLAGS, (unsigned)FS_IOC_GETFLAGS, 0, sizeof(unsigned) },
+		{ (unsigned)FS_IOC_SETFLAGS, (unsigned)FS_IOC_SETFLAGS, sizeof(unsigned), 0 },
+		{ (unsigned)FS_IOC32_SETFLAGS, (unsigned)FS_IOC_SETFLAGS, sizeof(unsigned), 0 },
+		{ (unsigned)FS_IOC_FSGETXATTR, (unsigned)FS_IOC_FSGETXATTR, 0, sizeof(struct fsxattr) },
+		{ (unsigned)FS_IOC_FSSETXATTR, (unsigned)FS_IOC_FSSETXATTR, sizeof(struct fsxattr), 0 },
+	};
+	struct gb_initfs *fs = fs_of(req);
+	union attribute_arg arg = { .fsx = { 0 } };
+	size_t i = 0;
+	int r = 0;
+
+	(void)arg_at;
+	while (i < GB_ARRAY_LEN(known) && known[i].cmd != cmd)
+		i++;
+	if (is_virtual(fs, id) || i == GB_ARRAY_LEN(known)) {
+		fuse_reply_err(req, ENOTTY);
+		return;
+	}
+	if (in_size < known[i].in || out_size < known[i].out) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	struct gb_file *file = gb_file_get(&fs->table, fi->fh, flags & FUSE_IOCTL_DIR ? GB_FILE_DIR : GB_FILE_PLAIN);
+	if (!file) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	if (known[i].in) {
+		memcpy(&arg, in, known[i].in);
+		r = may_set_flags(req, file->fd, known[i].real, &arg);
+	}
+	if (r == 0 && ioctl(file->fd, known[i].real, &arg) < 0)
+		r = errno == ENOSYS ? -ENOTTY : -errno;
+	gb_file_put(&fs->table, file);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_ioctl(req, 0, &arg, known[i].out);
 }
 
 /* --- extended attributes --- */

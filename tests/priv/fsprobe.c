@@ -4,14 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -188,6 +191,59 @@ static int unlinked(const char *path)
 	return said(strcmp(buf, "alive") == 0 && st.st_size == 2 && st.st_nlink == 0 ? 0 : (errno = EBADMSG, -1));
 }
 
+/* What is held by a descriptor that opens nothing keeps its identity when it loses its name in each of the ways. */
+static int held(const char *dir)
+{
+	static const char *const ways[] = { "unlink", "rename", "rename-onto", "exchange", "second-name", "first-name", "rmdir", "tmpfile" };
+	char a[4096], b[4096], proc[64];
+	struct stat before, after;
+
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+		const char *way = ways[i];
+		int fd = -1, bad;
+
+		snprintf(a, sizeof a, "%s/%s-a", dir, way);
+		snprintf(b, sizeof b, "%s/%s-b", dir, way);
+		if (!strcmp(way, "rmdir"))
+			bad = mkdir(a, 0700);
+		else if (!strcmp(way, "tmpfile"))
+			bad = (fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) < 0 ||
+			      (snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd),
+			       linkat(AT_FDCWD, proc, AT_FDCWD, a, AT_SYMLINK_FOLLOW));
+		else
+			bad = close(must_open(a, O_CREAT | O_EXCL | O_WRONLY));
+		if (fd >= 0)
+			close(fd);
+		fd = must_open(a, O_PATH);
+		bad = bad || fstat(fd, &before);
+		if (!strcmp(way, "unlink") || !strcmp(way, "tmpfile"))
+			bad = bad || unlink(a);
+		else if (!strcmp(way, "rename"))
+			bad = bad || rename(a, b) || unlink(b);
+		else if (!strcmp(way, "rename-onto"))
+			bad = bad || close(must_open(b, O_CREAT | O_WRONLY)) || rename(b, a) || unlink(a);
+		else if (!strcmp(way, "exchange"))
+			bad = bad || close(must_open(b, O_CREAT | O_WRONLY)) ||
+			      renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) || unlink(b) || unlink(a);
+		else if (!strcmp(way, "rmdir"))
+			bad = bad || rmdir(a);
+		else /* two names, which go in either order */
+			bad = bad || link(a, b) || unlink(strcmp(way, "first-name") ? b : a) ||
+			      unlink(strcmp(way, "first-name") ? a : b);
+		bad = bad || fstat(fd, &after);
+		if (!bad && (before.st_ino != after.st_ino || after.st_nlink != 0)) {
+			errno = EBADMSG;
+			bad = 1;
+		}
+		if (bad) {
+			printf("%s: %s\n", way, strerrorname_np(errno));
+			return 1;
+		}
+		close(fd);
+	}
+	return said(0);
+}
+
 static int map(const char *path, const char *original, int kind)
 {
 	struct stat st;
@@ -273,6 +329,12 @@ int main(int argc, char **argv)
 		return said(lstat(a, &st));
 	if (!strcmp(op, "access"))
 		return said(access(a, !strcmp(b, "w") ? W_OK : !strcmp(b, "x") ? X_OK : R_OK));
+	if (!strcmp(op, "fsync"))
+		return said(fsync(must_open(a, O_RDWR)));
+	if (!strcmp(op, "statfs")) {
+		struct statvfs fs;
+		return said(statvfs(a, &fs));
+	}
 	if (!strcmp(op, "seek")) /* PATH data|hole OFFSET */
 		return fd = must_open(a, O_RDONLY), said(lseek(fd, atoll(c), !strcmp(b, "data") ? SEEK_DATA : SEEK_HOLE));
 	if (!strcmp(op, "copy")) { /* FROM TO: the whole file by copy_file_range(2), which may copy less than it is asked */
@@ -303,6 +365,27 @@ int main(int argc, char **argv)
 		return rewound(a, b);
 	if (!strcmp(op, "tmpfile"))
 		return tmpfile_link(a, b);
+	if (!strcmp(op, "held"))
+		return held(a);
+	if (!strcmp(op, "getflags")) { /* PATH: the flags of lsattr(1) */
+		int flags = 0;
+		fd = must_open(a, O_RDONLY);
+		return said(ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? -1 : flags);
+	}
+	if (!strcmp(op, "setflags")) /* PATH FLAGS */
+		return fd = (int)strtol(b, NULL, 0), said(ioctl(must_open(a, O_RDONLY), FS_IOC_SETFLAGS, &fd));
+	if (!strcmp(op, "project")) { /* PATH [ID]: the project of a quota */
+		struct fsxattr x;
+		fd = must_open(a, O_RDONLY);
+		if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0)
+			return said(-1);
+		x.fsx_projid = *b ? (unsigned)atoi(b) : x.fsx_projid;
+		return said(*b ? ioctl(fd, FS_IOC_FSSETXATTR, &x) : (int)x.fsx_projid);
+	}
+	if (!strcmp(op, "ioctl")) { /* PATH NUMBER */
+		static char arg[1 << 14];
+		return said(ioctl(must_open(a, O_RDONLY), strtoul(b, NULL, 0), arg));
+	}
 	if (!strcmp(op, "unlinked"))
 		return unlinked(a);
 	return 2;
