@@ -23,7 +23,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
-#include "common/mount/apply.h"
+#include "common/mount/pseudo.h"
 #include "common/power/request.h"
 #include "common/power/run.h"
 #include "common/sys/proc.h"
@@ -399,32 +399,18 @@ static void say(const char *fmt, ...)
 		(void)gb_io_put(AT_FDCWD, "/dev/kmsg", gb_buf_text(&text));
 }
 
-/* The names that programs expect. A folder that is missing is made; on a read-only root that fails, and is said. */
+static void say_pseudo(const char *text)
+{
+	say("pseudo-file-systems: %s", text);
+}
+
+/* On a read-only root a folder that is missing cannot be made, and that is said. */
 static void pseudo_file_systems(void)
 {
-	static const struct gb_mount_request wanted[] = {
-		{ .type = "devtmpfs", .target = "/dev", .options = "nosuid,noexec,mode=0755", .mkdir = true },
-		{ .type = "proc", .target = "/proc", .options = "nosuid,nodev,noexec", .mkdir = true },
-		{ .type = "sysfs", .target = "/sys", .options = "nosuid,nodev,noexec", .mkdir = true },
-		{ .type = "devpts", .target = "/dev/pts", .options = "nosuid,noexec,gid=5,mode=0620,ptmxmode=0666", .mkdir = true },
-		{ .type = "tmpfs", .target = "/dev/shm", .options = "nosuid,nodev,noexec,mode=1777,size=50%", .mkdir = true },
-		{ .type = "tmpfs", .target = "/run", .options = "nosuid,nodev,mode=0755,size=20%", .mkdir = true },
-		{ .type = "tmpfs", .target = "/tmp", .options = "nosuid,nodev,mode=1777,size=50%", .mkdir = true },
-		{ .type = "cgroup2", .target = "/sys/fs/cgroup", .options = "nosuid,nodev,noexec" },
-	};
-	unsigned failed = 0;
+	int failed = gb_mount_pseudo("", say_pseudo);
 
-	for (size_t i = 0; i < GB_ARRAY_LEN(wanted); i++) {
-		struct gb_err err = { 0 };
-		if (gb_mount_do(&wanted[i], &err) < 0) {
-			say("pseudo-file-systems: %s", err.msg);
-			failed++;
-		}
-	}
-	if (symlink("/proc/self/fd", "/dev/fd") < 0 && errno != EEXIST)
-		say("pseudo-file-systems: /dev/fd: %s", strerror(errno));
 	if (failed)
-		say("step pseudo-file-systems: failed: %u of %zu", failed, GB_ARRAY_LEN(wanted));
+		say("step pseudo-file-systems: failed: %d of them", failed);
 	else
 		say("step pseudo-file-systems: done");
 	/* More than ten lines in five seconds are ours to write. */

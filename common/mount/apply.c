@@ -17,6 +17,7 @@
 #include "common/mount/cause.h"
 #include "common/mount/dax.h"
 #include "common/sys/mountinfo.h"
+#include "common/sys/timeline.h"
 
 #ifndef STATX_ATTR_MOUNT_ROOT
 #define STATX_ATTR_MOUNT_ROOT 0x2000
@@ -352,13 +353,23 @@ static int apply_step(const struct gb_mount_step *step, struct gb_mount_outcome 
 	return r;
 }
 
+enum { WORTH_NS = 1000000 };
+
 int gb_mount_apply(const struct gb_mount_plan *plan, struct gb_mount_outcome *outcome, struct gb_err *err)
 {
 	struct gb_mount_outcome own = { 0 };
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < plan->count; i++)
+	for (size_t i = 0; r == 0 && i < plan->count; i++) {
+		uint64_t begun = gb_timeline_now();
 		r = apply_step(&plan->steps[i], outcome ? outcome : &own, err);
+		/* The kernel's time, and its devices': told apart from ours where there is something to tell. */
+		if (gb_timeline_now() - begun >= WORTH_NS) {
+			char text[64];
+			(void)snprintf(text, sizeof text, "mount %s", plan->steps[i].target ? plan->steps[i].target : "");
+			gb_timeline_mark("kernel", text, begun);
+		}
+	}
 	return r;
 }
 

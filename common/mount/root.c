@@ -64,6 +64,17 @@ static void empty(int fd, dev_t device)
 	}
 }
 
+/* Whether a path is below what moves over with the root, so that it is to be looked for where it is now. */
+static bool is_carried(const char *path)
+{
+	for (size_t i = 0; i < GB_ARRAY_LEN(carried); i++) {
+		size_t len = strlen(carried[i]);
+		if (strncmp(path, carried[i], len) == 0 && path[len] == '/')
+			return gb_mountinfo_is_root(AT_FDCWD, carried[i], AT_SYMLINK_NOFOLLOW) == 1;
+	}
+	return false;
+}
+
 int gb_mount_switch(const char *new_root, const char *init, struct gb_err *err)
 {
 	char path[PATH_MAX];
@@ -89,7 +100,7 @@ int gb_mount_switch(const char *new_root, const char *init, struct gb_err *err)
 				  (int)getpid());
 	if ((unsigned long)fs.f_type != RAMFS_MAGIC && (unsigned long)fs.f_type != TMPFS_MAGIC)
 		return gb_err_set(err, EINVAL, "/ is no initramfs (neither ramfs nor tmpfs): use pivot-root");
-	if (snprintf(path, sizeof path, "%s%s%s", new_root, *init == '/' ? "" : "/", init) >= (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s%s%s", is_carried(init) ? "" : new_root, *init == '/' ? "" : "/", init) >= (int)sizeof path)
 		return gb_err_sys(err, ENAMETOOLONG, "%s", init);
 	/* Symbolic links in it may be absolute, which counts only from inside: what cannot be told is left to execv(3). */
 	if (lstat(path, &st) < 0)

@@ -206,7 +206,7 @@ static const char *colour(const struct gb_timeline_step *step)
 
 	if (step->failed)
 		return "#d62728";
-	if (strcmp(step->track, "init") == 0 && strcmp(step->name, "kernel") == 0)
+	if (strcmp(step->track, "kernel") == 0 || (strcmp(step->track, "init") == 0 && strcmp(step->name, "kernel") == 0))
 		return "#9aa5b1";
 	for (size_t i = 0; i < GB_ARRAY_LEN(known); i++) {
 		if (strcmp(known[i].track, step->track) == 0)

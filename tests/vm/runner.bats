@@ -128,8 +128,8 @@ fails_with()
 	cat >"$BATS_TEST_TMPDIR/bin/guestbox" <<-'END'
 		#!/bin/sh
 		case $1 in
-		--list) printf '%s\n' arcmount btrfs-bootstrap guest-init guest-poweroff vsock-rpcd; exit ;;
-		--install) for n in arcmount guest-poweroff; do ln -s guestbox "$4/$n"; done; exit ;;
+		--list) printf '%s\n' arcmount btrfs-bootstrap guest-boot guest-init guest-net guest-poweroff vsock-rpcd; exit ;;
+		--install) for n in guest-boot guest-poweroff; do ln -s guestbox "$4/$n"; done; exit ;;
 		esac
 		echo "${0##*/}: broken for the test" >&2
 		exit 1
@@ -143,7 +143,7 @@ fails_with()
 	run console
 	vm_stop
 	echo "$output"
-	[[ $output == *"pseudo-file-systems: arcmount: broken for the test"* ]]
+	[[ $output == *"pseudo-file-systems: guest-boot: broken for the test"* ]]
 	[[ $output == *"step pseudo-file-systems: failed with status 1"* ]]
 	[[ $output == *"the boot stops here"* ]]
 	[[ $output == *"Power down"* ]]

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* guest-boot: what an init script has no need to be told in shell: pseudo file systems, modules, a port, CPU caches. */
+#include <bsd/string.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "applets/applet.h"
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+#include "common/base/parse.h"
+#include "common/mount/apply.h"
+#include "common/mount/pseudo.h"
+#include "common/sys/cmdline.h"
+#include "common/sys/module.h"
+#include "common/sys/timeline.h"
+
+enum { OPT_LIST = GB_OPT_LONG, OPT_DIR, OPT_DEVICES, OPT_WAIT, OPT_ROOT };
+
+static const struct gb_opt modules_opts[] = {
+	{ OPT_LIST, "list", "FILE", "load the modules named in FILE, a line each" },
+	{ OPT_DEVICES, "devices", NULL, "load what the virtio, NVDIMM and their devices ask for" },
+	{ OPT_DIR, "dir", "DIR", "where the modules are [/lib/modules/RELEASE]" },
+	{ 0 },
+};
+
+static const struct gb_opt port_opts[] = {
+	{ OPT_WAIT, "wait", "S", "how long a console device has to tell its ports' names [0.4]" },
+	{ 0 },
+};
+
+static const struct gb_opt root_opts[] = {
+	{ OPT_ROOT, "root", "DIR", "put DIR in front of every path" },
+	{ 0 },
+};
+
+static const char *option_root(struct gb_cmd *cmd, const char *ret_root[1], struct gb_err *err, int *ret_code)
+{
+	struct gb_optscan scan;
+	int key;
+
+	ret_root[0] = "";
+	gb_opt_start(&scan, root_opts, cmd->argc, cmd->argv, 0);
+	while ((key = gb_opt_next(&scan, err)) > 0)
+		ret_root[0] = scan.arg;
+	*ret_code = key < 0 ? key : gb_opt_operands(&scan, 0, 0, NULL, err);
+	return ret_root[0];
+}
+
+/* ---- pseudo-fs ---- */
+
+static void complain(const char *text)
+{
+	fprintf(stderr, "guest-boot: %s\n", text);
+}
+
+static void make_file(const char *path)
+{
+	gb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+
+	(void)fd;
+}
+
+static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
+{
+	const char *root[1];
+	char path[PATH_MAX];
+	int r;
+
+	(void)option_root(cmd, root, err, &r);
+	if (r < 0)
+		return r;
+	int failed = gb_mount_pseudo(root[0], complain);
+	/* More than ten lines in five seconds are the init script's to write (printk_devkmsg in the kernel's sysctl/kernel.rst). */
+	if (!root[0][0])
+		(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on");
+	/* From here on, applets leave their times: boot-timeline(1). */
+	if (snprintf(path, sizeof path, "%s/run/guestbox", root[0]) < (int)sizeof path && gb_io_mkdirs(path) == 0 &&
+	    snprintf(path, sizeof path, "%s/run/guestbox/timeline", root[0]) < (int)sizeof path)
+		make_file(path);
+	return failed ? gb_err_set(err, GB_E_SILENT, "%d failed", failed) : 0;
+}
+
+/* ---- modules ---- */
+
+static uint64_t load_begun;
+
+/* A module's own start is the kernel's time, and it is told apart when there is something to tell. */
+static void on_load(const char *name, int result)
+{
+	enum { WORTH_NS = 1000000 };
+	char text[80];
+
+	if (result > 0) {
+		load_begun = gb_timeline_now();
+	} else if (gb_timeline_now() - load_begun >= WORTH_NS) {
+		(void)snprintf(text, sizeof text, "module %s", name);
+		gb_timeline_mark("kernel", text, load_begun);
+	}
+}
+
+static int load(struct gb_modules *modules, const char *name)
+{
+	struct gb_err err = { 0 };
+
+	if (gb_modules_load(modules, name, &err) == 0)
+		return 0;
+	complain(err.msg);
+	return 1;
+}
+
+static int load_list(struct gb_modules *modules, const char *file, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+	char *rest, *line;
+	int failed = 0, r = gb_io_slurp(AT_FDCWD, file, 1 << 20, &text);
+
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s", file);
+	for (line = text.data ? strtok_r(text.data, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+		line += strspn(line, " \t");
+		line[strcspn(line, " \t#")] = '\0';
+		if (*line)
+			failed += load(modules, line);
+	}
+	return failed;
+}
+
+/* guestbox.modules=A,B of the kernel command line. */
+static int load_asked(struct gb_modules *modules)
+{
+	const char *key, *value;
+	char word[1024];
+	size_t pos = 0;
+	int failed = 0;
+
+	while (gb_cmdline_next(gb_buf_text(&modules->cmdline), &pos, word, sizeof word, &key, &value)) {
+		if (strcmp(key, "guestbox.modules") != 0 || !value)
+			continue;
+		gb_autofree char *names = strdup(value);
+		char *rest, *name;
+		for (name = names ? strtok_r(names, ",", &rest) : NULL; name; name = strtok_r(NULL, ",", &rest))
+			failed += load(modules, name);
+	}
+	return failed;
+}
+
+/* What the devices of a bus ask for, as far as it is there. prefix: only devices whose names begin so. */
+static void load_for(struct gb_modules *modules, const char *bus, const char *prefix)
+{
+	char path[PATH_MAX], name[64];
+	gb_autoclosedir DIR *dir = NULL;
+	struct dirent *e;
+
+	(void)snprintf(path, sizeof path, "/sys/bus/%s/devices", bus);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		gb_autobuf struct gb_buf alias = { 0 };
+		const char *module;
+		size_t pos = 0;
+
+		if (e->d_name[0] == '.' || strncmp(e->d_name, prefix, strlen(prefix)) != 0)
+			continue;
+		(void)snprintf(path, sizeof path, "%s/modalias", e->d_name);
+		if (gb_io_slurp(dirfd(dir), path, 4096, &alias) < 0 || !alias.len)
+			continue;
+		alias.data[strcspn(alias.data, "\n")] = '\0';
+		while ((module = gb_modules_match(modules, alias.data, &pos, name)))
+			(void)load(modules, module);
+	}
+}
+
+static int run_modules(struct gb_cmd *cmd, struct gb_err *err)
+{
+	struct gb_modules modules = { .loaded = on_load };
+	const char *list = NULL, *folder = NULL;
+	char own[256];
+	struct gb_optscan scan;
+	struct utsname uts;
+	bool devices = false;
+	int key, failed = 0;
+
+	gb_opt_start(&scan, modules_opts, cmd->argc, cmd->argv, 0);
+	while ((key = gb_opt_next(&scan, err)) > 0) {
+		switch (key) {
+		case OPT_LIST: list = scan.arg; break;
+		case OPT_DIR: folder = scan.arg; break;
+		case OPT_DEVICES: devices = true; break;
+		}
+	}
+	if (key < 0)
+		return key;
+	if (!list && !devices && scan.index == scan.argc)
+		return gb_err_set(err, GB_E_USAGE, "which modules? (--list, --devices, or names)");
+	if (!folder) {
+		if (uname(&uts) < 0)
+			return gb_err_sys(err, errno, "uname");
+		(void)snprintf(own, sizeof own, "/lib/modules/%s", uts.release);
+		folder = own;
+	}
+	int r = gb_modules_open(&modules, folder, err);
+	if (r == 0 && list) {
+		r = load_list(&modules, list, err);
+		failed += r > 0 ? r : 0;
+	}
+	for (int i = scan.index; r >= 0 && i < scan.argc; i++)
+		failed += load(&modules, scan.argv[i]);
+	if (r >= 0 && list)
+		failed += load_asked(&modules);
+	if (r >= 0 && devices) {
+		load_for(&modules, "virtio", "");
+		load_for(&modules, "acpi", "ACPI0012:"); /* the firmware's name for its NVDIMMs */
+		load_for(&modules, "nd", "");            /* the memory that drivers found on them */
+	}
+	gb_modules_close(&modules);
+	return r < 0 ? r : failed ? gb_err_set(err, GB_E_SILENT, "%d failed", failed) : 0;
+}
+
+/* ---- port ---- */
+
+/* Whether a virtio-serial port has this name; *ret_drivers: a console driver is there at all, so that one may come. */
+static bool port_is_there(const char *name, bool *ret_driver)
+{
+	gb_autoclosedir DIR *ports = opendir("/sys/class/virtio-ports"), *driver = opendir("/sys/bus/virtio/drivers/virtio_console");
+	struct dirent *e;
+	size_t len = strlen(name);
+
+	*ret_driver = false;
+	while (driver && (e = readdir(driver)))
+		*ret_driver = *ret_driver || strncmp(e->d_name, "virtio", 6) == 0;
+	while (ports && (e = readdir(ports))) {
+		gb_autobuf struct gb_buf text = { 0 };
+		char path[PATH_MAX];
+
+		(void)snprintf(path, sizeof path, "%s/name", e->d_name);
+		if (e->d_name[0] != '.' && gb_io_slurp(dirfd(ports), path, 256, &text) == 0 &&
+		    strncmp(gb_buf_text(&text), name, len) == 0 && strchr("\n", gb_buf_text(&text)[len]))
+			return true;
+	}
+	return false;
+}
+
+static int run_port(struct gb_cmd *cmd, struct gb_err *err)
+{
+	enum { LOOK_MS = 4, WAIT_MS = 400, MOST_MS = 3600000 };
+	struct gb_optscan scan;
+	uint64_t wait = WAIT_MS;
+	bool driver;
+	int key, r = 0;
+
+	gb_opt_start(&scan, port_opts, cmd->argc, cmd->argv, 0);
+	while (r == 0 && (key = gb_opt_next(&scan, err)) != 0)
+		r = key > 0 ? gb_parse_seconds(scan.arg, "wait", MOST_MS, &wait, err) : key;
+	if (r == 0)
+		r = gb_opt_operands(&scan, 1, 1, "port name", err);
+	if (r < 0)
+		return r;
+	uint64_t deadline = gb_timeline_now() + wait * 1000000;
+	/* The driver learns the names over a queue of its own, some time after it has its device. */
+	while (!port_is_there(scan.argv[scan.index], &driver)) {
+		if (!driver || gb_timeline_now() >= deadline)
+			return 1;
+		(void)poll(NULL, 0, LOOK_MS);
+	}
+	return 0;
+}
+
+/* ---- cpu-cache ---- */
+
+/* Some hypervisors tell no cache sizes, and Firecracker's jailer ends without them: what is missing is put over the folder
+ * by a bind mount, the rest of it copied. */
+static int fix_cache(const char *root, unsigned index, struct gb_err *err)
+{
+	static const char *const kept[] = { "level", "type", "shared_cpu_map", "shared_cpu_list", "uevent" };
+	static const struct { const char *name, *value[3]; } made[] = {
+		{ "size", { "64K\n", "64K\n", "1024K\n" } },
+		{ "coherency_line_size", { "64\n", "64\n", "64\n" } },
+		{ "number_of_sets", { "256\n", "256\n", "2048\n" } },
+	};
+	char from[PATH_MAX], to[PATH_MAX], path[PATH_MAX + 32];
+
+	if (snprintf(from, sizeof from, "%s/sys/devices/system/cpu/cpu0/cache/index%u", root, index) >= (int)sizeof from ||
+	    snprintf(to, sizeof to, "%s/run/arcbox/cache-fixup/index%u", root, index) >= (int)sizeof to)
+		return gb_err_sys(err, ENAMETOOLONG, "%s", root);
+	(void)snprintf(path, sizeof path, "%s/size", from);
+	if (access(from, F_OK) < 0 || access(path, F_OK) == 0)
+		return 0;
+	int r = gb_io_mkdirs(to);
+	for (size_t i = 0; r == 0 && i < GB_ARRAY_LEN(kept) + GB_ARRAY_LEN(made); i++) {
+		gb_autobuf struct gb_buf text = { 0 };
+		const char *name = i < GB_ARRAY_LEN(kept) ? kept[i] : made[i - GB_ARRAY_LEN(kept)].name;
+
+		if (i < GB_ARRAY_LEN(kept)) {
+			(void)snprintf(path, sizeof path, "%s/%s", from, name);
+			if (gb_io_slurp(AT_FDCWD, path, 65536, &text) < 0)
+				continue; /* not every kernel has each */
+		} else {
+			(void)gb_buf_str(&text, made[i - GB_ARRAY_LEN(kept)].value[index]);
+		}
+		(void)snprintf(path, sizeof path, "%s/%s", to, name);
+		gb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0444);
+		r = fd < 0 ? -errno : text.failed ? -ENOMEM : gb_io_write(fd, gb_buf_text(&text), text.len);
+	}
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s", to);
+	struct gb_mount_request request = { .source = to, .target = from, .options = "bind" };
+	r = gb_mount_do(&request, err);
+	if (r == 0)
+		printf("cache index%u: sizes were missing\n", index);
+	return r;
+}
+
+static int run_cache(struct gb_cmd *cmd, struct gb_err *err)
+{
+	const char *root[1];
+	int r;
+
+	(void)option_root(cmd, root, err, &r);
+	for (unsigned i = 0; r == 0 && i < 3; i++)
+		r = fix_cache(root[0], i, err);
+	return r;
+}
+
+static const struct gb_verb verbs[] = {
+	{ "pseudo-fs", "[--root DIR]", "mount /proc, /sys, /dev and their like, where they are not", root_opts, run_pseudo, NULL },
+	{ "modules", "[--list FILE] [--devices] [--dir DIR] [NAME...]", "load kernel modules and what they need", modules_opts, run_modules, NULL },
+	{ "port", "[--wait S] NAME", "whether there is a virtio-serial port of that name: 0 yes, 1 no", port_opts, run_port, NULL },
+	{ "cpu-cache", "[--root DIR]", "give the CPU's caches the sizes that a hypervisor did not tell", root_opts, run_cache, NULL },
+	{ 0 },
+};
+
+const struct gb_applet gb_applet_guest_boot = {
+	.name = "guest-boot",
+	.summary = "the parts of a boot: pseudo file systems, modules, a port, CPU caches",
+	.synopsis = "VERB [OPTION]... [ARG]...",
+	.verbs = verbs,
+};

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* common/sys/module: the tables of depmod, parameters of the kernel command line, the order of loading. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/sys/module.h"
+
+static const char dep[] = "kernel/fs/btrfs/btrfs.ko: kernel/crypto/xor.ko kernel/lib/raid6/raid6_pq.ko kernel/lib/libcrc32c.ko.xz\n"
+			  "kernel/lib/raid6/raid6_pq.ko:\nkernel/crypto/xor.ko:\nkernel/lib/libcrc32c.ko.xz:\n"
+			  "kernel/drivers/net/virtio-net.ko: kernel/net/core/failover.ko\nkernel/net/core/failover.ko:\n";
+
+static char tried[16][300];
+static int tries, fail_at;
+
+static int init(const char *path, const char *params)
+{
+	const char *base = strrchr(path, '/');
+
+	(void)snprintf(tried[tries], sizeof tried[0], "%s %s", base ? base + 1 : path, params);
+	return ++tries == fail_at ? -ENOEXEC : tries == 1 ? -EEXIST : 0;
+}
+
+static void fill(struct gb_modules *m)
+{
+	*m = (struct gb_modules){ .folder = "/lib/modules/x", .init = init };
+	assert_int_equal(gb_buf_str(&m->dep, dep), 0);
+	assert_int_equal(gb_buf_str(&m->builtin, "kernel/net/packet/af_packet.ko\n"), 0);
+	assert_int_equal(gb_buf_str(&m->alias, "# Aliases\nalias virtio:d00000001v* virtio_net\nalias fs-btrfs btrfs\n"
+					       "alias virtio:d*v* any_virtio\nalias broken\n"), 0);
+	assert_int_equal(gb_buf_str(&m->cmdline, "quiet virtio-net.napi_tx=0 virtio_net.csum btrfs.a=\"x y\" xor.b=1 btrfsx.c=1 btrfs. -- btrfs.d=1"), 0);
+	tries = fail_at = 0;
+}
+
+static void what_a_module_needs_comes_first(void **state)
+{
+	struct gb_modules m;
+	struct gb_err err;
+
+	(void)state;
+	fill(&m);
+	assert_int_equal(gb_modules_load(&m, "btrfs", &err), 0);
+	assert_int_equal(tries, 4);
+	assert_string_equal(tried[0], "libcrc32c.ko.xz ");
+	assert_string_equal(tried[1], "raid6_pq.ko ");
+	assert_string_equal(tried[2], "xor.ko b=1");
+	assert_string_equal(tried[3], "btrfs.ko a=\"x y\"");
+	tries = 0;
+	assert_int_equal(gb_modules_load(&m, "virtio_net", &err), 0);
+	assert_string_equal(tried[1], "virtio-net.ko napi_tx=0 csum");
+	tries = 0;
+	assert_int_equal(gb_modules_load(&m, "af_packet", &err), 0); /* built in */
+	assert_int_equal(tries, 0);
+	assert_int_equal(gb_modules_load(&m, "btr", &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "btr: no such module below /lib/modules/x"));
+	assert_int_equal(gb_modules_load(&m, "", &err), -ENOENT);
+	fail_at = 2;
+	assert_int_equal(gb_modules_load(&m, "btrfs", &err), -ENOEXEC);
+	assert_int_equal(tries, 2); /* what needs it is not tried */
+	assert_non_null(strstr(err.msg, "raid6_pq: /lib/modules/x/kernel/lib/raid6/raid6_pq.ko: "));
+	gb_modules_close(&m);
+}
+
+static void a_device_asks_by_its_alias(void **state)
+{
+	struct gb_modules m;
+	char name[64];
+	size_t pos = 0;
+
+	(void)state;
+	fill(&m);
+	assert_string_equal(gb_modules_match(&m, "virtio:d00000001v00001AF4", &pos, name), "virtio_net");
+	assert_string_equal(gb_modules_match(&m, "virtio:d00000001v00001AF4", &pos, name), "any_virtio");
+	assert_null(gb_modules_match(&m, "virtio:d00000001v00001AF4", &pos, name));
+	pos = 0;
+	assert_null(gb_modules_match(&m, "pci:v1", &pos, name));
+	gb_modules_close(&m);
+}
+
+static void tables_are_read_from_a_folder(void **state)
+{
+	char dir[] = "/tmp/gb-mod-XXXXXX", path[64];
+	struct gb_modules m = { 0 };
+	struct gb_err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(gb_modules_open(&m, dir, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "modules.dep: "));
+	gb_modules_close(&m);
+	(void)snprintf(path, sizeof path, "%s/modules.dep", dir);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(dep, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	m = (struct gb_modules){ 0 };
+	assert_int_equal(gb_modules_open(&m, dir, &err), 0);
+	assert_string_equal(gb_buf_text(&m.dep), dep);
+	assert_false(gb_modules_is_builtin(gb_buf_text(&m.builtin), "btrfs"));
+	gb_modules_close(&m);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_module_needs_comes_first),
+		cmocka_unit_test(a_device_asks_by_its_alias),
+		cmocka_unit_test(tables_are_read_from_a_folder),
+	};
+
+	return cmocka_run_group_tests_name("module", tests, NULL, NULL);
+}
