@@ -113,6 +113,13 @@ void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
 		gb_conn_error(conn, frame->trace, frame->trace_len, code, "%.*s", (int)len, text);
 		return;
 	}
+	if (run && !gb_policy_allows(&rpcd_of(conn)->policy, frame->type)) {
+		char verb[GB_POLICY_VERB];
+		gb_log(GB_LOG_NOTICE, "%s: %s is denied", conn->name, gb_policy_verb(frame->type, verb));
+		gb_conn_error(conn, frame->trace, frame->trace_len, GB_RPC_FORBIDDEN, "%s is denied by %s", verb,
+			      rpcd_of(conn)->policy_file);
+		return;
+	}
 	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
 	int r = run ? 0 : rpcd_check(frame, &err);
 	if (run && type && gb_pb_decode(type, frame->payload, frame->payload_len, &request, &err) < 0)

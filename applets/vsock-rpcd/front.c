@@ -267,7 +267,7 @@ static bool answered_here(struct gb_conn *conn, const struct gb_frame *frame)
 	gb_autopb ProtobufCMessage *request = NULL;
 	struct gb_err err;
 
-	if (frame->type != GB_WIRE_PING ||
+	if (frame->type != GB_WIRE_PING || !gb_policy_allows(&rpcd_of(conn)->policy, GB_WIRE_PING) ||
 	    gb_pb_decode(gb_pb_type(GB_WIRE_PING), frame->payload, frame->payload_len, &request, &err) < 0 ||
 	    rpcd_ping_steps(request))
 		return false;

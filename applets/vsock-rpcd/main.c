@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vsock-rpcd: the daemon that answers the guest's host. */
+#include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
@@ -14,17 +15,20 @@
 #include "applets/vsock-rpcd/rpcd.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
+#include "common/sys/setting.h"
 #include "common/sys/timeline.h"
 
 enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME,
-       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM, OPT_RESTART, OPT_LOG_SIZE };
+       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM, OPT_RESTART, OPT_LOG_SIZE, OPT_POLICY };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
 	IDLE_MS = 600000, FRAME_MS = 20000, DAY_MS = 86400000,
 	THREADS = 8,         /* at most so many calls may block at once */
+	POLICY_SIZE = 65536,
 	SPARE_FDS = 32,      /* beside one a connection */
 	PROXIED = 4096,      /* connections of the proxies */
 	PROXY_WAIT_MS = 3000,
@@ -42,6 +46,7 @@ static const struct gb_opt opts[] = {
 	{ OPT_IDLE, "idle-timeout", "S", "close a connection that has been idle this long [600]" },
 	{ OPT_FRAME, "frame-timeout", "S", "... or has half a frame, or takes no reply, this long [20]" },
 	{ OPT_ROOT, "mmap-root", "DIR", "let files below DIR be read; may be repeated [the standard shares]" },
+	{ OPT_POLICY, "policy", "FILE", "which requests are denied [/etc/guestbox/vsock-rpcd.policy, if it is there]" },
 	{ OPT_RUNTIME, "runtime-dir", "DIR", "dockerd, containerd and their helpers are here [/arcbox/runtime/bin]" },
 	{ OPT_RESTART, "restart", "N/S", "start a daemon that dies again, at most N times in S seconds [5/60]" },
 	{ OPT_LOG_SIZE, "log-size", "SIZE", "put a daemon's log aside at this size; three are kept (K, M, G, T) [8M]" },
@@ -112,10 +117,35 @@ static int notify_fd(struct rpcd *rpcd, const char *text, struct gb_err *err)
 	return 0;
 }
 
+/* A policy that cannot be read or understood is no reason to do everything: the daemon does not start. */
+static int load_policy(struct rpcd *rpcd, const char *option, struct gb_err *err)
+{
+	static const struct gb_setting setting = { .environment = { "GUESTBOX_POLICY" }, .cmdline = { "guestbox.policy" } };
+	gb_autobuf struct gb_buf text = { 0 };
+	char *path = rpcd->policy_file;
+	size_t size = sizeof rpcd->policy_file;
+	bool said = true;
+
+	if (option ? strlcpy(path, option, size) >= size : 0)
+		return gb_err_set(err, GB_E_USAGE, "--policy: the path is too long");
+	if (!option)
+		said = gb_setting_get(&setting, path, size, NULL) > 0;
+	if (!said)
+		(void)strlcpy(path, "/etc/guestbox/vsock-rpcd.policy", size);
+	int r = gb_io_slurp(AT_FDCWD, path, POLICY_SIZE, &text);
+	if (r == -ENOENT && !said)
+		return 0;
+	if (r < 0)
+		return gb_err_sys(err, -r, "policy %s", path);
+	r = gb_policy_parse(gb_buf_text(&text), text.len, path, &rpcd->policy, err);
+	return r < 0 ? gb_err_wrap(err, "policy") : 0;
+}
+
 static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct gb_err *err)
 {
 	struct gb_optscan scan;
 	long long n = CONNECTIONS, proxied = PROXIED;
+	const char *policy = NULL;
 	int key, r = 0;
 
 	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, 0);
@@ -138,6 +168,7 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_LOG_SIZE: r = gb_parse_size(scan.arg, "log size", &rpcd->log_max, err); break;
 		case OPT_TRIM: r = gb_parse_seconds(scan.arg, "trim interval", DAY_MS, &rpcd->trim_ms, err); break;
 		case OPT_LOG: *log = scan.arg; break;
+		case OPT_POLICY: policy = scan.arg; break;
 		case OPT_RUNTIME: rpcd->runtime_dir = scan.arg; break;
 		case OPT_ROOT: r = add_root(rpcd, scan.arg, err); break;
 		default: return key;
@@ -154,6 +185,8 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		r = add_listener(rpcd, "vsock:1024", err);
 	if (r == 0)
 		r = rpcd_proxy_defaults(rpcd, err);
+	if (r == 0)
+		r = load_policy(rpcd, policy, err);
 	if (rpcd->cids_len == 0)
 		rpcd->cids[rpcd->cids_len++] = VMADDR_CID_HOST;
 	if (rpcd->roots_len == 0) {

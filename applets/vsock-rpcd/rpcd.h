@@ -12,6 +12,7 @@
 #include "common/net/addr.h"
 #include "common/proxy/relay.h"
 #include "common/rpc/conn.h"
+#include "common/rpc/policy.h"
 #include "common/rpc/wire.h"
 #include "common/sys/respawn.h"
 
@@ -62,6 +63,8 @@ struct rpcd {
 	struct gb_child child; /* helper: the front; pid 0 while there is none */
 	uint64_t restart_since;
 	unsigned restarts;
+	struct gb_policy policy;
+	char policy_file[128]; /* where it was read from, for Error frames */
 	uid_t uid; /* who started the daemon */
 	void (*delivered)(struct rpcd *rpcd); /* helper: called once when client deliver_id has its replies, or is gone */
 	uint32_t deliver_id;

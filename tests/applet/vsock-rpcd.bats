@@ -301,6 +301,34 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	[ "${types[*]}" = "00001001 0000100c 00001001 0000ffff 00001002 0000ffff 0000ffff 00001001 0000ffff" ]
 }
 
+@test "a policy denies verbs and groups, by name, and only those; Ping too" {
+	printf '# no power for hosts\nshutdown=deny\nkubernetes=deny\nkubernetes-status=allow\n' >"$dir/policy"
+	start_daemon --policy "$dir/policy"
+	rpc ping
+	fails 1 "error 403: shutdown is denied by $dir/policy" rpc shutdown
+	fails 1 "error 403: kubernetes-delete is denied" rpc raw KubernetesDeleteRequest
+	run rpc raw KubernetesStatusRequest
+	echo "$output"
+	[[ $output != *403* ]]
+	grep -q 'shutdown is denied' "$dir/log"
+	kill "$daemon"; wait "$daemon"; daemon=
+	printf 'default=deny\nget-system-info=allow' >"$dir/policy"
+	GUESTBOX_POLICY=$dir/policy start_daemon
+	fails 1 "error 403: ping is denied" rpc ping
+	rpc info
+}
+
+@test "a policy that is not there or not understood: the daemon does not start, and says why" {
+	fails 1 "policy $dir/none: No such file" gb vsock-rpcd --listen stdio --policy "$dir/none"
+	printf 'ping=allow\nshutdwn=deny\n' >"$dir/policy"
+	fails 1 "policy: $dir/policy: line 2: \"shutdwn\": no such request or group" gb vsock-rpcd --listen stdio --policy "$dir/policy"
+	printf 'console=ttyS0 guestbox.policy=%s' "$dir/policy" >"$dir/cmdline"
+	GUESTBOX_CMDLINE=$dir/cmdline fails 1 "line 2" gb vsock-rpcd --listen stdio
+	# the option comes first
+	: >"$dir/empty"
+	GUESTBOX_CMDLINE=$dir/cmdline gb vsock-rpcd --listen stdio --policy "$dir/empty" </dev/null
+}
+
 @test "mmap: parts of files, short at their ends, byte for byte" {
 	seq 1 200000 >"$dir/file"
 	: >"$dir/empty"
