@@ -26,6 +26,7 @@ vm_defaults()
 	VM_PORTS=()               # more virtio-serial ports; port NAME is the socket $VM_DIR/NAME
 	VM_APPEND=()              # words for the kernel command line
 	VM_QEMU=()                # more arguments for QEMU
+	VM_DOCKER=''              # 1: the guest's Docker port is the host's socket $VM_DIR/docker.sock: vm_docker
 	VM_CONSOLE=''             # 1: the serial console is this terminal, and in the log all the same
 }
 vm_defaults
@@ -186,11 +187,12 @@ vm_start()
 
 vm_launch()
 {
-	local args disk share tag folder port number cpu=max daemon
+	local args disk share tag folder port number cpu=max,-erms,-fsrm daemon alone=()
 	args=(-no-user-config -nodefaults -display none -no-reboot -name guestbox)
 	[ "$VM_ACCEL_USED" = tcg ] || cpu=host
 	args+=(-M "q35,accel=$VM_ACCEL_USED,memory-backend=ram")
-	# With `max` the guest has RDRAND; without it, or virtio-rng, its first random bytes take seconds.
+	# With `max` the guest has RDRAND; without it, or virtio-rng, its first random bytes take seconds. The emulator
+	# does `rep stosb` a byte at a time: without erms the kernel clears its pages in words.
 	args+=(-cpu "$cpu" -smp "$VM_CPUS")
 	args+=(-object "rng-random,id=rng,filename=/dev/urandom" -device "virtio-rng-pci,rng=rng")
 	# vhost-user devices read and write the guest's memory, so it has to be shared.
@@ -262,15 +264,55 @@ vm_launch()
 		number=$((number + 1))
 	done
 
+	# QEMU's forwarded port is open to all of its network namespace: nobody else is in there.
+	if [ -n "$VM_DOCKER" ] && [ "$VM_TRANSPORT_USED" != vsock ]; then
+		args+=(-netdev "user,id=docker,restrict=on,hostfwd=tcp:127.0.0.1:2375-10.0.2.15:2375")
+		args+=(-device "virtio-net-pci,netdev=docker")
+		alone=(unshare --net busybox sh -c 'busybox ip link set lo up && exec "$@"' qemu)
+	fi
+
 	printf '%q ' qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}" >"$VM_DIR/command"
 	if [ -n "$VM_CONSOLE" ]; then
-		(vm_tied qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}") 2>"$VM_DIR/qemu.log" <&0 3>&- &
+		(vm_tied "${alone[@]}" qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}") 2>"$VM_DIR/qemu.log" <&0 3>&- &
 	else
-		(vm_tied qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}") >"$VM_DIR/qemu.log" 2>&1 </dev/null 3>&- &
+		(vm_tied "${alone[@]}" qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}") >"$VM_DIR/qemu.log" 2>&1 </dev/null 3>&- &
 	fi
 	VM_PID=$!
-	vm_wait_socket "$VM_DIR/qmp" "$VM_PID" && return
-	vm_error "qemu-system-x86_64: did not start: $(tail -n 1 "$VM_DIR/qemu.log")"
+	vm_wait_socket "$VM_DIR/qmp" "$VM_PID" ||
+		vm_error "qemu-system-x86_64: did not start: $(tail -n 1 "$VM_DIR/qemu.log")" || return
+	[ -z "$VM_DOCKER" ] || vm_docker_socket
+}
+
+# Makes a machine that runs containers of folder $1, which vm/docker has made; before vm_start. Its /arcbox is
+# $1/share, unless VM_SHARES has another one.
+#
+# A host with vsock reaches the guest's Docker port as it is. QEMU's user networking only carries TCP: there, a socat
+# in the guest stands between the forwarded port, for QEMU's own address, and the same vsock port over loopback.
+vm_docker()
+{
+	VM_DOCKER=1
+	case " ${VM_SHARES[*]}" in
+	*' arcbox='*) ;;
+	*) VM_SHARES+=("arcbox=$1/share") ;;
+	esac
+	VM_MEMORY=2G
+	VM_INITRD_OPTIONS+=(--more-modules "$vm_source/init/modules.docker"
+		--program "$(vm_program socat)" --add "$vm_home/docker-guest:/lib/guestbox/docker-guest")
+	VM_APPEND+=(guestbox.root=tmpfs guestbox.run=/lib/guestbox/docker-guest)
+	# Programs in Go ask for the time all the time, which an emulated HPET answers slowly; and clear huge pages.
+	VM_APPEND+=(clocksource=tsc tsc=reliable transparent_hugepage=never)
+	vm_choose_transport || return
+	[ "$VM_TRANSPORT_USED" = vsock ] || VM_APPEND+=(guestbox.rpcd=--allow-cid=1 guestbox.rpcd=--allow-cid=2
+		ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off)
+}
+
+# $VM_DIR/docker.sock. -t: a side that has said all may wait for the answer as long as that takes.
+vm_docker_socket()
+{
+	local to=TCP:127.0.0.1:2375 where=(nsenter --net --target "$VM_PID")
+	[ "$VM_TRANSPORT_USED" != vsock ] || { to=VSOCK-CONNECT:$VM_CID:2375 where=(); }
+	vm_helper docker "$VM_DIR/docker.sock" "${where[@]}" socat -t 86400 \
+		"UNIX-LISTEN:$VM_DIR/docker.sock,mode=600,fork,backlog=128" "$to"
 }
 
 vm_alive()
