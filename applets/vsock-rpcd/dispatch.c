@@ -12,11 +12,11 @@
 #define ON_GET_SYSTEM_INFO rpcd_info
 #define ON_ENSURE_RUNTIME rpcd_runtime_ensure
 #define ON_RUNTIME_STATUS rpcd_runtime_status
-#define ON_KUBERNETES_START rpcd_unavailable
-#define ON_KUBERNETES_STOP rpcd_unavailable
-#define ON_KUBERNETES_DELETE rpcd_unavailable
-#define ON_KUBERNETES_STATUS rpcd_unavailable
-#define ON_KUBERNETES_KUBECONFIG rpcd_unavailable
+#define ON_KUBERNETES_START rpcd_k8s_start
+#define ON_KUBERNETES_STOP rpcd_k8s_stop_request
+#define ON_KUBERNETES_DELETE rpcd_k8s_delete_request
+#define ON_KUBERNETES_STATUS rpcd_k8s_status
+#define ON_KUBERNETES_KUBECONFIG rpcd_k8s_config
 #define ON_SHUTDOWN rpcd_shutdown
 #define ON_MMAP_READ_FILE rpcd_mmap
 #define ON_DISK_TRIM rpcd_trim

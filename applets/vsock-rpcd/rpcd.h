@@ -119,6 +119,7 @@ typedef void rpcd_fn(struct rpcd_call *call);
 
 /* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
 rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_timeline,
+	rpcd_k8s_start, rpcd_k8s_stop_request, rpcd_k8s_delete_request, rpcd_k8s_status, rpcd_k8s_config,
 	rpcd_sandbox,
 	rpcd_unavailable;
 

@@ -63,6 +63,7 @@ struct service {
 	uint64_t asked_at;
 	int watch;            /* inotify */
 	unsigned holds;
+	struct launch_job *launching;
 	char failure[512];
 };
 
@@ -94,9 +95,18 @@ bool rpcd_going_down(const struct rpcd *rpcd)
 
 /* ---- ends ---- */
 
+static atomic_uint containerd_failures;
+
+unsigned rpcd_containerd_failures(void)
+{
+	return atomic_load(&containerd_failures);
+}
+
 /* It will not be tried again by itself. */
 static void give_up(struct service *service, const char *why)
 {
+	if (service->id == RPCD_CONTAINERD)
+		atomic_fetch_add(&containerd_failures, 1);
 	service->state = DOWN;
 	service->failed = true;
 	service->wanted = false;
@@ -392,6 +402,7 @@ struct launch_job {
 	struct rpcd_job job;
 	enum rpcd_service id;
 	bool find; /* it is said to run */
+	atomic_bool cancelled;
 	struct rpcd_started started;
 };
 
@@ -399,7 +410,7 @@ static void run_launch(struct rpcd_job *base)
 {
 	struct launch_job *job = (struct launch_job *)base;
 
-	rpcd_launch(base->rpcd->runtime_dir, job->id, job->find, &job->started);
+	rpcd_launch(base->rpcd->runtime_dir, job->id, job->find, &job->cancelled, &job->started);
 }
 
 /* From now on its end is noticed. False: it has ended already, and was somebody else's child. */
@@ -435,6 +446,7 @@ static void finish_launch(struct rpcd_job *base, const struct rpcd_call *call)
 
 	(void)call;
 	service->state = DOWN;
+	service->launching = NULL;
 	if (base->failed) {
 		job->started.pid = -base->failed;
 		(void)strlcpy(job->started.text, strerror(base->failed), sizeof job->started.text);
@@ -470,6 +482,7 @@ static void launch(struct rpcd_services *all, struct service *service, bool find
 	gb_loop_timer_stop(&service->timer);
 	job->id = service->id;
 	job->find = find;
+	service->launching = job;
 	job->job.run = run_launch;
 	job->job.finish = finish_launch;
 	rpcd_job_background(all->rpcd, &job->job);
@@ -569,6 +582,9 @@ void rpcd_service_drop(struct rpcd *rpcd, enum rpcd_service id)
 	service->wanted = false;
 	service->failed = false;
 	service->failure[0] = '\0';
+	service->restarts = 0;
+	if (service->launching)
+		atomic_store(&service->launching->cancelled, true);
 	if (service->state == PAUSE) {
 		service->state = DOWN;
 		gb_loop_timer_stop(&service->timer);

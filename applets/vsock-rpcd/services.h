@@ -3,6 +3,7 @@
 #ifndef GB_RPCD_SERVICES_H
 #define GB_RPCD_SERVICES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,7 +74,12 @@ struct rpcd_started {
 bool rpcd_missing(const char *dir, enum rpcd_service id, char *text, size_t size);
 
 /* Starts one, or finds the one that holds its socket; find: only that. */
-void rpcd_launch(const char *dir, enum rpcd_service id, bool find, struct rpcd_started *started);
+void rpcd_launch(const char *dir, enum rpcd_service id, bool find, const atomic_bool *cancelled,
+		 struct rpcd_started *started);
+/* While one is locked nobody launches it. */
+void rpcd_launch_lock(enum rpcd_service id, bool lock);
+/* How often containerd could not be had: whoever waits for it need not go on when this changes. */
+unsigned rpcd_containerd_failures(void);
 
 /* One that an earlier daemon left: 0; -ESRCH when it has ended meanwhile; -ENOENT when there was none. */
 int rpcd_find(enum rpcd_service id, struct rpcd_started *found);

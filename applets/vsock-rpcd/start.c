@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -365,7 +366,30 @@ bool rpcd_missing(const char *dir, enum rpcd_service id, char *text, size_t size
 	return any;
 }
 
-void rpcd_launch(const char *dir, enum rpcd_service id, bool find, struct rpcd_started *started)
+static pthread_mutex_t locks[RPCD_SERVICES] = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
+						PTHREAD_MUTEX_INITIALIZER };
+
+void rpcd_launch_lock(enum rpcd_service id, bool lock)
+{
+	(void)(lock ? pthread_mutex_lock(&locks[id]) : pthread_mutex_unlock(&locks[id]));
+}
+
+static void launch_or_find(const char *dir, enum rpcd_service id, bool find, struct rpcd_started *started);
+
+void rpcd_launch(const char *dir, enum rpcd_service id, bool find, const atomic_bool *cancelled,
+		 struct rpcd_started *started)
+{
+	rpcd_launch_lock(id, true);
+	if (!atomic_load(cancelled)) {
+		launch_or_find(dir, id, find, started);
+	} else {
+		*started = (struct rpcd_started){ .pid = -ECANCELED };
+		(void)snprintf(started->text, sizeof started->text, "%s: its start was called off", daemons[id].name);
+	}
+	rpcd_launch_lock(id, false);
+}
+
+static void launch_or_find(const char *dir, enum rpcd_service id, bool find, struct rpcd_started *started)
 {
 	const struct daemon *daemon = &daemons[id];
 	struct gb_proc proc;

@@ -31,6 +31,7 @@ static void *worker(void *data)
 			continue;
 		}
 		STAILQ_REMOVE_HEAD(&pool->wanted, link);
+		pool->queued--;
 		(void)pthread_mutex_unlock(&pool->lock);
 		work->run(work);
 		(void)pthread_mutex_lock(&pool->lock);
@@ -113,7 +114,9 @@ int gb_pool_submit(struct gb_pool *pool, struct gb_work *work)
 	int r = 0;
 
 	(void)pthread_mutex_lock(&pool->lock);
-	if (!pool->idle && pool->threads < pool->max) {
+	/* An idle thread that has been woken for earlier work, and has not come to it yet, is none for this: work may wait for
+	 * what other work does. */
+	if (pool->queued >= pool->idle && pool->threads < pool->max) {
 		r = start_thread(pool);
 		if (r == 0)
 			pool->threads++;
@@ -122,6 +125,7 @@ int gb_pool_submit(struct gb_pool *pool, struct gb_work *work)
 	}
 	if (r == 0) {
 		STAILQ_INSERT_TAIL(&pool->wanted, work, link);
+		pool->queued++;
 		(void)pthread_cond_signal(&pool->more);
 	}
 	(void)pthread_mutex_unlock(&pool->lock);

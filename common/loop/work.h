@@ -23,7 +23,7 @@ struct gb_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct gb_works wanted, done;
-	int threads, idle, max;
+	int threads, idle, queued, max;
 };
 
 /* No thread is started before there is work, and at most max of them; one that has had none for a while ends. 0 or

@@ -22,6 +22,9 @@ setup() {
 	if mount -t cgroup2 cgroup2 "$T/cg" 2>/dev/null && mkdir "$T/cg/${T##*/}" 2>/dev/null; then
 		CG=$T/cg/${T##*/}
 	fi
+	# A network for all daemons of a test.
+	touch "$T/net"
+	unshare --net="$T/net" sh -c 'ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward'
 	daemon=
 }
 
@@ -36,6 +39,7 @@ teardown() {
 	else
 		for f in "$T"/*.pid; do [ ! -e "$f" ] || kill -9 "$(cat "$f")" 2>/dev/null || true; done
 	fi
+	umount "$T/net"
 	umount -l /run /var/lib /etc "$T/ov"
 	rm -rf "$T" /tmp/containerd.log* /tmp/dockerd.log* /tmp/k3s.log*
 }
@@ -47,9 +51,7 @@ need_cgroup() {
 
 start_daemon() {
 	# shellcheck disable=SC2016 # the inner shell expands these
-	CG=$CG unshare --net --mount --propagation unchanged sh -c '
-		ip link set lo up
-		echo 0 >/proc/sys/net/ipv4/ip_forward
+	CG=$CG nsenter --net="$T/net" unshare --mount --propagation unchanged sh -c '
 		if [ -n "$CG" ]; then
 			echo $$ >"$CG/cgroup.procs"
 			exec unshare --cgroup sh -c "mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec \"\$@\"" sh "$@"
@@ -73,7 +75,7 @@ rpc() { gb vsock-rpc --connect "unix:$T/s" --timeout 30 "$@"; }
 # programs: a runtime that works.
 programs() {
 	local name
-	for name in containerd dockerd k3s; do cp "$abs_top_builddir/tests/tools/standin" "$T/bin/$name"; done
+	for name in containerd dockerd k3s; do cp --remove-destination "$abs_top_builddir/tests/tools/standin" "$T/bin/$name"; done
 	for name in runc containerd-shim-runc-v2; do printf '#!/bin/sh\n' >"$T/bin/$name"; done
 	chmod +x "$T"/bin/*
 }
@@ -99,5 +101,7 @@ pid_of() { cat "$T/$1.pid"; }
 gone() { [ ! -e "/proc/$1" ] || [ "$(awk '{ print $3 }' "/proc/$1/stat" 2>/dev/null)" = Z ]; }
 starts() { grep -c "start $1\$" "$T/events" || true; }
 started_times() { [ "$(starts "$1")" -eq "$2" ]; }
-forwards() { nsenter -t "$daemon" -n cat /proc/sys/net/ipv4/ip_forward; }
+forwards() { nsenter --net="$T/net" cat /proc/sys/net/ipv4/ip_forward; }
+# in_guest COMMAND...: with the mounts of the daemon.
+in_guest() { nsenter -t "$daemon" -m "$@"; }
 printed() { [ "$(grep -c "printed $1\$" "$T/events")" -ge "$2" ]; }

@@ -3,6 +3,8 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/loop/loop.h"
+#include "common/loop/work.h"
 
 static struct gb_loop loop;
 static char trail[64];
@@ -185,6 +188,60 @@ static void each_child_has_its_own_status(void **state)
 	assert_int_equal(WEXITSTATUS(status), 9);
 }
 
+/* ---- work beside the loop ---- */
+
+static struct gb_pool pool;
+static struct gb_work first, waiter, helper;
+static atomic_bool helped;
+
+static void run_nothing(struct gb_work *work) { (void)work; }
+static void run_helper(struct gb_work *work) { (void)work; atomic_store(&helped, true); }
+
+/* Some work waits for what other work does: that one must not stand in line behind it. */
+static void run_waiter(struct gb_work *work)
+{
+	(void)work;
+	for (int i = 0; i < 30000 && !atomic_load(&helped); i++)
+		(void)usleep(1000);
+}
+
+static void on_helper(struct gb_work *work) { (void)work; mark('h'); }
+
+static void on_waiter(struct gb_work *work)
+{
+	(void)work;
+	mark(atomic_load(&helped) ? 'w' : '-');
+	gb_loop_stop(&loop, 1);
+}
+
+static void on_first(struct gb_work *work)
+{
+	bool idle = false;
+
+	(void)work;
+	while (!idle) {
+		(void)pthread_mutex_lock(&pool.lock);
+		idle = pool.idle == 1;
+		(void)pthread_mutex_unlock(&pool.lock);
+	}
+	/* One thread is idle, for two pieces of work at once. */
+	assert_int_equal(gb_pool_submit(&pool, &waiter), 0);
+	assert_int_equal(gb_pool_submit(&pool, &helper), 0);
+}
+
+static void work_that_waits_for_other_work_gets_it(void **state)
+{
+	(void)state;
+	assert_int_equal(gb_pool_open(&pool, &loop, 2), 0);
+	first = (struct gb_work){ .run = run_nothing, .done = on_first };
+	waiter = (struct gb_work){ .run = run_waiter, .done = on_waiter };
+	helper = (struct gb_work){ .run = run_helper, .done = on_helper };
+	assert_int_equal(gb_pool_submit(&pool, &first), 0);
+	assert_int_equal(gb_loop_run(&loop), 1);
+	assert_non_null(strchr(trail, 'w'));
+	gb_loop_del(&pool.wake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +250,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(regular_files_are_always_ready, start, end),
 		cmocka_unit_test_setup_teardown(signals_come_through_the_loop, start, end),
 		cmocka_unit_test_setup_teardown(each_child_has_its_own_status, start, end),
+		cmocka_unit_test_setup_teardown(work_that_waits_for_other_work_gets_it, start, end),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

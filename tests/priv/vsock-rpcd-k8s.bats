@@ -1,0 +1,251 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# vsock-rpcd's Kubernetes requests, with stand-ins of k3s and containerd: their sockets, files, timing.
+load ../lib.bash
+load runtime.bash
+
+k8s_is() { [ "$(rpc k8s status --json | jq -c '[.running, .api_ready, .services[1].status]')" = "$1" ]; }
+k8s_detail_has() { [[ $(rpc k8s status --json | jq -r .detail) == *"$1"* ]]; }
+events() { awk '{ $1 = ""; print substr($0, 2) }' "$T/events" | tr '\n' ,; }
+# shim NAMESPACE: the pid of its stand-in, below our cgroup only.
+shim() {
+	local pid
+	while read -r pid; do
+		if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -d' ' -f1-3)" = "containerd-shim-runc-v2 -namespace $1" ]; then echo "$pid"; fi
+	done < <(cat "$CG"/cgroup.procs "$CG"/*/cgroup.procs)
+}
+
+@test "nothing there: the missing programs are named at once; no kubeconfig" {
+	start_daemon
+	run rpc k8s start --json
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[ "$(jq -c '[.running, .api_ready, .endpoint]' <<<"$output")" = '[false,false,"https://127.0.0.1:16443"]' ]
+	[[ $(jq -r .detail <<<"$output") == *"missing: $T/bin/k3s, $T/bin/containerd, $T/bin/containerd-shim-runc-v2, $T/bin/runc" ]]
+	run rpc k8s status --json
+	[ "$status" -eq 0 ]
+	[ "$(jq -c '[.running, .api_ready, [.services[] | [.name, .status]]]' <<<"$output")" = '[false,false,[["containerd","not_ready"],["k3s","not_ready"]]]' ]
+	fails 1 "404" rpc k8s kubeconfig
+	run rpc k8s stop --json
+	[ "$status" -eq 0 ]
+	[ "$(jq .stopped <<<"$output")" = true ]
+	[ "$(rpc k8s start | head -1)" = "running:   no" ]
+}
+
+@test "start answers at once and goes on; the API is ready when /readyz says so; the files of the protocol" {
+	programs
+	touch "$T/containerd.hold" "$T/k3s.mute"
+	start_daemon
+	# containerd is not there yet, and the answer is.
+	run rpc k8s start --json
+	echo "$output"
+	[ "$(jq -c '[.running, .api_ready]' <<<"$output")" = '[false,false]' ]
+	[[ $output == *"a start is in progress"* ]]
+	run rpc k8s start --json
+	rm "$T/containerd.hold"
+	# It listens, but is not ready.
+	until_true grep -q 'serve k3s' "$T/events"
+	until_true k8s_detail_has "/readyz is not ok"
+	k8s_is '[true,false,"error"]'
+	rm "$T/k3s.mute"
+	run rpc k8s start --wait --json
+	[ "$status" -eq 0 ]
+	k8s_is '[true,true,"ready"]'
+	[ "$(starts k3s)" -eq 1 ]
+	[ "$(cat "$T/k3s.args")" = "server --container-runtime-endpoint=/run/containerd/containerd.sock --data-dir=/var/lib/rancher/k3s --write-kubeconfig=/var/lib/rancher/k3s/k3s.yaml --write-kubeconfig-mode=0600 --disable=traefik --disable=servicelb" ]
+	[ "$(cat /run/arcbox/k3s.pid)" = "$(pid_of k3s)" ]
+	run rpc k8s kubeconfig
+	[ "$output" = "$(cat /var/lib/rancher/k3s/k3s.yaml)" ]
+	run rpc k8s kubeconfig --json
+	[ "$(jq -c '[.context_name, .endpoint]' <<<"$output")" = '["arcbox","https://127.0.0.1:16443"]' ]
+	run rpc k8s kubeconfig --rewrite
+	[ "$output" = "$(sed 's/:6443/:16443/; s/default/arcbox/' /var/lib/rancher/k3s/k3s.yaml)" ]
+	# Docker's daemon was not asked for.
+	[ "$(starts dockerd)" -eq 0 ]
+}
+
+@test "k3s that cannot be executed, or ends at once: failed at once, with the reason" {
+	programs
+	echo garbage >"$T/bin/k3s"
+	start_daemon
+	run rpc k8s start --json
+	until_true k8s_detail_has "the last start failed: $T/bin/k3s: Exec format error"
+	programs
+	echo 9 >"$T/k3s.exit"
+	run rpc k8s start --json
+	until_true k8s_detail_has "the last start failed: k3s ended with status 9 (k3s.log)"
+	[ ! -e /run/arcbox/k3s.pid ]
+	rm "$T/k3s.exit"
+	rpc k8s start --wait
+	k8s_is '[true,true,"ready"]'
+}
+
+@test "both runtimes share containerd; k3s dies and is started again; vsock-rpcd is killed and finds it" {
+	programs
+	start_daemon
+	run rpc k8s start --json
+	run rpc runtime ensure --start --json
+	until_true k8s_is '[true,true,"ready"]'
+	until_true ready
+	[ "$(starts containerd)" -eq 1 ]
+	kill -9 "$(pid_of k3s)"
+	until_true started_times k3s 2
+	until_true k8s_is '[true,true,"ready"]'
+	[ "$(cat /run/arcbox/k3s.pid)" = "$(pid_of k3s)" ]
+	stop_daemon KILL
+	start_daemon
+	until_true k8s_is '[true,true,"ready"]'
+	[ "$(starts k3s)" -eq 2 ]
+	[ "$(starts dockerd)" -eq 1 ]
+}
+
+@test "stop: k3s, what it left, its pods and their shims; nothing of Docker's; mounts are gone" {
+	need_cgroup
+	programs
+	echo 1 >"$T/k3s.pod" # the pod has no ear for SIGTERM
+	start_daemon
+	rpc k8s start --wait >/dev/null
+	rpc runtime ensure --start --wait >/dev/null
+	until_true grep -q 'populated 1' "$CG/kubepods/pod1/cgroup.events"
+	until_true test -n "$(shim moby)"
+	[ -n "$(shim k8s.io)" ]
+	k3s=$(pid_of k3s) moby=$(shim moby)
+	in_guest sh -c 'mkdir -p /var/lib/kubelet/pods/a/vol /run/k3s/x && mount -t tmpfs pod /var/lib/kubelet/pods/a/vol && mount -t tmpfs k /run/k3s/x'
+	run rpc k8s stop --json
+	echo "$output"; cat "$T/log"
+	[ "$status" -eq 0 ]
+	[ "$(jq -c .stopped <<<"$output")" = true ]
+	gone "$k3s"
+	grep -q 'populated 0' "$CG/kubepods/cgroup.events"
+	grep -q 'populated 0' "$CG/guestbox-k3s/cgroup.events" || [ "$(cat "$CG/guestbox-k3s/cgroup.procs")" = "$moby" ]
+	[ -z "$(shim k8s.io)" ]
+	k8s_is '[false,false,"not_ready"]'
+	[ ! -e /run/arcbox/k3s.pid ]
+	not in_guest grep -E ' /var/lib/kubelet/| /run/k3s' /proc/mounts
+	ready
+	# It stays down; a start brings it back.
+	[ "$(starts k3s)" -eq 1 ]
+	rpc k8s start --wait
+	[ "$(starts k3s)" -eq 2 ]
+}
+
+@test "while a stop is under way a status waits for nobody, and a start comes after it" {
+	programs
+	echo 2000 >"$T/k3s.term"
+	start_daemon
+	rpc k8s start --wait >/dev/null
+	rpc k8s stop --json >"$T/stopped" 3>&- &
+	stopping=$!
+	until_true grep -q 'term k3s' "$T/events"
+	run rpc --timeout 5 k8s status --json
+	[ "$status" -eq 0 ]
+	[ "$(jq .running <<<"$output")" = true ]
+	run rpc --timeout 5 k8s start --json
+	kill -0 "$stopping" # it still stops
+	[ ! -s "$T/stopped" ]
+	wait "$stopping"
+	[ "$(jq .stopped <"$T/stopped")" = true ]
+	until_true k8s_is '[true,true,"ready"]'
+	[[ $(events) == *"term k3s,end k3s,start k3s,serve k3s,"* ]]
+}
+
+@test "a pid file that names somebody else: not running, and nobody is killed" {
+	programs
+	sleep 1000 3>&- &
+	other=$!
+	mkdir -p /run/arcbox /run/guestbox/daemons
+	echo "$other" >/run/arcbox/k3s.pid
+	echo "$other 1 $(cat /proc/sys/kernel/random/boot_id)" >/run/guestbox/daemons/k3s.pid
+	touch "$T/containerd.hold" # the record wants k3s: it does not get that far
+	start_daemon
+	k8s_is '[false,false,"not_ready"]'
+	run rpc k8s stop --json
+	[ "$(jq .stopped <<<"$output")" = true ]
+	kill -0 "$other"
+	kill "$other"
+}
+
+@test "delete: mounts first, the name space emptied, the folders too, and nobody else's data" {
+	programs
+	start_daemon
+	rpc k8s start --wait >/dev/null
+	printf 't1\n' >"$T/ctr/tasks"
+	printf 'c1\nc2\n' >"$T/ctr/containers"
+	printf 'img:1\nimg:2\n' >"$T/ctr/images"
+	printf 'base  Committed\nmid  base\nleaf  mid\n' >"$T/ctr/snapshots"
+	printf 'l1\n' >"$T/ctr/leases"
+	for i in $(seq 1 60); do echo "sha256:$i"; done >"$T/ctr/content"
+	# A volume of a pod, and a bind mount of a folder that is not Kubernetes' own.
+	mkdir "$T/precious"
+	echo data >"$T/precious/file"
+	in_guest sh -c "mkdir -p /var/lib/kubelet/pods/a/vol /var/lib/kubelet/pods/a/bind /var/lib/cni/networks/n &&
+		mount -t tmpfs pod /var/lib/kubelet/pods/a/vol && echo x >/var/lib/kubelet/pods/a/vol/f &&
+		mount --bind $T/precious /var/lib/kubelet/pods/a/bind && echo 1 >/var/lib/cni/networks/n/10.0.0.1"
+	mkdir -p /var/lib/docker
+	echo docker >/var/lib/docker/kept
+	run rpc k8s delete --json
+	echo "$output"; cat "$T/log"
+	[ "$status" -eq 0 ]
+	[ "$(jq -r .detail <<<"$output")" = "Kubernetes and what it stored are gone" ]
+	for kind in tasks containers images snapshots leases content; do [ ! -s "$T/ctr/$kind" ]; done
+	[[ $(events) == *"ctr --address /run/containerd/containerd.sock --namespace k8s.io namespaces remove k8s.io,"* ]]
+	for d in /var/lib/rancher/k3s /var/lib/kubelet /var/lib/cni; do [ -d "$d" ] && [ -z "$(ls -A "$d")" ]; done
+	[ "$(cat "$T/precious/file")" = data ]
+	[ "$(cat /var/lib/docker/kept)" = docker ]
+	k8s_is '[false,false,"not_ready"]'
+	# All is there for a new beginning.
+	rpc k8s start --wait
+	k8s_is '[true,true,"ready"]'
+}
+
+@test "delete goes on past errors, and tells them" {
+	programs
+	start_daemon
+	rpc k8s start --wait >/dev/null
+	# A snapshot of a circle cannot go; a file system that is mounted over cannot be entered.
+	printf 'a  b\nb  a\n' >"$T/ctr/snapshots"
+	printf 'img:1\n' >"$T/ctr/images"
+	mkdir -p /var/lib/kubelet/x /var/lib/cni/y
+	in_guest mount -t tmpfs -o ro over /var/lib/rancher/k3s
+	run rpc k8s delete --json
+	echo "$output"
+	detail=$(jq -r .detail <<<"$output")
+	[[ $detail == *"snapshots are left"* ]]
+	[[ $detail == *"namespace \"k8s.io\" must be empty"* ]]
+	[ ! -s "$T/ctr/images" ]
+	[ -z "$(ls -A /var/lib/kubelet)" ]
+	[ -z "$(ls -A /var/lib/cni)" ]
+}
+
+@test "delete with nothing running: containerd is brought up for it" {
+	programs
+	printf 'img:1\n' >"$T/ctr/images"
+	mkdir -p /var/lib/rancher/k3s/server
+	start_daemon
+	run rpc k8s delete --json
+	echo "$output"; cat "$T/log"
+	[ "$(jq -r .detail <<<"$output")" = "Kubernetes and what it stored are gone" ]
+	[ "$(starts containerd)" -eq 1 ]
+	[ "$(starts k3s)" -eq 0 ]
+	[ ! -s "$T/ctr/images" ]
+	[ ! -e /var/lib/rancher/k3s/server ]
+	# Without it the rest is done, and that is said at once.
+	kill -9 "$(pid_of containerd)"
+	until_true gone "$(pid_of containerd)"
+	echo 1 >"$T/containerd.exit"
+	mkdir -p /var/lib/rancher/k3s/server
+	run rpc k8s delete --json
+	[[ $(jq -r .detail <<<"$output") == *"containerd is not to be had: its name space k8s.io is left"* ]]
+	[ ! -e /var/lib/rancher/k3s/server ]
+}
+
+@test "nothing is started while the guest is on its way down" {
+	programs
+	start_daemon
+	exec 8>/run/guestbox/power.lock
+	flock -x 8
+	run rpc k8s start --json
+	[[ $(jq -r .detail <<<"$output") == *"on its way down: nothing is started" ]]
+	[ ! -e "$T/events" ]
+	exec 8>&-
+}
