@@ -667,6 +667,7 @@ int rpcd_front_run(struct rpcd *rpcd, int link)
 		gb_log(GB_LOG_ERR, "front: %s", err.msg);
 		return RPCD_FRONT_UNFIT;
 	}
+	rpcd_resume_watch(rpcd);
 	if (confine(rpcd) < 0)
 		return RPCD_FRONT_UNFIT;
 	for (int i = 0; i < rpcd->listeners_len && !rpcd->loop.stopped; i++) {

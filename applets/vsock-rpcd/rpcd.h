@@ -102,6 +102,8 @@ struct rpcd {
 	unsigned shutdown_ms;
 	struct gb_timer shutdown_timer;
 	struct gb_timer stop_timer, gone_timer;
+	struct gb_io clock_set;  /* of the front: somebody set the clock (resume.c) */
+	int64_t clock_offset;
 	int failed; /* a listener's last error, when nothing is served any more */
 };
 
@@ -116,6 +118,9 @@ struct rpcd_call {
 };
 
 typedef void rpcd_fn(struct rpcd_call *call);
+
+/* In the front: watches for the end of a pause of the machine. */
+void rpcd_resume_watch(struct rpcd *rpcd);
 
 /* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
 rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_timeline,

@@ -119,6 +119,17 @@ static void rearm(struct gb_conn *conn)
 		gb_loop_timer(loop, &conn->timer, due > now ? due - now : 0);
 }
 
+void gb_conn_hurry(struct gb_conn *conn, uint64_t ms)
+{
+	uint64_t due = gb_loop_now(conn->host->loop) + ms;
+
+	if (conn->dead || conn->deadline <= due || conn->held || conn->stream || (!conn->rx.len && !tx_left(conn)))
+		return;
+	conn->deadline = due;
+	if (!conn->timer.loop || conn->timer.due > due)
+		gb_loop_timer(conn->host->loop, &conn->timer, ms);
+}
+
 /* A port stays open for the next client; its state starts afresh. */
 static void reset_port(struct gb_conn *conn)
 {

@@ -94,6 +94,10 @@ struct gb_conn {
  * the caller, the rest is zero. 0 or -errno (the descriptors are closed then). */
 int gb_conn_start(struct gb_conn *conn, int rfd, int wfd);
 
+/* Whoever is in the middle of a frame, or has a reply to take, goes on within ms, or is taken for gone. For a machine that
+ * was paused: the peer may not have survived it. An idle peer is left alone. */
+void gb_conn_hurry(struct gb_conn *conn, uint64_t ms);
+
 /* Ends it now; closed() is called. */
 void gb_conn_end(struct gb_conn *conn);
 

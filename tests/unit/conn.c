@@ -220,6 +220,31 @@ static void a_peer_that_only_ends_its_side_gets_its_replies(void **state)
 	assert_int_equal(recv(peer, got, sizeof got, 0), 0);
 }
 
+static void after_a_pause_half_a_frame_has_little_time_and_an_idle_peer_all(void **state)
+{
+	(void)state;
+	gb_conn_hurry(&conn, 20);
+	assert_int_equal(run(60), 0);
+	assert_int_equal(closed_seen, 0); /* idle */
+	put("\0\0\0\x20\0\0", 6);
+	assert_int_equal(run(10), 0);
+	gb_conn_hurry(&conn, 20);
+	assert_int_equal(run(20000), 1); /* far before frame_ms */
+	assert_int_equal(closed_seen, 1);
+}
+
+static void after_a_pause_who_goes_on_is_served(void **state)
+{
+	(void)state;
+	put(trim, 6);
+	assert_int_equal(run(10), 0);
+	gb_conn_hurry(&conn, 5000);
+	put(trim + 6, sizeof trim - 6);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(frames_seen, 1);
+	assert_int_equal(closed_seen, 0);
+}
+
 static void port_half_a_request_then_another_hosts(void **state)
 {
 	unsigned char got[64];
@@ -479,6 +504,8 @@ static void port_stream_whose_input_comes_late(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(after_a_pause_half_a_frame_has_little_time_and_an_idle_peer_all, start, end),
+		cmocka_unit_test_setup_teardown(after_a_pause_who_goes_on_is_served, start, end),
 		cmocka_unit_test_setup_teardown(a_frame_in_single_bytes, start, end),
 		cmocka_unit_test_setup_teardown(a_peer_that_takes_no_replies_is_not_asked_for_more, start, end),
 		cmocka_unit_test_setup_teardown(a_drip_does_not_move_the_deadline_of_its_frame, start, end),

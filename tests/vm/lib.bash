@@ -64,7 +64,7 @@ vm_test_start()
 {
 	VM_PORTS=("$test_port")
 	VM_INITRD_OPTIONS+=(--add "$abs_top_srcdir/tests/vm/agent:/lib/guestbox/test-agent")
-	VM_APPEND=("guestbox.data=$([ ${#VM_DISKS[@]} -gt 0 ] && echo /dev/vda || echo none)"
+	VM_APPEND=("guestbox.data=${VM_TEST_DATA:-$([ ${#VM_DISKS[@]} -gt 0 ] && echo /dev/vda || echo none)}"
 		guestbox.run=/lib/guestbox/test-agent "$@")
 	vm_start 3>&- || return
 	vm_test_export

@@ -128,7 +128,7 @@ fails_with()
 	cat >"$BATS_TEST_TMPDIR/bin/guestbox" <<-'END'
 		#!/bin/sh
 		case $1 in
-		--list) printf '%s\n' arcmount btrfs-bootstrap guest-boot guest-init guest-net guest-poweroff vsock-rpcd; exit ;;
+		--list) printf '%s\n' arcmount btrfs-bootstrap guest-boot guest-clock guest-init guest-net guest-poweroff vsock-rpcd; exit ;;
 		--install) for n in guest-boot guest-poweroff; do ln -s guestbox "$4/$n"; done; exit ;;
 		esac
 		echo "${0##*/}: broken for the test" >&2

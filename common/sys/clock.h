@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The machine's clock beside its host's. */
+#ifndef GB_SYS_CLOCK_H
+#define GB_SYS_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+enum gb_clock_kind {
+	GB_CLOCK_PTP,  /* the host's clock itself, by a paravirtual /dev/ptpN */
+	GB_CLOCK_RTC,  /* a real-time clock that the hypervisor keeps: whole seconds, and who knows which time zone */
+	GB_CLOCK_FILE, /* a regular file that holds SECONDS[.FRACTION]: a stand-in for tests */
+};
+
+struct gb_clock {
+	enum gb_clock_kind kind;
+	int fd;
+	char path[128];
+};
+
+/* Opens the device; with path NULL the first /dev/ptpN that is a hypervisor's (a network card's own keeps no such time),
+ * else /dev/rtc0. 0, -ENODEV when there is none, or -errno, with err. */
+int gb_clock_open(struct gb_clock *clock, const char *path, struct gb_err *err);
+void gb_clock_close(struct gb_clock *clock);
+
+/* The host's time less CLOCK_REALTIME, ns. exact: for a clock of whole seconds, wait for one to begin (up to 1.1 s).
+ * 0 or -errno. */
+int gb_clock_compare(const struct gb_clock *clock, bool exact, int64_t *ret_ahead);
+
+/* Adds to CLOCK_REALTIME: 0 or -errno. */
+int gb_clock_step(int64_t by);
+
+/* ---- pure ---- */
+
+/* Whether a difference is one to step by: 1 yes, 0 no (below the threshold), -1 when the time that comes of it is not
+ * between 2020 and 2100. now: CLOCK_REALTIME, ns. */
+int gb_clock_judge(int64_t now, int64_t ahead, int64_t threshold);
+
+/* "1234.5" as ns: 0 or -EINVAL. */
+int gb_clock_parse(const char *text, int64_t *ret_ns);
+
+/* Whether a PTP clock of this name (/sys/class/ptp/ptpN/clock_name) shows the host's time. */
+bool gb_clock_is_hosts(const char *name);
+
+#endif
