@@ -1,0 +1,129 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Clients that are killed while a request of theirs is served, each kind of request by itself; a source that hangs.
+load ../lib.bash
+load disk.bash
+load initfs.bash
+
+setup() { fs_setup; }
+teardown() { fs_teardown; }
+
+# opened: how many descriptors of the source the process has that are more than a place (O_PATH).
+opened() {
+	local fd flags count=0
+	while read -r fd; do
+		flags=$(awk '$1 == "flags:" { print $2 }' "/proc/$init_pid/fdinfo/$fd" 2>/dev/null)
+		[ -z "$flags" ] || ((flags & 010000000)) || count=$((count + 1))
+	done < <(find "/proc/$init_pid/fd" -lname "$src*" -printf '%f\n' 2>/dev/null)
+	echo "$count"
+}
+
+# The server is stopped at the system call with which it serves the request, the client is killed, the server goes on.
+@test "each request by itself: a client that is killed in it takes nothing with it" {
+	serve --passthrough=off --cache=never --threads=2
+	before=$(opened)
+	while read -r request calls op; do
+		echo "request: $request"
+		rm -rf "${src:?}/"*
+		mkdir "$src/d" "$src/empty"
+		head -c 300000 /dev/zero >"$src/f"
+		echo x >"$src/d/g"
+		ln -s target "$src/l"
+		setfattr -n trusted.a -v b "$src/f"
+		[ "$(stat -c %s "$mnt/f")" = 300000 ]
+		: >"$DISK/trace"
+		strace -f -qq -o "$DISK/trace" -e trace="$calls" -e signal=STOP -e inject="$calls:signal=STOP:when=1" \
+			-p "$init_pid" 2>"$DISK/strace" 3>&- &
+		tracer=$!
+		until [ "$(awk '$1 == "TracerPid:" && $2 != 0' "/proc/$init_pid"/task/*/status | wc -l)" -eq \
+			"$(find "/proc/$init_pid/task" -mindepth 1 -maxdepth 1 | wc -l)" ]; do
+			kill -0 "$tracer"
+			sleep 0.01
+		done
+		# shellcheck disable=SC2086 # words
+		probe ${op//@/$mnt} >"$DISK/said" 2>&1 3>&- &
+		client=$!
+		for ((i = 0; i < 1500; i++)); do
+			! grep -q 'stopped by SIGSTOP' "$DISK/trace" || break
+			sleep 0.01
+		done
+		grep -q 'stopped by SIGSTOP' "$DISK/trace" || { echo "not stopped: $(cat "$DISK/said" "$DISK/trace")"; false; }
+		kill -0 "$client" # it waits for the answer
+		kill -KILL "$client"
+		kill "$tracer"
+		wait "$tracer" || true
+		kill -CONT "$init_pid"
+		wait "$client" || true
+		timeout 60 ls -lR "$mnt" >/dev/null
+		[ "$(timeout 60 cat "$mnt/d/g")" = x ]
+		timeout 60 cmp "$payload" "$v"
+	done <<-REQUESTS
+		lookup name_to_handle_at stat @/none
+		getattr statx stat @/f
+		chmod chmod,fchmodat chmod @/f
+		chown fchownat chown @/f
+		truncate truncate truncate @/f 5
+		utimes utimensat utimes @/f
+		readlink readlinkat readlink @/l
+		mknod mknodat mknod @/new fifo
+		mkdir mkdirat mkdir @/new
+		symlink symlinkat symlink x @/new
+		link linkat link @/f @/new
+		unlink unlinkat unlink @/f
+		rmdir unlinkat rmdir @/empty
+		rename renameat,renameat2 rename @/f @/d/new
+		open openat,open_by_handle_at open @/f r
+		create openat open @/new w,creat
+		tmpfile openat tmpfile @/d @/new
+		read pread64,splice pread @/f r 4096 4096
+		write pwrite64 pwrite @/f text 4096
+		fsync fsync fsync @/f
+		seek lseek seek @/f data 0
+		fallocate fallocate fallocate @/f rw 0 0:4096
+		copy copy_file_range copy @/f @/new
+		getxattr getxattr getxattr @/f user.a
+		listxattr listxattr listxattr @/f
+		setxattr setxattr setxattr @/f trusted.b c
+		removexattr removexattr removexattr @/f trusted.a
+		opendir openat,open_by_handle_at walkdir @/d
+		list getdents64 walkdir @/d
+		statfs fstatfs statfs @/f
+		flags ioctl getflags @/f
+	REQUESTS
+	# what the killed had open is closed
+	for ((i = 0; i < 500; i++)); do
+		[ "$(opened)" -gt "$before" ] || break
+		sleep 0.02
+	done
+	[ "$(opened)" -le "$before" ]
+	unharmed
+	unserve
+}
+
+# The source is a share of its own, whose process is stopped.
+@test "a source that hangs: what does not need it is served, and its client can be killed" {
+	mkdir "$DISK/deep" "$DISK/lower"
+	echo x >"$DISK/deep/f"
+	"$GUESTBOX" initfs --no-inject --cache=never --pidfile "$DISK/lower.pid" "$DISK/deep" "$DISK/lower" 3>&-
+	lower=$(cat "$DISK/lower.pid")
+	src=$DISK/lower
+	serve --threads=2 --timeout=10000 --passthrough=off
+	[ "$(cat "$mnt/f")" = x ]
+	cmp "$payload" "$v"
+	kill -STOP "$lower"
+	probe stat "$mnt/other" >/dev/null 3>&- &
+	client=$!
+	# the server's thread waits in the source
+	for ((i = 0; i < 1500; i++)); do
+		! cat "/proc/$init_pid/task"/*/wchan 2>/dev/null | grep -q request_wait || break
+		sleep 0.01
+	done
+	[ "$(timeout 60 "$abs_top_builddir/tests/priv/fsprobe" pread "$v" r,direct 4096 4096)" = "ok 4096" ]
+	kill -KILL "$client"
+	kill -CONT "$lower"
+	wait "$client" || true
+	[ "$(timeout 60 cat "$mnt/f")" = x ]
+	unharmed
+	unserve
+	umount "$DISK/lower"
+}
