@@ -6,7 +6,7 @@ load ../lib.bash
 @test "each test file is in a list of the build" {
 	missing=
 	cd "$abs_top_srcdir"
-	for f in tests/{lint,applet,priv,vm}/*.bats; do
+	for f in tests/{lint,applet,priv,size,vm}/*.bats; do
 		[ -e "$f" ] || continue
 		grep -rqF --include=Makemodule.am -- "$f" . || missing+=" $f"
 	done
