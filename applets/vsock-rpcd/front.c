@@ -19,6 +19,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/sys/confine.h"
+#include "common/sys/memory.h"
 
 enum {
 	ACCEPT_MS = 50, ACCEPT_MAX_MS = 1000, /* the pauses of accept(2) while something it needs has run out */
@@ -307,6 +308,9 @@ static void on_frame(struct gb_conn *conn, const struct gb_frame *frame)
 			return;
 		}
 	}
+	/* Whoever looks at a stream may stop for as long as he likes; any other reply is to be taken. */
+	conn->patient = frame->type == GB_WIRE_SANDBOX_RUN || frame->type == GB_WIRE_SANDBOX_EXEC ||
+			frame->type == GB_WIRE_SANDBOX_EVENTS;
 	forward_frame(client, frame);
 }
 
@@ -682,6 +686,7 @@ int rpcd_front_run(struct rpcd *rpcd, int link)
 		else if (listener->io.fd >= 0 && gb_loop_add(&rpcd->loop, &listener->io) < 0)
 			return RPCD_FRONT_UNFIT;
 	}
+	gb_memory_settle();
 	r = getppid() == helper ? gb_loop_run(&rpcd->loop) : 1;
 	rpcd->stopping = true;
 	while ((conn = TAILQ_FIRST(&rpcd->conns)))

@@ -13,6 +13,7 @@
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/sys/memory.h"
 
 enum {
 	STOP_MS = 2000,      /* what a peer has to take its last reply */
@@ -57,8 +58,16 @@ void rpcd_client_free(struct rpcd_client *client)
 /* A channel is over: the front has closed it, or there was no memory for its peer's reply. */
 static void on_closed(struct gb_conn *conn)
 {
+	struct rpcd *rpcd = rpcd_of(conn);
+
 	rpcd_job_forget(conn);
 	rpcd_client_free(rpcd_client_of(conn));
+	rpcd_mmap_next(rpcd);
+}
+
+static void on_turned(struct gb_conn *conn)
+{
+	rpcd_mmap_next(rpcd_of(conn));
 }
 
 /* ---- whether a reply has arrived ---- */
@@ -337,6 +346,8 @@ int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 {
 	rpcd->host.frame = rpcd_dispatch;
 	rpcd->host.closed = on_closed;
+	rpcd->host.turned = on_turned;
+	STAILQ_INIT(&rpcd->mmaps);
 	rpcd->host.idle_ms = rpcd->idle_ms;
 	rpcd->host.frame_ms = CHANNEL_MS;
 	int r = start_front(rpcd);
@@ -349,6 +360,7 @@ int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 		r = gb_err_sys(err, -r, "services");
 	} else {
 		rpcd_trim_begin(rpcd);
+		gb_memory_settle();
 		r = gb_loop_run(&rpcd->loop);
 		if (r < 0)
 			r = gb_err_sys(err, -r, "epoll");

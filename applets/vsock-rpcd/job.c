@@ -43,30 +43,42 @@ void rpcd_job_forget(struct gb_conn *conn)
 	conn->data = NULL;
 }
 
-void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job)
+bool rpcd_job_hold(struct rpcd_call *call, struct rpcd_job *job)
 {
 	job->work = (struct gb_work){ .run = on_run, .done = on_done };
 	job->rpcd = call->rpcd;
 	job->type = call->type;
 	job->reply = call->reply;
 	job->trace = malloc(call->trace_len + 1);
-	int r = -ENOMEM;
-	if (job->trace) {
-		memcpy(job->trace, call->trace, call->trace_len);
-		job->trace_len = call->trace_len;
-		r = gb_pool_submit(&call->rpcd->pool, &job->work);
-	}
-	if (r < 0) {
-		free(job->trace);
-		job->trace = NULL;
-		job->failed = -r;
-		job->finish(job, call);
-		free(job);
-		return;
-	}
+	if (!job->trace)
+		return false;
+	memcpy(job->trace, call->trace, call->trace_len);
+	job->trace_len = call->trace_len;
 	job->conn = call->conn;
 	call->conn->data = job;
 	gb_conn_hold(call->conn);
+	return true;
+}
+
+void rpcd_job_go(struct rpcd_job *job)
+{
+	int r = gb_pool_submit(&job->rpcd->pool, &job->work);
+
+	if (r < 0) {
+		job->failed = -r;
+		on_done(&job->work);
+	}
+}
+
+void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job)
+{
+	if (rpcd_job_hold(call, job)) {
+		rpcd_job_go(job);
+		return;
+	}
+	job->failed = ENOMEM;
+	job->finish(job, call);
+	free(job);
 }
 
 void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job)

@@ -16,11 +16,13 @@
 enum {
 	ASK_MAX = 64 << 20, /* the protocol's own bound on a request */
 	FIELDS_MAX = 2 * (1 + 10), /* key and length, key and count: the most they take */
-	BUDGET = 64 << 20,  /* memory for replies on their way, of all connections together */
+	BUDGET = 64 << 20,  /* memory for large replies on their way, of all connections together */
+	LARGE = 1 << 20,    /* ... which other requests do not have */
 };
 
-struct mmap_job {
-	struct rpcd_job job; /* first: rpcd_job_start() frees it */
+struct rpcd_mmap_job {
+	struct rpcd_job job; /* first: it is freed through it */
+	STAILQ_ENTRY(rpcd_mmap_job) link;
 	char *path;
 	uint64_t offset, length;
 	/* what came of it */
@@ -30,7 +32,7 @@ struct mmap_job {
 	struct gb_err err;
 };
 
-_Static_assert(offsetof(struct mmap_job, job) == 0, "freed through its first member");
+_Static_assert(offsetof(struct rpcd_mmap_job, job) == 0, "freed through its first member");
 
 /* Opens path below the root that it names; no symbolic link leads out of it (openat2(2), Linux 5.6). */
 static int open_below(const struct rpcd *rpcd, const char *path)
@@ -69,7 +71,7 @@ static size_t varint(unsigned char *out, uint64_t v)
 }
 
 /* Head, trace id and the fields around the data are put together by hand: 16 MiB are not copied once more for them. */
-static int build(struct mmap_job *job, size_t data_at, size_t got)
+static int build(struct rpcd_mmap_job *job, size_t data_at, size_t got)
 {
 	unsigned char fields[FIELDS_MAX], head[GB_FRAME_HEAD];
 	size_t n = 0, tail = 0;
@@ -95,7 +97,7 @@ static int build(struct mmap_job *job, size_t data_at, size_t got)
 
 static void run(struct rpcd_job *base)
 {
-	struct mmap_job *job = (struct mmap_job *)base;
+	struct rpcd_mmap_job *job = (struct rpcd_mmap_job *)base;
 	gb_automapfile struct gb_mapfile file = { .fd = -1 };
 	size_t data_at = GB_FRAME_HEAD + base->trace_len + FIELDS_MAX;
 	uint64_t want = job->length, most = GB_FRAME_MAX - data_at - FIELDS_MAX;
@@ -137,8 +139,9 @@ static void run(struct rpcd_job *base)
 
 static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 {
-	struct mmap_job *job = (struct mmap_job *)base;
+	struct rpcd_mmap_job *job = (struct rpcd_mmap_job *)base;
 
+	base->rpcd->mmaps_running--;
 	if (call && base->failed)
 		rpcd_error(call, base->failed, "mmap %s: %s", job->path, strerror(base->failed));
 	else if (call && job->code)
@@ -147,6 +150,34 @@ static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 		gb_conn_give(call->conn, &job->frame, job->from);
 	gb_buf_free(&job->frame);
 	free(job->path);
+	if (!call) /* else it is the connection's turn next, and then that of those who wait */
+		rpcd_mmap_next(base->rpcd);
+}
+
+/* Replies that nobody takes must not fill the memory: those on their way and those to come stay within a budget, and who
+ * comes later waits. Peers that do not take theirs are closed in the end. */
+void rpcd_mmap_next(struct rpcd *rpcd)
+{
+	struct rpcd_mmap_job *job;
+
+	while ((job = STAILQ_FIRST(&rpcd->mmaps))) {
+		size_t held = (size_t)(rpcd->mmaps_running + 1) * GB_FRAME_MAX;
+		struct gb_conn *conn;
+
+		TAILQ_FOREACH(conn, &rpcd->conns, link)
+			held += conn->tx.size > LARGE ? conn->tx.size : 0;
+		if (job->job.conn && held > BUDGET)
+			return;
+		STAILQ_REMOVE_HEAD(&rpcd->mmaps, link);
+		if (job->job.conn) {
+			rpcd->mmaps_running++;
+			rpcd_job_go(&job->job);
+		} else { /* its peer has not waited */
+			free(job->path);
+			free(job->job.trace);
+			free(job);
+		}
+	}
 }
 
 void rpcd_mmap(struct rpcd_call *call)
@@ -162,18 +193,9 @@ void rpcd_mmap(struct rpcd_call *call)
 		rpcd_error(call, EINVAL, "mmap %s: more than %d bytes at once", request->path, ASK_MAX);
 		return;
 	}
-	/* Replies that nobody takes must not fill the memory: what is held for others counts. */
-	size_t held = 0;
-	struct gb_conn *conn;
-	TAILQ_FOREACH(conn, &call->rpcd->conns, link)
-		held += conn->tx.size + (conn->held ? (size_t)GB_FRAME_MAX : 0);
-	if (held + GB_FRAME_MAX > BUDGET) {
-		rpcd_error(call, EAGAIN, "mmap %s: too many large replies are on their way", request->path);
-		return;
-	}
-	struct mmap_job *job = calloc(1, sizeof *job);
+	struct rpcd_mmap_job *job = calloc(1, sizeof *job);
 	char *path = strdup(request->path);
-	if (!job || !path) {
+	if (!job || !path || !rpcd_job_hold(call, &job->job)) {
 		free(job);
 		free(path);
 		rpcd_error(call, ENOMEM, "mmap: %s", strerror(ENOMEM));
@@ -184,5 +206,6 @@ void rpcd_mmap(struct rpcd_call *call)
 	job->length = request->length;
 	job->job.run = run;
 	job->job.finish = finish;
-	rpcd_job_start(call, &job->job);
+	STAILQ_INSERT_TAIL(&call->rpcd->mmaps, job, link);
+	rpcd_mmap_next(call->rpcd);
 }

@@ -80,6 +80,8 @@ struct rpcd {
 	unsigned conns_len, conns_max;
 	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
 	int cids_len;
+	STAILQ_HEAD(, rpcd_mmap_job) mmaps; /* reads that wait until there is room for their replies */
+	unsigned mmaps_running;
 	const char *roots[RPCD_ROOT_MAX]; /* below them files may be read */
 	int roots_len;
 	struct gb_pool pool;
@@ -144,6 +146,10 @@ struct rpcd_job {
 
 /* Starts it; job is the first member of malloc'ed memory, which is freed after finish(). run and finish are set. */
 void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job);
+/* In two steps: the request is held, and its work waits for rpcd_job_go(). false: out of memory, nothing is held and the
+ * job is still the caller's. */
+bool rpcd_job_hold(struct rpcd_call *call, struct rpcd_job *job);
+void rpcd_job_go(struct rpcd_job *job);
 /* The same without anybody who waits: finish() gets no call. */
 void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job);
 /* The connection is gone. */
@@ -177,6 +183,9 @@ void rpcd_unlisten(struct rpcd *rpcd);
 
 /* Trims by itself, once something is mounted and then every trim_ms. */
 void rpcd_trim_begin(struct rpcd *rpcd);
+/* Begins mapped reads that wait, as far as there is room for their replies. */
+void rpcd_mmap_next(struct rpcd *rpcd);
+
 /* Helper: serves until told to end. 0 or -errno with err set. */
 int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err);
 /* SIGTERM and SIGINT. */

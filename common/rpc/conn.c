@@ -105,7 +105,7 @@ static void rearm(struct gb_conn *conn)
 	else if (conn->stream)
 		due = UINT64_MAX;
 	else if (tx_left(conn))
-		due = conn->tx_since + conn->host->frame_ms;
+		due = conn->patient ? UINT64_MAX : conn->tx_since + conn->host->frame_ms;
 	else if (conn->held)
 		due = UINT64_MAX;
 	else if (conn->rx.len && !conn->ended)

@@ -77,6 +77,7 @@ struct gb_conn {
 	bool shut;        /* its own side has ended */
 	bool attached; /* replies come from elsewhere (gb_conn_pass()), maybe long after the requests: no end before them */
 	bool lasting;  /* may be idle for ever */
+	bool patient;  /* the peer may leave its replies where they are for ever: an exec session that nobody looks at */
 	bool held;    /* a handler has yet to reply: nothing more is read or parsed */
 	bool ended;   /* the peer has sent all it will */
 	bool closing; /* nothing more is parsed; the connection ends when tx is out */

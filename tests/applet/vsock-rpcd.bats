@@ -359,6 +359,32 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	rpc mmap "$dir/big" | cmp - "$dir/big"
 }
 
+@test "mmap: more at once than there is memory for wait for each other, and for peers that take nothing" {
+	head -c 40M /dev/zero | tr '\0' x >"$dir/big"
+	start_daemon --mmap-root "$dir" --frame-timeout 2
+	path=$(printf %s "$dir/big" | xxd -p | tr -d '\n')
+	n=$(printf %02x $((${#path} / 2)))
+	mkfifo "$dir/hold"
+	bytes "$(printf '%08x 0000000b 0000 0a' $((6 + 2 + ${#path} / 2 + 5)))$n$path 1880808020" >"$dir/request"
+	hogs=()
+	for _ in 1 2 3 4 5 6; do # 15 MiB each, and never read
+		socat -u "SYSTEM:cat $dir/request $dir/hold" "UNIX-CONNECT:$dir/s" 3>&- 2>/dev/null &
+		hogs+=($!)
+	done
+	for _ in $(seq 1 600); do [ "$(grep -c 'takes no reply' "$dir/log")" -ge 1 ] && break; sleep 0.05; done
+	clients=()
+	for i in 1 2 3 4 5 6 7 8; do
+		gb vsock-rpc --connect "unix:$dir/s" --timeout 120 mmap "$dir/big" 3>&- | sha256sum >"$dir/sum$i" &
+		clients+=($!)
+	done
+	for client in "${clients[@]}"; do wait "$client"; done
+	want=$(sha256sum <"$dir/big")
+	for i in 1 2 3 4 5 6 7 8; do [ "$(cat "$dir/sum$i")" = "$want" ]; done
+	for _ in $(seq 1 600); do [ "$(grep -c 'takes no reply' "$dir/log")" -eq 6 ] && break; sleep 0.05; done
+	kill "${hogs[@]}" 2>/dev/null || true
+	[ "$(grep -c 'takes no reply' "$dir/log")" -eq 6 ]
+}
+
 @test "mmap: nothing outside the roots, by no path, link or kind of file" {
 	mkdir "$dir/root" "$dir/root/sub"
 	echo inside >"$dir/root/file"
