@@ -2,6 +2,7 @@
 /* Fuzz target: a connection, fed in pieces. Bytes: a kind, then for each piece its length and its bytes; a length of 0
  * reads what has come back, 255 ends the sender's side. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -79,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (gb_loop_open(&loop) < 0)
 		abort();
 	gb_log_level(GB_LOG_ERR);
+	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon has it: a pipe's reader may be gone */
 	closed = 0;
 	held = NULL;
 	host = (struct gb_conn_host){ .loop = &loop, .frame = on_frame, .closed = on_closed, .idle_ms = 60000, .frame_ms = 60000 };
