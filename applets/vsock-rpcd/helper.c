@@ -354,6 +354,10 @@ int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 	if (r < 0)
 		return gb_err_set(err, GB_E_SILENT, "front");
 	rpcd_tell_ready(rpcd);
+	/* Before anything here, or beside, looks at a certificate. */
+	char why[128];
+	if (rpcd_clock_floor(why, sizeof why) < 0)
+		gb_log(GB_LOG_WARNING, "%s", why);
 	rpcd_logs_open(rpcd->log_max);
 	r = rpcd_services_open(rpcd, &rpcd->restart);
 	if (r < 0) {

@@ -6,9 +6,11 @@
 setup() {
 	need_applet vsock-rpcd
 	need_applet vsock-rpc
-	T=$(mktemp -d /tmp/gb-runtime-XXXXXX)
+	# Not in /tmp, which is the daemon's own here: logs go there.
+	T=$(mktemp -d /var/tmp/gb-runtime-XXXXXX)
 	# What the sequence writes to goes to memory; the mounts are this namespace's own.
-	mkdir "$T/ov" "$T/bin" "$T/cg" "$T/ctr" "$T/arcbox"
+	mkdir "$T/ov" "$T/bin" "$T/cg" "$T/ctr" "$T/tmp"
+	cp "$GUESTBOX" "$T/guestbox"
 	mount -t tmpfs tmpfs "$T/ov"
 	mkdir "$T"/ov/{eu,ew,vu,vw}
 	mount -t overlay overlay -o "lowerdir=/etc,upperdir=$T/ov/eu,workdir=$T/ov/ew" /etc
@@ -41,7 +43,7 @@ teardown() {
 	fi
 	umount "$T/net"
 	umount -l /run /var/lib /etc "$T/ov"
-	rm -rf "$T" /tmp/containerd.log* /tmp/dockerd.log* /tmp/k3s.log*
+	rm -rf "$T"
 }
 
 # need_cgroup: skips where version 2 of the cgroups cannot be mounted.
@@ -50,13 +52,15 @@ need_cgroup() {
 }
 
 start_daemon() {
+	export CG T
 	# shellcheck disable=SC2016 # the inner shell expands these
-	CG=$CG nsenter --net="$T/net" unshare --mount --propagation unchanged sh -c '
+	nsenter --net="$T/net" unshare --mount --propagation unchanged sh -c '
+		mount --rbind "$T/tmp" /tmp
 		if [ -n "$CG" ]; then
 			echo $$ >"$CG/cgroup.procs"
 			exec unshare --cgroup sh -c "mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec \"\$@\"" sh "$@"
 		fi
-		exec "$@"' sh "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --runtime-dir "$T/bin" "$@" 2>>"$T/log" 3>&- &
+		exec "$@"' sh "$T/guestbox" vsock-rpcd --listen "unix:$T/s" --runtime-dir "$T/bin" "$@" 2>>"$T/log" 3>&- &
 	daemon=$!
 	for _ in $(seq 1 200); do [ -S "$T/s" ] && rpc --timeout 5 ping >/dev/null 2>&1 && break; sleep 0.05; done
 }

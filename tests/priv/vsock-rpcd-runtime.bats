@@ -4,6 +4,10 @@
 load ../lib.bash
 load runtime.bash
 
+# shellcheck disable=SC2154 # T is setup's
+whole_bursts() { [ "$(cat "$T"/tmp/dockerd.log* | grep -c 'line 1000 of 1000')" -eq "$1" ]; }
+last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
+
 @test "nothing there: not ready, and the missing programs are all named at once" {
 	start_daemon
 	run rpc runtime status --json
@@ -43,7 +47,7 @@ load runtime.bash
 		[ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ]
 		[ -z "$CG" ] || [ "$(cat "$CG/guestbox-$name/cgroup.procs")" = "$pid" ]
 	done
-	until_true grep -q 'dockerd begins' /tmp/dockerd.log
+	until_true grep -q 'dockerd begins' "$T"/tmp/dockerd.log
 }
 
 @test "the Docker port is named only while it is bound" {
@@ -203,8 +207,8 @@ load runtime.bash
 	[ "$(jq -r .status <<<"$output")" = reused ]
 	[ "$(pid_of containerd) $(pid_of dockerd)" = "$containerd $dockerd" ]
 	[ "$(starts containerd)$(starts dockerd)" = 11 ]
-	until_true grep -q 'dockerd line 100 of 100' /tmp/dockerd.log
-	[ "$(grep -c 'dockerd line' /tmp/dockerd.log)" -eq 100 ]
+	until_true grep -q 'dockerd line 100 of 100' "$T"/tmp/dockerd.log
+	[ "$(grep -c 'dockerd line' "$T"/tmp/dockerd.log)" -eq 100 ]
 	# Children of nobody's any more are watched as well.
 	kill -9 "$dockerd"
 	until_true started_times dockerd 2
@@ -296,16 +300,88 @@ load runtime.bash
 		kill -USR1 "$(pid_of dockerd)"
 		until_true printed dockerd "$i"
 	done
-	until_true sh -c 'test "$(cat /tmp/dockerd.log* | grep -c "line 1000 of 1000")" -eq 6'
-	[ "$(cat /tmp/dockerd.log.3 /tmp/dockerd.log.2 /tmp/dockerd.log.1 /tmp/dockerd.log 2>/dev/null | grep -c '^dockerd line [0-9]* of 1000$')" -eq 6000 ]
-	for f in /tmp/dockerd.log*; do [ "$(stat -c %s "$f")" -le 66000 ]; done
+	until_true whole_bursts 6
+	[ "$(cat "$T"/tmp/dockerd.log.3 "$T"/tmp/dockerd.log.2 "$T"/tmp/dockerd.log.1 "$T"/tmp/dockerd.log 2>/dev/null | grep -c '^dockerd line [0-9]* of 1000$')" -eq 6000 ]
+	for f in "$T"/tmp/dockerd.log*; do [ "$(stat -c %s "$f")" -le 66000 ]; done
 	# Ten times as much: still bounded.
 	for i in $(seq 7 40); do
 		kill -USR1 "$(pid_of dockerd)"
 		until_true printed dockerd "$i"
 	done
-	until_true sh -c 'tail -1 /tmp/dockerd.log | grep -q "line 1000 of 1000"'
-	[ "$(ls /tmp/dockerd.log*)" = "$(printf '/tmp/dockerd.log\n/tmp/dockerd.log.1\n/tmp/dockerd.log.2\n/tmp/dockerd.log.3')" ]
-	[ "$(cat /tmp/dockerd.log* | wc -c)" -le 264000 ]
+	until_true last_line_is "dockerd line 1000 of 1000"
+	[ "$(cd "$T/tmp" && ls dockerd.log*)" = "$(printf '%s\n' dockerd.log dockerd.log.1 dockerd.log.2 dockerd.log.3)" ]
+	[ "$(cat "$T"/tmp/dockerd.log* | wc -c)" -le 264000 ]
 	ready
+}
+
+@test "a full log disk stops nobody, and what is lost is said" {
+	programs
+	mkdir "$T/small"
+	mount -t tmpfs -o size=16k small "$T/small"
+	touch "$T/small/log" "$T/tmp/dockerd.log"
+	# A log on a disk of its own, which cannot be renamed either.
+	mount --bind "$T/small/log" "$T/tmp/dockerd.log"
+	start_daemon
+	rpc runtime ensure --start --wait >/dev/null
+	# More than the FIFO holds: the daemon would hang if nobody took it.
+	echo 60000 >"$T/dockerd.lines"
+	kill -USR1 "$(pid_of dockerd)"
+	until_true printed dockerd 1
+	until_true grep -q 'dockerd.log: No space left on device: its lines are lost' "$T/log"
+	ready
+	in_guest mount -o remount,size=1m "$T/small"
+	echo 10 >"$T/dockerd.lines"
+	kill -USR1 "$(pid_of dockerd)"
+	until_true grep -q 'dockerd.log: takes lines again' "$T/log"
+	until_true last_line_is "dockerd line 10 of 10"
+	grep -qE '^\[[0-9]+ bytes of this log were lost: No space left on device\]$' "$T/tmp/dockerd.log"
+	umount "$T/tmp/dockerd.log" "$T/small"
+}
+
+# power_off_after S: a PID namespace with the runtime up; then Shutdown with this grace. reboot(2) ends it and only it.
+# shellcheck disable=SC2016 # the inner shells expand these
+power_off_after() {
+	export G=$T/guestbox T CG GRACE=$1
+	run nsenter --net="$T/net" bash -c '
+		[ -z "$CG" ] || echo $$ >"$CG/cgroup.procs"
+		exec unshare --cgroup --pid --fork --mount-proc --kill-child bash -c "$1"' bash '
+		[ $$ -eq 1 ] && [ "$(readlink /proc/self/ns/pid)" != "pid:[4026531836]" ] || exit 98
+		trap "" USR2
+		mount --rbind $T/tmp /tmp
+		[ -z "$CG" ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+		$G vsock-rpcd --listen unix:$T/s --runtime-dir $T/bin 2>$T/log &
+		until $G vsock-rpc --connect unix:$T/s ping; do sleep 0.05; done
+		$G vsock-rpc --connect unix:$T/s --timeout 60 k8s start --wait
+		$G vsock-rpc --connect unix:$T/s --timeout 60 runtime ensure --start --wait
+		$G vsock-rpc --connect unix:$T/s shutdown --grace $GRACE
+		for i in {1..600}; do sleep 0.1; done
+		exit 97' 3>&-
+	cat "$T/log" "$T/events"
+	[ "$status" -eq 130 ] # reboot(2), as power-off
+}
+
+@test "power-off with the runtime up: dockerd, then k3s, then containerd; nobody is killed, nobody started again" {
+	programs
+	for name in dockerd k3s containerd; do echo 700 >"$T/$name.term"; done
+	power_off_after 20
+	[ "$(awk '{ print $2, $3 }' "$T/events" | tail -6 | tr '\n' ,)" = "term dockerd,end dockerd,term k3s,end k3s,term containerd,end containerd," ]
+	[ "$(starts dockerd)$(starts k3s)$(starts containerd)" = 111 ]
+	not grep -qE 'starting it again|guest-poweroff: kill' "$T/log"
+	[[ $(cat "$T/log") == *"guest-poweroff: stop dockerd: "*"guest-poweroff: stop k3s: "*"guest-poweroff: stop containerd: "*"guest-poweroff: off after "* ]]
+}
+
+@test "power-off: a dockerd that takes its time gets it; one that does not end does not hold up the others for ever" {
+	programs
+	# Of 8 s six are for the processes, and four fifths of those for dockerd.
+	echo 3000 >"$T/dockerd.term"
+	power_off_after 8
+	grep -q 'end dockerd' "$T/events"
+	rm "$T/events"
+	echo 100000 >"$T/dockerd.term"
+	power_off_after 6
+	not grep -q 'end dockerd' "$T/events"
+	[ "$(awk '$2 == "term" { print $3 }' "$T/events" | tr '\n' ,)" = "dockerd,k3s,containerd," ]
+	grep -q 'end k3s' "$T/events"
+	grep -q 'end containerd' "$T/events"
+	[ "$(starts dockerd)" -eq 1 ]
 }
