@@ -9,7 +9,7 @@ setup_file()
 	vm_test_disk disk 64M
 	mkfs.ext4 -q "$BATS_FILE_TMPDIR/disk"
 	sha256sum <"$BATS_FILE_TMPDIR/disk" >"$BATS_FILE_TMPDIR/sum"
-	VM_QEMU=(-device pcie-root-port,id=late-port,chassis=1)
+	VM_QEMU=(-device pcie-root-port,id=late-port,chassis=1 -rtc base=1970-01-01T00:05:00)
 	vm_test_start guestbox.shell
 }
 
@@ -32,6 +32,14 @@ teardown_file()
 	run console
 	echo "$output"
 	grep -F 'guestbox: shares: ' <<<"$output" | grep -F 'tag "arcbox" is not offered by the host'
+}
+
+@test "a clock at 1970 is brought to a time that a certificate can be of" {
+	run guest 'date +%s'
+	echo "$output"
+	[ "$output" -ge 1577836800 ]
+	run guest 'dmesg | grep -c "the clock stood at [0-9]*: set to"'
+	[ "$output" = 1 ]
 }
 
 @test "guestbox.shell gives a shell on the console, and ^C works in it" {
