@@ -80,9 +80,9 @@ static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
 	if (r < 0)
 		return r;
 	int failed = gb_mount_pseudo(root[0], complain);
-	/* More than ten lines in five seconds are the init script's to write (printk_devkmsg in the kernel's sysctl/kernel.rst). */
+	/* More than ten lines in five seconds are the init script's to write; the newline is part of the word (printk_devkmsg in the kernel's sysctl/kernel.rst). */
 	if (!root[0][0])
-		(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on");
+		(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 	/* From here on, applets leave their times: boot-timeline(1). */
 	if (snprintf(path, sizeof path, "%s/run/guestbox", root[0]) < (int)sizeof path && gb_io_mkdirs(path) == 0 &&
 	    snprintf(path, sizeof path, "%s/run/guestbox/timeline", root[0]) < (int)sizeof path)

@@ -414,7 +414,7 @@ static void pseudo_file_systems(void)
 	else
 		say("step pseudo-file-systems: done");
 	/* More than ten lines in five seconds are ours to write. */
-	(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on");
+	(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 }
 
 /* Runs an applet of ours to its end: its exit status, or -errno. What it prints goes to the console. */

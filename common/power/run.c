@@ -227,6 +227,8 @@ static int look(struct run *run, struct hunt *hunt, const char *service, int sig
 		(void)strlcpy(v->command, p->command, sizeof v->command);
 		hunt->alive++;
 		give(run, v->pid, v->pidfd, sig);
+		if (sig == SIGTERM && p->shell) /* an interactive one takes no notice of SIGTERM; a hang-up is what ends it */
+			(void)run->ops->signal(v->pid, v->pidfd, SIGHUP);
 	}
 	for (size_t i = 0; i < hunt->count; i++) {
 		if (!hunt->rows[i].seen && hunt->rows[i].alive)

@@ -12,6 +12,7 @@ struct gb_proc {
 	pid_t pid, ppid;
 	char state;       /* proc_pid_stat(5): R S D T Z ... */
 	bool kernel;      /* a kernel thread */
+	bool shell;       /* leads a session that has a terminal */
 	bool keep;        /* argv[0] starts with '@': serves the root file system, ends with the kernel */
 	uint64_t start;   /* clock ticks since boot: with pid it names one process for good */
 	char command[32]; /* the kernel's name of it, at most 15 bytes (more for kernel threads) */

@@ -199,6 +199,13 @@ static void stat_lines_with_odd_names(void **state)
 	assert_false(p.kernel);
 	assert_int_equal(gb_proc_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0\n", &p), 0);
 	assert_true(p.kernel);
+	/* Who leads a session that has a terminal: a login shell. */
+	assert_int_equal(gb_proc_parse("42 (sh) S 7 42 42 1025 42 4194560 1 2 3 4 5 6 7 8 20 0 1 0 991 1 1\n", &p), 0);
+	assert_true(p.shell);
+	assert_int_equal(gb_proc_parse("43 (sleep) S 42 43 42 1025 42 4194560 1 2 3 4 5 6 7 8 20 0 1 0 991 1 1\n", &p), 0);
+	assert_false(p.shell);
+	assert_int_equal(gb_proc_parse("42 (daemon) S 7 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 991 1 1\n", &p), 0);
+	assert_false(p.shell);
 	/* The leader has ended, its threads have not. */
 	assert_int_equal(gb_proc_parse("9 (x) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 2 0 9 0 0\n", &p), 0);
 	assert_int_equal(p.state, 'S');
@@ -255,13 +262,13 @@ static void who_is_asked_and_how(void **state)
 static struct world {
 	_Atomic int mounted[3]; /* /data, /share, /busy */
 	_Atomic int readonly, emergencies, synced, going;
-	_Atomic int terms, kills, sleeper, stubborn;
+	_Atomic int terms, kills, sleeper, stubborn, shell;
 	_Atomic int hang_share, hang_data;
 } *world;
 
 static int fake_procs(struct gb_proc_list *list, bool trust)
 {
-	static struct gb_proc rows[3];
+	static struct gb_proc rows[4];
 
 	(void)trust;
 	rows[0] = (struct gb_proc){ .pid = 1, .command = "init" };
@@ -270,6 +277,8 @@ static int fake_procs(struct gb_proc_list *list, bool trust)
 		rows[list->count++] = (struct gb_proc){ .pid = 100, .command = "sleep", .start = 5 };
 	if (world->stubborn)
 		rows[list->count++] = (struct gb_proc){ .pid = 101, .command = "stubborn", .start = 6 };
+	if (world->shell)
+		rows[list->count++] = (struct gb_proc){ .pid = 102, .command = "sh", .start = 7, .shell = true };
 	list->procs = realloc(list->procs, sizeof rows); /* the caller frees it */
 	assert_non_null(list->procs);
 	memcpy(list->procs, rows, sizeof rows);
@@ -289,6 +298,11 @@ static int fake_signal(pid_t pid, int pidfd, int sig)
 		world->terms++;
 	if (sig == SIGTERM && pid == 100)
 		world->sleeper = 0;
+	/* An interactive shell does not hear SIGTERM; nobody else is to get a hang-up. */
+	if (sig == SIGHUP) {
+		assert_int_equal(pid, 102);
+		world->shell = 0;
+	}
 	if (sig == SIGKILL) {
 		world->kills++;
 		if (world->stubborn == 1 && (pid == 101 || pid == -1))
@@ -398,10 +412,10 @@ static void a_willing_machine_ends_clean(void **state)
 	gb_autopowerreport struct gb_power_report report = { 0 };
 
 	(void)state;
-	world->sleeper = 1;
+	world->sleeper = world->shell = 1;
 	run_fake(0, &report);
 	assert_true(report.clean && !report.late);
-	assert_int_equal(world->terms, 1);
+	assert_int_equal(world->terms, 2);
 	assert_int_equal(world->kills, 0);
 	assert_int_equal(world->synced, 1);
 	assert_int_equal(world->emergencies, 0);

@@ -35,6 +35,7 @@ teardown_file()
 		stat -f -c "$d %T" $d; done; stat -c "%n %a" /run /tmp /dev/shm /dev/pts/ptmx /root'
 	echo "$output"
 	[ "$status" -eq 0 ]
+	[ "$(guest 'cat /proc/sys/kernel/printk_devkmsg')" = on ]
 	for line in "/run 755" "/tmp 1777" "/dev/shm 1777" "/dev/pts/ptmx 666" "/root 700"; do
 		grep -qxF "$line" <<<"$output"
 	done
