@@ -20,19 +20,19 @@
 #define ON_SHUTDOWN rpcd_shutdown
 #define ON_MMAP_READ_FILE rpcd_mmap
 #define ON_DISK_TRIM rpcd_trim
-#define ON_SANDBOX_CREATE rpcd_sandbox
-#define ON_SANDBOX_STOP rpcd_sandbox
-#define ON_SANDBOX_REMOVE rpcd_sandbox
-#define ON_SANDBOX_INSPECT rpcd_sandbox
-#define ON_SANDBOX_LIST rpcd_sandbox
-#define ON_SANDBOX_RUN rpcd_sandbox
-#define ON_SANDBOX_EXEC rpcd_sandbox
-#define ON_SANDBOX_EVENTS rpcd_sandbox
+#define ON_SANDBOX_CREATE rpcd_sandbox_create
+#define ON_SANDBOX_STOP rpcd_sandbox_stop
+#define ON_SANDBOX_REMOVE rpcd_sandbox_remove
+#define ON_SANDBOX_INSPECT rpcd_sandbox_inspect
+#define ON_SANDBOX_LIST rpcd_sandbox_list
+#define ON_SANDBOX_RUN rpcd_sandbox_run
+#define ON_SANDBOX_EXEC rpcd_sandbox_exec
+#define ON_SANDBOX_EVENTS rpcd_sandbox_events
 #define ON_SANDBOX_EXEC_INPUT NULL
-#define ON_SANDBOX_CHECKPOINT rpcd_sandbox
-#define ON_SANDBOX_RESTORE rpcd_sandbox
-#define ON_SANDBOX_LIST_SNAPSHOTS rpcd_sandbox
-#define ON_SANDBOX_DELETE_SNAPSHOT rpcd_sandbox
+#define ON_SANDBOX_CHECKPOINT rpcd_sandbox_checkpoint
+#define ON_SANDBOX_RESTORE rpcd_sandbox_restore
+#define ON_SANDBOX_LIST_SNAPSHOTS rpcd_sandbox_list_snapshots
+#define ON_SANDBOX_DELETE_SNAPSHOT rpcd_sandbox_delete_snapshot
 #define ON_TIMELINE rpcd_timeline
 #define ON_IMAGE_IMPORT rpcd_unavailable
 #define ON_IMAGE_LIST rpcd_unavailable
@@ -65,11 +65,6 @@ void rpcd_error(const struct rpcd_call *call, int code, const char *fmt, ...)
 	va_end(ap);
 	gb_log(GB_LOG_INFO, "%s: %s: error %d: %s", call->conn->name, gb_wire_name(call->type), code, text);
 	gb_conn_error(call->conn, call->trace, call->trace_len, code, "%s", text);
-}
-
-void rpcd_sandbox(struct rpcd_call *call)
-{
-	rpcd_error(call, GB_RPC_UNAVAILABLE, "sandbox service not available: this guest runs no nested machines");
 }
 
 void rpcd_unavailable(struct rpcd_call *call)

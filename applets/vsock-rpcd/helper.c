@@ -364,6 +364,7 @@ int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 		r = gb_err_sys(err, -r, "services");
 	} else {
 		rpcd_trim_begin(rpcd);
+		rpcd_sandbox_open(rpcd);
 		gb_memory_settle();
 		r = gb_loop_run(&rpcd->loop);
 		if (r < 0)

@@ -81,6 +81,30 @@ void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job)
 	free(job);
 }
 
+int rpcd_job_wait(struct rpcd_call *call, struct rpcd_job *job)
+{
+	job->rpcd = call->rpcd;
+	job->type = call->type;
+	job->reply = call->reply;
+	job->trace = malloc(call->trace_len + 1);
+	if (!job->trace)
+		return -ENOMEM;
+	memcpy(job->trace, call->trace, call->trace_len);
+	job->trace_len = call->trace_len;
+	job->conn = call->conn;
+	call->conn->data = job;
+	gb_conn_hold(call->conn);
+	return 0;
+}
+
+struct rpcd_call rpcd_job_call(struct rpcd_job *job)
+{
+	return (struct rpcd_call){
+		.rpcd = job->rpcd, .conn = job->conn, .type = job->type, .reply = job->reply,
+		.trace = job->trace, .trace_len = job->trace_len,
+	};
+}
+
 void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job)
 {
 	job->work = (struct gb_work){ .run = on_run, .done = on_done };

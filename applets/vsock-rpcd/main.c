@@ -22,7 +22,7 @@
 #include "common/sys/timeline.h"
 
 enum { OPT_LISTEN = GB_OPT_LONG, OPT_CID, OPT_NOTIFY, OPT_MAX, OPT_IDLE, OPT_FRAME, OPT_LOG, OPT_ROOT, OPT_RUNTIME,
-       OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM, OPT_RESTART, OPT_LOG_SIZE, OPT_POLICY };
+       OPT_SANDBOX, OPT_PROXY, OPT_PROXY_MAX, OPT_PROXY_WAIT, OPT_TRIM, OPT_RESTART, OPT_LOG_SIZE, OPT_POLICY };
 
 enum {
 	CONNECTIONS = 256, CONNECTIONS_MAX = 65536,
@@ -51,6 +51,7 @@ static const struct gb_opt opts[] = {
 	{ OPT_RESTART, "restart", "N/S", "start a daemon that dies again, at most N times in S seconds [5/60]" },
 	{ OPT_LOG_SIZE, "log-size", "SIZE", "put a daemon's log aside at this size; three are kept (K, M, G, T) [8M]" },
 	{ OPT_TRIM, "trim-interval", "S", "trim the data disk by itself this often; 0: never [3600]" },
+	{ OPT_SANDBOX, "sandbox-dir", "DIR", "sandboxes, their images and snapshots are here [on the data disk]" },
 	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
 	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
 	{ 0 },
@@ -170,6 +171,11 @@ static int parse(struct rpcd *rpcd, struct gb_cmd *cmd, const char **log, struct
 		case OPT_LOG: *log = scan.arg; break;
 		case OPT_POLICY: policy = scan.arg; break;
 		case OPT_RUNTIME: rpcd->runtime_dir = scan.arg; break;
+		case OPT_SANDBOX:
+			rpcd->sandbox_dir = scan.arg;
+			if (scan.arg[0] != '/' || strlen(scan.arg) > 200)
+				r = gb_err_set(err, GB_E_USAGE, "--sandbox-dir %s: not an absolute path of at most 200 bytes", scan.arg);
+			break;
 		case OPT_ROOT: r = add_root(rpcd, scan.arg, err); break;
 		default: return key;
 		}

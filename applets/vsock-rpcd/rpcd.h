@@ -85,6 +85,7 @@ struct rpcd {
 	const char *roots[RPCD_ROOT_MAX]; /* below them files may be read */
 	int roots_len;
 	struct gb_pool pool;
+	const char *sandbox_dir;     /* NULL: on the data disk, or /var/lib/arcbox/sandboxes */
 	const char *runtime_dir;     /* where dockerd and containerd are */
 	struct rpcd_services *services;
 	struct gb_respawn restart;   /* how often a daemon is started again by itself */
@@ -127,7 +128,9 @@ void rpcd_resume_watch(struct rpcd *rpcd);
 /* The handlers, one a type or family. Each replies exactly once: now, or after gb_conn_hold(). */
 rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shutdown, rpcd_mmap, rpcd_trim, rpcd_timeline,
 	rpcd_k8s_start, rpcd_k8s_stop_request, rpcd_k8s_delete_request, rpcd_k8s_status, rpcd_k8s_config,
-	rpcd_sandbox,
+	rpcd_sandbox_create, rpcd_sandbox_stop, rpcd_sandbox_remove, rpcd_sandbox_inspect, rpcd_sandbox_list, rpcd_sandbox_run,
+	rpcd_sandbox_exec, rpcd_sandbox_events, rpcd_sandbox_checkpoint, rpcd_sandbox_restore, rpcd_sandbox_list_snapshots,
+	rpcd_sandbox_delete_snapshot,
 	rpcd_unavailable;
 
 /* A request whose work may block. run() is called in a thread and touches nothing but the job; finish() in the loop, with
@@ -152,6 +155,10 @@ bool rpcd_job_hold(struct rpcd_call *call, struct rpcd_job *job);
 void rpcd_job_go(struct rpcd_job *job);
 /* The same without anybody who waits: finish() gets no call. */
 void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job);
+/* Without any work: the call is held, and answered with rpcd_job_call() (conn NULL: nobody waits) and gb_conn_resume();
+ * job->trace is then the caller's to free. 0 or -ENOMEM. */
+int rpcd_job_wait(struct rpcd_call *call, struct rpcd_job *job);
+struct rpcd_call rpcd_job_call(struct rpcd_job *job);
 /* The connection is gone. */
 void rpcd_job_forget(struct gb_conn *conn);
 
@@ -163,6 +170,9 @@ void rpcd_error(const struct rpcd_call *call, int code, const char *fmt, ...) __
 int rpcd_check(const struct gb_frame *frame, struct gb_err *err);
 /* Helper: a frame has come in. */
 void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame);
+
+/* Sandboxes that outlived the daemon before this one are found again (sandbox.c). */
+void rpcd_sandbox_open(struct rpcd *rpcd);
 
 /* A new connection, first in conns; 0 bytes of it are read yet. NULL: out of memory. */
 struct rpcd_client *rpcd_client_new(struct rpcd *rpcd, enum gb_conn_kind kind, const char *name);

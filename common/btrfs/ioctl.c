@@ -3,6 +3,7 @@
 #include "common/btrfs/ioctl.h"
 
 #include <bsd/string.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,11 +19,16 @@
 
 _Static_assert(sizeof(struct btrfs_ioctl_vol_args) == 4096, "struct btrfs_ioctl_vol_args");
 _Static_assert(BTRFS_IOC_RESIZE == 0x50009403, "BTRFS_IOC_RESIZE");
+_Static_assert(sizeof(struct btrfs_ioctl_vol_args_v2) == 4096, "struct btrfs_ioctl_vol_args_v2");
+_Static_assert(BTRFS_IOC_SNAP_CREATE_V2 == 0x50009417, "BTRFS_IOC_SNAP_CREATE_V2");
+_Static_assert(BTRFS_IOC_SNAP_DESTROY == 0x5000940f, "BTRFS_IOC_SNAP_DESTROY");
 _Static_assert(BTRFS_IOC_SUBVOL_CREATE == 0x5000940e, "BTRFS_IOC_SUBVOL_CREATE");
 _Static_assert(sizeof(struct btrfs_ioctl_dev_info_args) == 4096, "struct btrfs_ioctl_dev_info_args");
 _Static_assert(sizeof(struct btrfs_ioctl_fs_info_args) == 1024, "struct btrfs_ioctl_fs_info_args");
 _Static_assert(GB_BTRFS_DATA == BTRFS_BLOCK_GROUP_DATA && GB_BTRFS_SYSTEM == BTRFS_BLOCK_GROUP_SYSTEM &&
 	       GB_BTRFS_METADATA == BTRFS_BLOCK_GROUP_METADATA, "block group types");
+
+enum { DELETE_DEPTH = 200 }; /* of directories, each of which is an open descriptor */
 
 int gb_btrfs_subvol_create(int dirfd, const char *name)
 {
@@ -40,6 +46,63 @@ int gb_btrfs_subvol_is(int dirfd, const char *name)
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return S_ISDIR(st.st_mode) && st.st_ino == BTRFS_FIRST_FREE_OBJECTID;
+}
+
+int gb_btrfs_snapshot(int dirfd, const char *name, int source, bool read_only)
+{
+	struct btrfs_ioctl_vol_args_v2 args = { .fd = source, .flags = read_only ? BTRFS_SUBVOL_RDONLY : 0 };
+
+	if (strlcpy(args.name, name, sizeof args.name) >= sizeof args.name)
+		return -ENAMETOOLONG;
+	return ioctl(dirfd, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
+}
+
+/* Deletes all subvolumes below the directory fd, which is closed. They may stand anywhere: the kernel refuses to delete
+ * a subvolume that has others inside. */
+static int delete_below(int fd, int depth)
+{
+	gb_autoclosedir DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+	struct stat st;
+	int r = 0;
+
+	if (!dir) {
+		gb_close_fd(&fd);
+		return -errno;
+	}
+	while (r == 0 && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		if (st.st_ino == BTRFS_FIRST_FREE_OBJECTID) {
+			r = gb_btrfs_subvol_delete(fd, entry->d_name);
+			continue;
+		}
+		if (depth == 0)
+			return -ELOOP;
+		int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = below < 0 ? -errno : delete_below(below, depth - 1);
+	}
+	return r;
+}
+
+int gb_btrfs_subvol_delete(int dirfd, const char *name)
+{
+	struct btrfs_ioctl_vol_args args = { 0 };
+
+	if (strlcpy(args.name, name, sizeof args.name) >= sizeof args.name)
+		return -ENAMETOOLONG;
+	if (ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) == 0)
+		return 0;
+	if (errno != ENOTEMPTY)
+		return -errno;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int r = delete_below(fd, DELETE_DEPTH);
+	if (r == 0 && ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) < 0)
+		r = -errno;
+	return r;
 }
 
 int gb_btrfs_grow(int fd, uint64_t devid)

@@ -3,6 +3,7 @@
 #ifndef GB_BTRFS_IOCTL_H
 #define GB_BTRFS_IOCTL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A subvolume below the directory dirfd: 0 or -errno. */
@@ -10,6 +11,12 @@ int gb_btrfs_subvol_create(int dirfd, const char *name);
 
 /* 1 if `name` there is a subvolume, 0 if it is something else, -ENOENT or -errno. */
 int gb_btrfs_subvol_is(int dirfd, const char *name);
+
+/* A snapshot of the subvolume that source is (its root open), as a subvolume below dirfd: 0 or -errno. */
+int gb_btrfs_snapshot(int dirfd, const char *name, int source, bool read_only);
+
+/* Deletes the subvolume `name` below dirfd and those inside it: 0 or -errno (-ENOENT). */
+int gb_btrfs_subvol_delete(int dirfd, const char *name);
 
 /* Grows device `devid` of the file system to the whole of its block device: 0 or -errno. */
 int gb_btrfs_grow(int fd, uint64_t devid);

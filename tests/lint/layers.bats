@@ -12,6 +12,7 @@ allowed() {
 	power) echo base sys mount power ;;
 	net) echo base sys net ;;
 	loop) echo base loop ;;
+	sandbox) echo base sys mount btrfs net loop rpc sandbox ;;
 	initfs) echo base sys initfs ;;
 	proxy) echo base loop proxy ;;
 	rpc) echo base sys net loop rpc ;;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: sandboxes, what their files share. All of it lives in the loop's thread; tasks work on copies. */
+#ifndef GB_RPCD_SANDBOX_H
+#define GB_RPCD_SANDBOX_H
+
+#include "applets/vsock-rpcd/rpcd.h"
+#include "common/sandbox/pool.h"
+#include "common/sandbox/run.h"
+#include "common/sandbox/spec.h"
+#include "common/sandbox/store.h"
+
+typedef Guestbox__Sandbox__Record rpcd_record;
+typedef Guestbox__Sandbox__Snapshot rpcd_snapshot;
+
+enum rpcd_state { RPCD_STARTING, RPCD_READY, RPCD_RUNNING, RPCD_STOPPING, RPCD_STOPPED, RPCD_FAILED };
+
+struct rpcd_command;
+
+/* A request that is answered later. */
+struct rpcd_waiter {
+	struct rpcd_job job; /* its connection and trace id; the rest is not used */
+	STAILQ_ENTRY(rpcd_waiter) link;
+};
+STAILQ_HEAD(rpcd_waiters, rpcd_waiter);
+
+struct rpcd_box {
+	struct rpcd_sandboxes *all;
+	rpcd_record *record;
+	enum rpcd_state state;
+	struct gb_io life;      /* a pidfd of its PID 1; fd -1 */
+	int status;             /* from which PID 1's status can be read; -1 */
+	struct gb_timer ttl;    /* of this instance: another one of the same id has its own */
+	struct gb_timer patience; /* of a stop */
+	struct rpcd_command *session; /* who has claimed it for a command */
+	bool ended;             /* its first process is gone */
+	bool claimed;           /* for a checkpoint */
+	bool task;              /* a thread is at work on its container or files */
+	bool addressed, slotted; /* it holds numbers of the pools: each is given back once */
+	bool removing, restored;
+	bool clean_wanted;      /* once the start of a command is through */
+	bool saving, dirty;     /* its record is on the way to the disk; and is out of date again */
+	uint64_t execs;
+	struct rpcd_waiters stops, removes, starts;
+	TAILQ_ENTRY(rpcd_box) link;
+};
+
+struct rpcd_snap {
+	rpcd_snapshot *snapshot;
+	unsigned used; /* tasks that read it */
+	bool going;
+	TAILQ_ENTRY(rpcd_snap) link;
+};
+
+struct rpcd_subscriber {
+	struct rpcd_sandboxes *all;
+	struct gb_conn *conn;
+	unsigned char *trace;
+	size_t trace_len;
+	char *id, *action;
+	bool behind;
+	TAILQ_ENTRY(rpcd_subscriber) link;
+};
+
+struct rpcd_sandboxes {
+	struct rpcd *rpcd;
+	struct gb_loop *loop;
+	struct gb_pool pool;
+	struct gb_sandbox_place place;
+	bool open, pool_open;
+	TAILQ_HEAD(, rpcd_box) boxes;
+	TAILQ_HEAD(, rpcd_snap) snaps; /* oldest first */
+	TAILQ_HEAD(, rpcd_subscriber) subscribers;
+	struct gb_numbers slots, addresses;
+	unsigned char scratch[65536]; /* one read(2) of a command's output */
+};
+
+extern const char *const rpcd_state_name[];
+
+/* The sandboxes of this daemon, opened; NULL after an Error frame. */
+struct rpcd_sandboxes *rpcd_sandboxes_of(struct rpcd_call *call);
+struct rpcd_box *rpcd_box_find(struct rpcd_sandboxes *all, const char *id);
+/* The same, or NULL after an Error frame 400 or 404. */
+struct rpcd_box *rpcd_box_named(struct rpcd_sandboxes *all, struct rpcd_call *call, const char *id);
+void rpcd_box_event(struct rpcd_box *box, const char *action, const char *key, const char *value);
+/* Its record is written, off the loop. */
+void rpcd_box_save(struct rpcd_box *box);
+/* Error 412: the request needs another state. */
+void rpcd_wrong_state(struct rpcd_call *call, const struct rpcd_box *box, const char *what);
+/* An errno as the code of an Error frame. */
+int rpcd_code(int error);
+
+/* Whether its program is not started yet. */
+bool rpcd_command_is_launching(const struct rpcd_command *session);
+/* A command has ended: back to ready, with its exit status. */
+void rpcd_box_idle(struct rpcd_box *box, int code);
+
+/* Answers later: NULL (out of memory) after an Error frame. */
+struct rpcd_waiter *rpcd_wait(struct rpcd_call *call);
+/* The call to answer a waiter with; NULL when nobody waits any more. Then rpcd_wait_end() releases it. */
+const struct rpcd_call *rpcd_wait_call(struct rpcd_waiter *waiter, struct rpcd_call *call);
+void rpcd_wait_end(struct rpcd_waiter *waiter);
+
+/* A task for a thread. It is malloc'ed and freed by done(), which is called in the loop. */
+struct rpcd_task {
+	struct gb_work work;
+	struct rpcd_sandboxes *all;
+	int result;
+	struct gb_err err;
+	void (*run)(struct rpcd_task *task);
+	void (*done)(struct rpcd_task *task);
+};
+void rpcd_task_start(struct rpcd_sandboxes *all, struct rpcd_task *task);
+
+/* A new box for a record, which is taken over; numbers are claimed for it when they are not yet. */
+struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, enum rpcd_state state);
+/* Starts it, of a snapshot or afresh. */
+void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap);
+/* What a create or restore claims for its record: 0, or -ENOSPC after an Error frame. */
+int rpcd_record_number(struct rpcd_sandboxes *all, struct rpcd_call *call, rpcd_record *record, bool network);
+/* A copy by way of the wire: NULL when out of memory. */
+void *rpcd_copy(const void *message);
+char *rpcd_text(const char *text);
+void rpcd_set_text(char **field, const char *text);
+
+/* The pid's descriptor is watched from here on: 0 or -errno. */
+int rpcd_box_watch(struct rpcd_box *box);
+
+/* When the daemon starts: those that outlived the one before are found again (recover.c). */
+int rpcd_sandbox_recover(struct rpcd_sandboxes *all, struct gb_err *err);
+
+void rpcd_box_free(struct rpcd_box *box);
+void rpcd_box_kill(struct rpcd_box *box);
+void rpcd_box_clean(struct rpcd_box *box);
+void rpcd_box_expire_at(struct rpcd_box *box);
+
+rpcd_fn rpcd_sandbox_create, rpcd_sandbox_stop, rpcd_sandbox_remove, rpcd_sandbox_inspect, rpcd_sandbox_list,
+	rpcd_sandbox_run, rpcd_sandbox_exec, rpcd_sandbox_events, rpcd_sandbox_checkpoint, rpcd_sandbox_restore,
+	rpcd_sandbox_list_snapshots, rpcd_sandbox_delete_snapshot;
+
+#endif

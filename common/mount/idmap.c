@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Mapped mounts. */
+#include "common/mount/idmap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+
+_Static_assert(sizeof(struct mount_attr) == 32, "struct mount_attr");
+
+int gb_mount_userns(uint32_t base, uint32_t count)
+{
+	char path[64], map[64];
+	int fd, r;
+
+	/* A thread cannot unshare CLONE_NEWUSER: a child holds the namespace until it is open. It makes no call but these
+	 * two, so that a copy of a process with threads will do. */
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		for (;;)
+			(void)syscall(SYS_pause);
+	}
+	(void)snprintf(map, sizeof map, "0 %u %u", base, count);
+	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", (int)pid);
+	r = gb_io_put(AT_FDCWD, path, map);
+	(void)snprintf(path, sizeof path, "/proc/%d/gid_map", (int)pid);
+	if (r == 0)
+		r = gb_io_put(AT_FDCWD, path, map);
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+	fd = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		fd = -errno;
+	(void)kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+int gb_mount_tree(int fd, int userns, unsigned flags, const char *target)
+{
+	unsigned recursive = flags & GB_TREE_RECURSIVE ? AT_RECURSIVE : 0;
+	struct mount_attr attr = { .propagation = MS_PRIVATE };
+
+	gb_autoclose int tree = (int)syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+	if (tree < 0)
+		return -errno;
+	attr.attr_set = (flags & GB_TREE_NODEV ? MOUNT_ATTR_NODEV : 0) | (flags & GB_TREE_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
+			(flags & GB_TREE_RDONLY ? MOUNT_ATTR_RDONLY : 0) | (flags & GB_TREE_NOEXEC ? MOUNT_ATTR_NOEXEC : 0);
+	if (userns >= 0) {
+		attr.attr_set |= MOUNT_ATTR_IDMAP;
+		attr.userns_fd = (uint64_t)userns;
+	}
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) < 0)
+		return -errno;
+	return syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int gb_mount_private(void)
+{
+	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+}

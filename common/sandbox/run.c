@@ -1,0 +1,863 @@
+/* SPDX-License-Identifier: MIT */
+/* The OCI runtime, and what it is given. */
+#include "common/sandbox/run.h"
+
+#include <arpa/inet.h>
+#include <bsd/string.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/base/cleanup.h"
+#include "common/base/io.h"
+#include "common/mount/apply.h"
+#include "common/mount/idmap.h"
+#include "common/mount/loop.h"
+#include "common/net/veth.h"
+#include "common/sandbox/pid1.h"
+#include "common/sandbox/store.h"
+#include "common/sys/proc.h"
+
+enum { CLEAN_MS = 5000, LOG_MAX = 65536, BINDS = 80 };
+
+#define PID1 "/dev/.guestbox-pid1"
+
+extern char **environ;
+
+static char *word(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}
+
+/* ---- the runtime ---- */
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
+{
+	static const char *const names[] = { "crun", "runc" };
+	const char *path = getenv("PATH");
+
+	if (place->runtime[0] && is_program(place->runtime))
+		return 0;
+	if (!path || !*path)
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	for (size_t i = 0; place->runtime_dir && i < GB_ARRAY_LEN(names); i++) {
+		(void)snprintf(place->runtime, sizeof place->runtime, "%s/%s", place->runtime_dir, names[i]);
+		if (is_program(place->runtime))
+			return 0;
+	}
+	for (size_t i = 0; i < GB_ARRAY_LEN(names); i++) {
+		for (const char *p = path; *p;) {
+			int n = (int)strcspn(p, ":");
+			if (n && p[0] == '/') {
+				(void)snprintf(place->runtime, sizeof place->runtime, "%.*s/%s", n, p, names[i]);
+				if (is_program(place->runtime))
+					return 0;
+			}
+			p += n + (p[n] == ':');
+		}
+	}
+	place->runtime[0] = '\0';
+	return gb_err_set(err, ENOENT, "no OCI runtime: neither crun nor runc is in %s or on PATH",
+			  place->runtime_dir ? place->runtime_dir : "a runtime folder");
+}
+
+struct child {
+	int fds[5]; /* what becomes 0 to 4; -1: /dev/null for 0 to 2, closed above */
+};
+
+static int spawn(const char *program, char *const *argv, const struct child *child, pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	pid_t pid;
+
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	(void)posix_spawn_file_actions_init(&actions);
+	for (int i = 0; i < (int)GB_ARRAY_LEN(child->fds); i++) {
+		if (child->fds[i] >= 0)
+			(void)posix_spawn_file_actions_adddup2(&actions, child->fds[i], i);
+		else if (i <= STDERR_FILENO)
+			(void)posix_spawn_file_actions_addopen(&actions, i, "/dev/null", i ? O_WRONLY : O_RDONLY, 0);
+	}
+	(void)posix_spawnattr_init(&attr);
+	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	(void)posix_spawnattr_setsigmask(&attr, &none);
+	(void)posix_spawnattr_setsigdefault(&attr, &all);
+	int r = posix_spawn(&pid, program, &actions, &attr, argv, environ);
+	(void)posix_spawnattr_destroy(&attr);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	if (r)
+		return -r;
+	*ret_pid = pid;
+	return 0;
+}
+
+void gb_sandbox_log_reason(const char *log, char *text, size_t size)
+{
+	const char *line = log, *best = log;
+	size_t len = 0;
+
+	/* The last line that says something; in it, what follows the date and the level. */
+	while (*line) {
+		size_t n = strcspn(line, "\n");
+		if (n) {
+			best = line;
+			len = n;
+		}
+		line += n + (line[n] == '\n');
+	}
+	static const char *const marks[] = { "msg=\"", "[error] ", ": error: ", "Z: " };
+	for (size_t i = 0; i < GB_ARRAY_LEN(marks); i++) {
+		const char *at = memmem(best, len, marks[i], strlen(marks[i]));
+		if (at) {
+			at += strlen(marks[i]);
+			len -= (size_t)(at - best);
+			best = at;
+			if (len && i == 0 && best[len - 1] == '"')
+				len--;
+			break;
+		}
+	}
+	(void)snprintf(text, size, "%.*s", (int)(len < 600 ? len : 600), best);
+}
+
+/* Runs the runtime to its end. Its own words become the reason of a failure. */
+static int runtime(const struct gb_sandbox_place *place, const char *instance, const char *const *args, int status_fd,
+		   struct gb_err *err)
+{
+	char log[160], state[96];
+	const char *argv[16] = { place->runtime, "--root", state, "--log", log };
+	struct child child = { .fds = { -1, -1, -1, -1, -1 } };
+	size_t n = 5;
+	int status;
+	pid_t pid;
+
+	(void)snprintf(log, sizeof log, "%s/%s.log", place->run, instance);
+	(void)snprintf(state, sizeof state, "%s/state", place->run);
+	for (; *args && n < GB_ARRAY_LEN(argv) - 1; args++)
+		argv[n++] = *args;
+	child.fds[3] = status_fd;
+	(void)unlink(log);
+	int r = spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &pid);
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s", place->runtime);
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return gb_err_sys(err, errno, "%s", place->runtime);
+	}
+	if (status == 0) {
+		(void)unlink(log);
+		return 0;
+	}
+	gb_autobuf struct gb_buf text = { 0 };
+	char reason[640];
+	r = gb_io_slurp(AT_FDCWD, log, LOG_MAX, &text);
+	(void)unlink(log);
+	gb_sandbox_log_reason(gb_buf_text(&text), reason, sizeof reason);
+	if (r == 0 && reason[0])
+		return gb_err_set(err, EIO, "%s %s: %s", place->runtime, argv[5], reason);
+	if (WIFSIGNALED(status))
+		return gb_err_set(err, EIO, "%s %s: killed by signal %d", place->runtime, argv[5], WTERMSIG(status));
+	return gb_err_set(err, EIO, "%s %s: ended with status %d", place->runtime, argv[5], WEXITSTATUS(status));
+}
+
+/* ---- the boot ---- */
+
+struct boot {
+	const struct gb_sandbox_place *place;
+	Guestbox__Sandbox__Record *record;
+	struct gb_err *err;
+	char stage[128];  /* a tmpfs in this thread's mount namespace */
+	char bundle[128]; /* the folder with config.json */
+	int mnt, net;     /* the namespaces to come back to */
+	int userns;
+	struct gb_sandbox_bind binds[BINDS];
+	char paths[BINDS][192]; /* their sources */
+	size_t binds_len;
+};
+
+void gb_sandbox_tap_name(uint32_t address, char name[GB_SANDBOX_TAP])
+{
+	(void)snprintf(name, GB_SANDBOX_TAP, "vmtap%u-%u", address >> 8 & 0xff, address & 0xff);
+}
+
+static int at_stage(struct boot *b, const char *name, char *path, size_t size, bool file)
+{
+	(void)snprintf(path, size, "%s/%s", b->stage, name);
+	if (!file)
+		return mkdir(path, 0755) < 0 ? -errno : 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	(void)close(fd);
+	return 0;
+}
+
+static int bind_add(struct boot *b, const char *target, bool read_only, bool exec, char **ret_path)
+{
+	if (b->binds_len == BINDS)
+		return -E2BIG;
+	char *path = b->paths[b->binds_len];
+	(void)snprintf(path, sizeof b->paths[0], "%s/b%zu", b->stage, b->binds_len);
+	b->binds[b->binds_len++] = (struct gb_sandbox_bind){ path, target, read_only, exec };
+	*ret_path = path;
+	return 0;
+}
+
+/* A small file of ours in the sandbox. */
+static int put_file(struct boot *b, const char *target, const void *data, size_t len, bool exec)
+{
+	char *path;
+	int r = bind_add(b, target, true, exec, &path);
+
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s", target);
+	gb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exec ? 0555 : 0444);
+	r = fd < 0 ? -errno : gb_io_write(fd, data, len);
+	return r < 0 ? gb_err_sys(b->err, -r, "%s", path) : 0;
+}
+
+static int do_mount(struct boot *b, const char *type, const char *options, const char *target)
+{
+	const struct gb_mount_request request = { .source = type, .target = target, .type = type, .options = options };
+
+	return gb_mount_do(&request, b->err);
+}
+
+/* For files, this thread is this user, and its rights stay. An overlay acts as whoever has mounted it, whom the layers'
+ * mapped mounts have to know: that is the sandbox's root. (The C library's calls would change all threads.) */
+static void act_as(uint32_t id)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+	(void)syscall(SYS_setfsgid, id);
+	(void)syscall(SYS_setfsuid, id);
+	/* setfsuid(2) to another than 0 has taken the file capabilities out of the effective ones (capabilities(7)). */
+	if (id && syscall(SYS_capget, &head, caps) == 0) {
+		for (size_t i = 0; i < GB_ARRAY_LEN(caps); i++)
+			caps[i].effective = caps[i].permitted;
+		(void)syscall(SYS_capset, &head, caps);
+	}
+}
+
+/* The root file system, with its owners mapped into the sandbox's range, at stage/root. */
+static int mount_root(struct boot *b)
+{
+	char layer[512], root[192], lower[192], image[192], options[1024];
+
+	gb_sandbox_box_path(b->place, b->record->instance, "layer", layer, sizeof layer);
+	int r = at_stage(b, "root", root, sizeof root, false);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s", root);
+	gb_autoclose int fd = open(layer, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return gb_err_sys(b->err, errno, "%s", layer);
+	if (!b->record->overlay) {
+		r = gb_mount_tree(fd, b->userns, GB_TREE_NODEV, root);
+		return r < 0 ? gb_err_sys(b->err, -r, "%s: mount with mapped owners", layer) : 0;
+	}
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	gb_autoclose int below = (int)syscall(SYS_openat2, AT_FDCWD, b->record->lower, &how, sizeof how);
+	if (below < 0)
+		return gb_err_sys(b->err, errno, "rootfs %s", b->record->lower);
+	if (b->record->lower_image) {
+		struct gb_mount_loop loop = { .file = b->record->lower, .read_only = true };
+		struct gb_mount_request request = { .target = image, .options = "ro,nodev" };
+		char device[64];
+		bool read_only;
+		gb_autoclose int held = gb_mount_loop_attach(&loop, device, sizeof device, &read_only, b->err);
+		if (held < 0)
+			return held;
+		r = at_stage(b, "image", image, sizeof image, false);
+		if (r < 0)
+			return gb_err_sys(b->err, -r, "%s", image);
+		request.source = device;
+		static const char *const types[] = { "erofs", "squashfs" };
+		for (size_t i = 0; i < GB_ARRAY_LEN(types); i++) {
+			request.type = types[i];
+			r = gb_mount_do(&request, b->err);
+			if (r == 0)
+				break;
+		}
+		if (r < 0)
+			return gb_err_set(b->err, EINVAL, "rootfs %s: neither an erofs nor a squashfs image that this kernel mounts",
+					  b->record->lower);
+		(void)close(below);
+		below = open(image, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (below < 0)
+			return gb_err_sys(b->err, errno, "%s", image);
+	}
+	r = at_stage(b, "lower", lower, sizeof lower, false);
+	if (r == 0)
+		r = gb_mount_tree(below, b->userns, GB_TREE_NODEV | GB_TREE_RDONLY, lower);
+	if (r == -EINVAL)
+		return gb_err_set(b->err, EOPNOTSUPP, "rootfs %s: this kernel cannot map the owners of its file system; import it as "
+				  "an image, or use erofs", b->record->lower);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "rootfs %s: mount with mapped owners", b->record->lower);
+	r = at_stage(b, "layer", image, sizeof image, false);
+	if (r == 0)
+		r = gb_mount_tree(fd, b->userns, GB_TREE_NODEV, image);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s: mount with mapped owners", layer);
+	/* xino off: inode numbers of a snapshot may be larger than it takes. */
+	(void)snprintf(options, sizeof options, "nodev,lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, image, image);
+	act_as(GB_SANDBOX_UID_BASE + b->record->slot * GB_SANDBOX_IDS);
+	r = do_mount(b, "overlay", options, root);
+	act_as(0);
+	return r;
+}
+
+/* What the kernel makes up, or what reaches it: none of it is a sandbox's to have. */
+static bool is_special(int fd)
+{
+	static const long types[] = { PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC, DEVPTS_SUPER_MAGIC,
+				      DEBUGFS_MAGIC, TRACEFS_MAGIC, SECURITYFS_MAGIC, BPF_FS_MAGIC, BINFMTFS_MAGIC, 0x62656570 };
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	for (size_t i = 0; i < GB_ARRAY_LEN(types); i++) {
+		if ((long)fs.f_type == types[i])
+			return true;
+	}
+	return false;
+}
+
+static bool holds(const char *outer, const char *inner)
+{
+	size_t n = strlen(outer);
+
+	while (n > 1 && outer[n - 1] == '/')
+		n--;
+	return n <= 1 || (strncmp(outer, inner, n) == 0 && (inner[n] == '/' || !inner[n]));
+}
+
+static int mount_binds(struct boot *b)
+{
+	const Sandbox__V1__CreateSandboxRequest *spec = b->record->spec;
+
+	for (size_t i = 0; i < spec->n_mounts; i++) {
+		const Sandbox__V1__Mount *m = spec->mounts[i];
+		struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+		struct stat st;
+		char *path;
+
+		if (holds(m->source, b->place->data) || holds(b->place->data, m->source) || holds(m->source, b->place->run))
+			return gb_err_set(b->err, EINVAL, "mount %s: the sandboxes' own files are in there", m->source);
+		gb_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, m->source, &how, sizeof how);
+		if (fd < 0 && errno == ELOOP)
+			return gb_err_set(b->err, EINVAL, "mount %s: there is a symbolic link on the way", m->source);
+		if (fd < 0 || fstat(fd, &st) < 0)
+			return gb_err_sys(b->err, errno, "mount %s", m->source);
+		if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+			return gb_err_set(b->err, EINVAL, "mount %s: neither a folder nor a regular file", m->source);
+		if (is_special(fd))
+			return gb_err_set(b->err, EINVAL, "mount %s: its file system is the kernel's", m->source);
+		int r = bind_add(b, m->target, m->readonly, true, &path);
+		if (r == 0)
+			r = at_stage(b, strrchr(path, '/') + 1, path, sizeof b->paths[0], S_ISREG(st.st_mode));
+		unsigned flags = GB_TREE_NODEV | GB_TREE_NOSUID | (m->readonly ? GB_TREE_RDONLY : 0);
+		if (r == 0)
+			r = gb_mount_tree(fd, b->userns, flags, path);
+		if (r == -EINVAL)
+			return gb_err_set(b->err, EOPNOTSUPP, "mount %s: this kernel cannot map the owners of its file system", m->source);
+		if (r < 0)
+			return gb_err_sys(b->err, -r, "mount %s", m->source);
+	}
+	return 0;
+}
+
+/* ---- network ---- */
+
+static void hostname_of(const char *id, char *name, size_t size)
+{
+	size_t n = 0;
+
+	/* RFC 1123: letters, digits and dashes, at most 63, neither end a dash. */
+	for (; *id && n + 1 < size && n < 63; id++) {
+		bool ok = (*id >= 'a' && *id <= 'z') || (*id >= 'A' && *id <= 'Z') || (*id >= '0' && *id <= '9');
+		if (ok || (n && *id == '-'))
+			name[n++] = *id;
+	}
+	while (n && name[n - 1] == '-')
+		n--;
+	name[n] = '\0';
+	if (n == 0)
+		(void)strlcpy(name, "sandbox", size);
+}
+
+static int resolver(struct boot *b)
+{
+	gb_autobuf struct gb_buf own = { 0 }, text = { 0 };
+	int found = 0;
+
+	if (gb_io_slurp(AT_FDCWD, "/etc/resolv.conf", 65536, &own) == 0) {
+		char *save = NULL;
+		for (char *line = strtok_r(own.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+			char server[64];
+			unsigned char raw[16];
+			if (sscanf(line, "nameserver %63s", server) != 1 || strncmp(server, "127.", 4) == 0)
+				continue;
+			if (inet_pton(AF_INET, server, raw) != 1)
+				continue;
+			(void)gb_buf_fmt(&text, "nameserver %s\n", server);
+			found++;
+		}
+	}
+	if (!found)
+		(void)gb_buf_str(&text, "nameserver 1.1.1.1\nnameserver 8.8.8.8\n");
+	return put_file(b, "/etc/resolv.conf", gb_buf_text(&text), text.len, false);
+}
+
+static int network(struct boot *b, int outside, const char *hostname)
+{
+	uint32_t address = b->record->address;
+	gb_autobuf struct gb_buf hosts = { 0 };
+	int r = gb_veth_loopback(b->err);
+
+	if (r < 0)
+		return r;
+	/* Root in there has no rights over the namespace, so that low ports and echo requests are opened to all. */
+	(void)gb_io_put(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+	(void)gb_io_put(AT_FDCWD, "/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+	(void)gb_buf_str(&hosts, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+	if (address) {
+		struct gb_veth veth = { .inner = "eth0", .gateway = GB_SANDBOX_GATEWAY, .address = address };
+		char name[GB_SANDBOX_TAP];
+		struct in_addr in = { htonl(address) };
+		char text[INET_ADDRSTRLEN];
+
+		gb_sandbox_tap_name(address, name);
+		veth.name = name;
+		/* Locally administered, and the same for an id each time: FNV-1a, 64 bits. */
+		uint64_t hash = 0xcbf29ce484222325U;
+		for (const char *p = b->record->spec->id; *p; p++)
+			hash = (hash ^ (unsigned char)*p) * 0x100000001b3U;
+		for (int i = 0; i < 6; i++)
+			veth.mac[i] = (unsigned char)(hash >> 8 * i);
+		veth.mac[0] = (veth.mac[0] & 0xfc) | 0x02;
+		r = gb_veth_add(&veth, outside, b->net, b->err);
+		if (r < 0)
+			return r;
+		(void)gb_buf_fmt(&hosts, "%s %s\n", inet_ntop(AF_INET, &in, text, sizeof text), hostname);
+		r = resolver(b);
+	} else {
+		(void)gb_buf_fmt(&hosts, "127.0.1.1 %s\n", hostname);
+	}
+	return r < 0 ? r : put_file(b, "/etc/hosts", gb_buf_text(&hosts), hosts.len, false);
+}
+
+/* ---- papers ---- */
+
+static uint64_t nofile_max(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_max < 524288 ? limit.rlim_max : 524288;
+}
+
+static int write_bundle(struct boot *b, const char *hostname)
+{
+	const Sandbox__V1__CreateSandboxRequest *spec = b->record->spec;
+	struct gb_sandbox_bundle bundle = { .record = b->record, .binds = b->binds, .binds_len = b->binds_len, .hostname = hostname };
+	struct gb_sandbox_controllers have;
+	gb_autobuf struct gb_buf text = { 0 };
+	char root[192], cgroup[160], path[192];
+
+	int r = gb_sandbox_controllers(&have, b->err);
+	if (r < 0)
+		return r;
+	gb_autofree char **args = calloc(spec->n_cmd + 2, sizeof *args);
+	if (!args)
+		return gb_err_sys(b->err, ENOMEM, "bundle");
+	args[0] = word(PID1);
+	for (size_t i = 0; i < spec->n_cmd; i++)
+		args[i + 1] = spec->cmd[i];
+	(void)snprintf(root, sizeof root, "%s/root", b->stage);
+	(void)snprintf(cgroup, sizeof cgroup, "%s/%s", b->place->cgroup, b->record->instance);
+	bundle.root = root;
+	bundle.cgroup = cgroup;
+	bundle.cpu = have.cpu;
+	bundle.memory = have.memory;
+	bundle.pids = have.pids;
+	bundle.process = (struct gb_sandbox_process){
+		.args = args, .args_len = spec->n_cmd + 1, .spec = spec, .nofile = nofile_max(),
+	};
+	(void)strlcpy(bundle.process.user.home, "/root", sizeof bundle.process.user.home);
+	r = gb_sandbox_bundle_json(&bundle, &text);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "bundle");
+	r = gb_io_mkdirs(b->bundle);
+	(void)snprintf(path, sizeof path, "%s/config.json", b->bundle);
+	gb_autoclose int fd = r < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	r = r < 0 ? r : fd < 0 ? -errno : gb_io_write(fd, text.data, text.len);
+	return r < 0 ? gb_err_sys(b->err, -r, "%s", path) : 0;
+}
+
+/* In this thread's new namespaces. */
+static int inside(struct boot *b, int outside, const char *checkpoint, int status_fd)
+{
+	char sys[192], pid_file[192], hostname[64];
+	char *path;
+
+	int r = gb_mount_private();
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "a mount namespace");
+	r = gb_io_mkdirs(b->stage);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s", b->stage);
+	r = do_mount(b, "tmpfs", "mode=0755,size=1m", b->stage);
+	if (r == 0)
+		r = mount_root(b);
+	if (r == 0)
+		r = mount_binds(b);
+	if (r < 0)
+		return r;
+	/* sysfs of this network namespace, mounted by the guest's root: the sandbox's owns nothing in it. */
+	r = bind_add(b, "/sys", true, false, &path);
+	if (r == 0)
+		r = at_stage(b, strrchr(path, '/') + 1, sys, sizeof sys, false);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s/sys", b->stage);
+	r = do_mount(b, "sysfs", "ro,nosuid,nodev,noexec", sys);
+	if (r == 0)
+		r = put_file(b, PID1, gb_sandbox_pid1, gb_sandbox_pid1_len, true);
+	hostname_of(b->record->spec->id, hostname, sizeof hostname);
+	if (r == 0)
+		r = network(b, outside, hostname);
+	if (r == 0)
+		r = write_bundle(b, hostname);
+	if (r < 0)
+		return r;
+	(void)snprintf(pid_file, sizeof pid_file, "%s/pid", b->bundle);
+	(void)unlink(pid_file);
+	const char *run[] = { "run", "--detach", "--preserve-fds", "1", "--pid-file", pid_file, "--bundle", b->bundle,
+			      b->record->instance, NULL };
+	const char *restore[] = { "restore", "--detach", "--image-path", checkpoint, "--pid-file", pid_file, "--bundle", b->bundle,
+				  b->record->instance, NULL };
+	return runtime(b->place, b->record->instance, checkpoint ? restore : run, status_fd, b->err);
+}
+
+static int read_pid(struct boot *b)
+{
+	gb_autobuf struct gb_buf text = { 0 };
+	struct gb_proc proc;
+	char path[192];
+
+	(void)snprintf(path, sizeof path, "%s/pid", b->bundle);
+	int r = gb_io_slurp(AT_FDCWD, path, 64, &text);
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s", path);
+	long pid = strtol(gb_buf_text(&text), NULL, 10);
+	if (pid <= 1 || pid > INT32_MAX)
+		return gb_err_set(b->err, EPROTO, "%s: no process id", path);
+	b->record->pid = (uint32_t)pid;
+	/* A short command may be over by now. */
+	b->record->start_time = gb_proc_read((pid_t)pid, &proc) == 0 ? proc.start : 0;
+	return 0;
+}
+
+/* Comes back to the daemon's namespaces. A thread that cannot would serve others from within a sandbox's: there is no
+ * going on. */
+static void back(const struct boot *b)
+{
+	if (setns(b->net, CLONE_NEWNET) < 0 || setns(b->mnt, CLONE_NEWNS) < 0)
+		abort();
+}
+
+int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Record *record, const char *checkpoint,
+		    int *ret_status, struct gb_err *err)
+{
+	int status[2];
+	struct gb_err ignored;
+
+	gb_autofree struct boot *b = calloc(1, sizeof *b);
+	if (!b)
+		return gb_err_sys(err, ENOMEM, "boot");
+	b->place = place;
+	b->record = record;
+	b->err = err;
+	(void)snprintf(b->stage, sizeof b->stage, "%s/stage", place->run);
+	(void)snprintf(b->bundle, sizeof b->bundle, "%s/%s", place->run, record->instance);
+	gb_autoclose int mnt = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	gb_autoclose int net = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (mnt < 0 || net < 0)
+		return gb_err_sys(err, errno, "/proc/thread-self/ns");
+	b->mnt = mnt;
+	b->net = net;
+	gb_autoclose int outside = gb_veth_socket(err);
+	if (outside < 0)
+		return outside;
+	gb_autoclose int userns = gb_mount_userns(GB_SANDBOX_UID_BASE + record->slot * GB_SANDBOX_IDS, GB_SANDBOX_IDS);
+	if (userns < 0)
+		return gb_err_sys(err, -userns, "a user namespace");
+	b->userns = userns;
+	if (pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0)
+		return gb_err_sys(err, errno, "pipe");
+	gb_autoclose int status_in = status[0];
+	gb_autoclose int status_out = status[1];
+	/* CLONE_NEWNS gives the thread a folder and root of its own as well (unshare(2)). */
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
+		return gb_err_sys(err, errno, "new namespaces");
+	int r = inside(b, outside, checkpoint, status_out);
+	back(b);
+	if (r == 0)
+		r = read_pid(b);
+	if (r < 0) {
+		(void)gb_sandbox_clean(place, record->instance, record->address, &ignored);
+		return r;
+	}
+	if (record->address) { /* who writes another sender's address into his packets is not heard */
+		char name[GB_SANDBOX_TAP], path[96];
+		gb_sandbox_tap_name(record->address, name);
+		(void)snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/rp_filter", name);
+		(void)gb_io_put(AT_FDCWD, path, "1");
+	}
+	*ret_status = gb_take_fd(&status_in);
+	return 0;
+}
+
+/* ---- the end ---- */
+
+int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance, uint32_t address, struct gb_err *err)
+{
+	char path[192];
+	struct gb_err why = { 0 };
+	int failed = 0, r;
+
+	(void)snprintf(path, sizeof path, "%s/%s", place->cgroup + 1, instance);
+	(void)gb_sandbox_cgroup_kill(path);
+	(void)snprintf(path, sizeof path, "%s/state/%s", place->run, instance);
+	if (place->runtime[0] && access(path, F_OK) == 0) {
+		const char *args[] = { "delete", "--force", instance, NULL };
+		r = runtime(place, instance, args, -1, &why);
+		if (r < 0 && access(path, F_OK) == 0)
+			failed = r;
+	}
+	(void)snprintf(path, sizeof path, "%s/%s", place->cgroup + 1, instance);
+	r = gb_sandbox_cgroup_remove(path, CLEAN_MS);
+	if (r < 0 && !failed)
+		failed = gb_err_sys(&why, -r, "cgroup %s", path);
+	(void)snprintf(path, sizeof path, "%s/%s", place->run, instance);
+	r = gb_sandbox_tree_remove(AT_FDCWD, path);
+	if (r < 0 && !failed)
+		failed = gb_err_sys(&why, -r, "%s", path);
+	if (address) {
+		char name[GB_SANDBOX_TAP];
+		struct gb_err ignored;
+		gb_autoclose int sock = gb_veth_socket(&ignored);
+		gb_sandbox_tap_name(address, name);
+		r = sock < 0 ? sock : gb_veth_delete(sock, name);
+		if (r < 0 && r != -ENODEV && !failed)
+			failed = gb_err_sys(&why, -r, "interface %s", name);
+	}
+	if (failed && err)
+		*err = why;
+	return failed;
+}
+
+int gb_sandbox_each_container(const struct gb_sandbox_place *place, int (*fn)(const char *instance, void *arg), void *arg)
+{
+	char path[192];
+	struct dirent *entry;
+	int r = 0;
+
+	(void)snprintf(path, sizeof path, "%s/state", place->run);
+	gb_autoclosedir DIR *dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (r == 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			r = fn(entry->d_name, arg);
+	}
+	return r;
+}
+
+static bool criu_is_there(const struct gb_sandbox_place *place)
+{
+	const char *path = getenv("PATH");
+	char file[512];
+
+	if (place->runtime_dir) {
+		(void)snprintf(file, sizeof file, "%s/criu", place->runtime_dir);
+		if (is_program(file))
+			return true;
+	}
+	for (const char *p = path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"; *p;) {
+		int n = (int)strcspn(p, ":");
+		(void)snprintf(file, sizeof file, "%.*s/criu", n, p);
+		if (n && is_program(file))
+			return true;
+		p += n + (p[n] == ':');
+	}
+	return false;
+}
+
+int gb_sandbox_dump(const struct gb_sandbox_place *place, const char *instance, const char *folder, struct gb_err *err)
+{
+	const char *args[] = { "checkpoint", "--leave-running", "--image-path", folder, instance, NULL };
+
+	if (!criu_is_there(place))
+		return gb_err_set(err, EOPNOTSUPP, "there is no criu");
+	return runtime(place, instance, args, -1, err);
+}
+
+/* ---- commands ---- */
+
+static int make_pipe(bool input, int *ret_ours, int *ret_theirs)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	*ret_ours = fds[input];
+	*ret_theirs = fds[!input];
+	/* Their end stays as a program expects it. */
+	return fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static int listen_console(struct gb_sandbox_exec *exec)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	if (strlcpy(addr.sun_path, exec->console_path, sizeof addr.sun_path) >= sizeof addr.sun_path)
+		return -ENAMETOOLONG;
+	(void)unlink(addr.sun_path);
+	gb_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || chmod(addr.sun_path, 0600) < 0 || listen(fd, 1) < 0)
+		return -errno;
+	exec->console = gb_take_fd(&fd);
+	return 0;
+}
+
+int gb_sandbox_console_take(int conn)
+{
+	union {
+		struct cmsghdr h;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	char data[256];
+	struct iovec iov = { data, sizeof data };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	int fd;
+
+	ssize_t n = recvmsg(conn, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	const struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || h->cmsg_len < CMSG_LEN(sizeof fd))
+		return -EPROTO;
+	memcpy(&fd, CMSG_DATA(h), sizeof fd);
+	return fd;
+}
+
+static int write_memfd(const struct gb_buf *text)
+{
+	gb_autoclose int fd = memfd_create("process.json", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int r = gb_io_write(fd, text->data, text->len);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? r : gb_take_fd(&fd);
+}
+
+static void close_exec(struct gb_sandbox_exec *exec)
+{
+	int *const fds[] = { &exec->in, &exec->out, &exec->err, &exec->console, &exec->log };
+
+	for (size_t i = 0; i < GB_ARRAY_LEN(fds); i++) {
+		gb_close_fd(fds[i]);
+		*fds[i] = -1;
+	}
+	if (exec->console_path[0])
+		(void)unlink(exec->console_path);
+}
+
+int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *instance, uint64_t number,
+			  const struct gb_sandbox_process *process, bool input, struct gb_sandbox_exec *ret_exec,
+			  struct gb_err *err)
+{
+	struct gb_sandbox_exec exec = { .in = -1, .out = -1, .err = -1, .console = -1, .log = -1 };
+	gb_autobuf struct gb_buf text = { 0 };
+	char state[96], sub[64];
+	int in = -1, out = -1, errs = -1, log = -1;
+
+	struct gb_sandbox_process full = *process;
+	full.nofile = nofile_max();
+	int r = gb_sandbox_process_json(&full, &text);
+	gb_autoclose int json = r < 0 ? -1 : write_memfd(&text);
+	if (json < 0)
+		return gb_err_sys(err, r < 0 ? -r : -json, "process.json");
+	(void)snprintf(state, sizeof state, "%s/state", place->run);
+	(void)snprintf(sub, sizeof sub, "exec-%llu", (unsigned long long)number);
+	(void)snprintf(exec.cgroup, sizeof exec.cgroup, "%s/%s/%s", place->cgroup + 1, instance, sub);
+	r = gb_sandbox_cgroup_make(exec.cgroup);
+	if (r < 0)
+		return gb_err_sys(err, -r, "cgroup %s", exec.cgroup);
+	r = make_pipe(false, &exec.log, &log);
+	if (process->tty) {
+		(void)snprintf(exec.console_path, sizeof exec.console_path, "%s/%s/%s.tty", place->run, instance, sub);
+		if (r == 0)
+			r = listen_console(&exec);
+	} else {
+		if (r == 0 && input)
+			r = make_pipe(true, &exec.in, &in);
+		if (r == 0)
+			r = make_pipe(false, &exec.out, &out);
+		if (r == 0)
+			r = make_pipe(false, &exec.err, &errs);
+	}
+	if (r == 0) {
+		const char *argv[20] = { place->runtime, "--root", state, "--log", "/proc/self/fd/4", "exec", "--process",
+					 "/proc/self/fd/3", "--cgroup", sub };
+		size_t n = 10;
+		if (process->tty) {
+			argv[n++] = "--tty";
+			argv[n++] = "--console-socket";
+			argv[n++] = exec.console_path;
+		}
+		argv[n++] = instance;
+		const struct child child = { .fds = { in, out, errs, json, log } };
+		r = spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &exec.pid);
+	}
+	gb_close_fd(&in);
+	gb_close_fd(&out);
+	gb_close_fd(&errs);
+	gb_close_fd(&log);
+	if (r < 0) {
+		close_exec(&exec);
+		return gb_err_sys(err, -r, "%s exec", place->runtime);
+	}
+	*ret_exec = exec;
+	return 0;
+}
