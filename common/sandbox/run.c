@@ -33,6 +33,7 @@
 #include "common/net/veth.h"
 #include "common/sandbox/pid1.h"
 #include "common/sandbox/store.h"
+#include "common/sys/mountinfo.h"
 #include "common/sys/proc.h"
 
 enum { CLEAN_MS = 5000, LOG_MAX = 65536, BINDS = 80 };
@@ -522,6 +523,14 @@ static int write_bundle(struct boot *b, const char *hostname)
 	return r < 0 ? gb_err_sys(b->err, -r, "%s", path) : 0;
 }
 
+static bool on_initramfs(void)
+{
+	gb_automountinfo struct gb_mountinfo_table table = { 0 };
+	const struct gb_mountinfo *root = gb_mountinfo_read(NULL, &table) < 0 ? NULL : gb_mountinfo_top(&table, "/");
+
+	return root && strcmp(root->type, "rootfs") == 0;
+}
+
 /* In this thread's new namespaces. */
 static int inside(struct boot *b, int outside, const char *checkpoint, int status_fd)
 {
@@ -559,8 +568,10 @@ static int inside(struct boot *b, int outside, const char *checkpoint, int statu
 		return r;
 	(void)snprintf(pid_file, sizeof pid_file, "%s/pid", b->bundle);
 	(void)unlink(pid_file);
+	/* The initramfs cannot be pivoted away from (pivot_root(2)). */
+	const char *no_pivot = on_initramfs() ? "--no-pivot" : NULL;
 	const char *run[] = { "run", "--detach", "--preserve-fds", "1", "--pid-file", pid_file, "--bundle", b->bundle,
-			      b->record->instance, NULL };
+			      no_pivot ? no_pivot : b->record->instance, no_pivot ? b->record->instance : NULL, NULL };
 	const char *restore[] = { "restore", "--detach", "--image-path", checkpoint, "--pid-file", pid_file, "--bundle", b->bundle,
 				  b->record->instance, NULL };
 	return runtime(b->place, b->record->instance, checkpoint ? restore : run, status_fd, b->err);
