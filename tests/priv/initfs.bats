@@ -49,7 +49,7 @@ teardown() { fs_teardown; }
 @test "eight threads read at random places" {
 	for options in --passthrough=auto --passthrough=off; do
 		serve $options
-		gets ok randread "$v" "$payload" 8 1000
+		gets ok randread "$v" "$payload" 8 10000
 		unserve
 	done
 }

@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -410,6 +413,131 @@ static void store(void **state)
 	assert_int_equal(gb_store_check("", 0, "x", &err), -ENOEXEC);
 }
 
+/* A copy that signals interrupt, and that comes in pieces of odd sizes, is whole. */
+static atomic_bool copying;
+static pthread_t copier;
+static void nothing(int sig) { (void)sig; }
+
+static void *disturb(void *arg)
+{
+	(void)arg;
+	while (atomic_load(&copying)) {
+		(void)pthread_kill(copier, SIGUSR1);
+		(void)sched_yield();
+	}
+	return NULL;
+}
+
+static void *feed(void *arg)
+{
+	int fd = *(int *)arg;
+
+	for (size_t at = 0, step = 1; at < SIZE; step = step * 3 % 4099 + 1) {
+		ssize_t n = write(fd, bytes + at, step < SIZE - at ? step : SIZE - at);
+		if (n > 0)
+			at += (size_t)n;
+	}
+	(void)close(fd);
+	return NULL;
+}
+
+static void interrupted_copy(void **state)
+{
+	struct sigaction act = { .sa_handler = nothing }, old;
+	pthread_t disturber, feeder;
+	int from[2];
+	static unsigned char got[SIZE];
+	sigset_t mask;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGUSR1, &act, &old), 0);
+	copier = pthread_self();
+	for (int round = 0; round < 3; round++) {
+		int file = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), r;
+		assert_int_equal(pipe(from), 0);
+		(void)sigemptyset(&mask);
+		(void)sigaddset(&mask, SIGUSR1);
+		(void)pthread_sigmask(SIG_BLOCK, &mask, NULL);
+		assert_int_equal(pthread_create(&feeder, NULL, feed, &from[1]), 0);
+		(void)pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+		atomic_store(&copying, true);
+		assert_int_equal(pthread_create(&disturber, NULL, disturb, NULL), 0);
+		r = gb_store_copy(file, from[0], SIZE);
+		atomic_store(&copying, false);
+		pthread_join(disturber, NULL);
+		pthread_join(feeder, NULL);
+		assert_int_equal(r, 0);
+		assert_int_equal(pread(file, got, SIZE, 0), SIZE);
+		assert_memory_equal(got, bytes, SIZE);
+		close(file);
+		close(from[0]);
+	}
+	assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
+}
+
+/* What a bare kernel cannot run is refused by name, before anything is mounted. */
+static void refused_programs(void **state)
+{
+	static char head[1 << 20];
+	struct gb_store s = { .fd = -1 };
+	struct gb_err err = { 0 };
+	char path[96];
+	int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(self, head, sizeof head);
+
+	(void)state;
+	close(self);
+	assert_true(n > 64);
+	/* this test itself is linked dynamically */
+	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_non_null(strstr(err.msg, "dynamically linked"));
+	head[18] ^= 1; /* e_machine */
+	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_non_null(strstr(err.msg, "another machine"));
+	head[18] ^= 1;
+	head[0] = 'x';
+	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	(void)snprintf(path, sizeof path, "%s/empty", dir);
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	assert_int_equal(gb_store_open(&s, path, true, &err), -GB_E_REFUSED);
+	assert_int_equal(gb_store_open(&s, payload, false, &err), -GB_E_REFUSED);
+	assert_int_equal(gb_store_open(&s, dir, true, &err), -GB_E_REFUSED);
+}
+
+/* Without the virtual file its name is nobody's, and so is its number. */
+static void not_injected(void **state)
+{
+	struct fuse_init_in init = { .major = 7, .minor = 38, .max_readahead = 1 << 17, .flags = FUSE_DONT_MASK };
+	const struct gb_initfs_config config = {
+		.source = source, .mountpoint = "/nowhere", .name = "init.krun", .mode = 0755, .mtime = -1, .timeout = -1,
+		.handles = true, .cache = GB_INITFS_AUTO, .threads = 1, .fds = 64, .ready_fd = -1, .foreground = true,
+	};
+	static int ends[2];
+	struct fuse_getattr_in get = { 0 };
+	struct fuse_open_in open_in = { 0 };
+	struct gb_err err = { 0 };
+	int sock_before = sock;
+	pthread_t server_before = server;
+	struct gb_initfs *fs_before = fs;
+
+	(void)state;
+	fs = gb_initfs_new(&config, &err);
+	assert_non_null(fs);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	sock = ends[0];
+	assert_int_equal(pthread_create(&server, NULL, serve, &ends[1]), 0);
+	assert_int_equal(ask(FUSE_INIT, 0, &init, sizeof init, NULL, 0), sizeof(struct fuse_init_out));
+	assert_int_equal(named(FUSE_LOOKUP, 1, NULL, 0, "init.krun"), -ENOENT);
+	assert_int_equal(ask(FUSE_GETATTR, 2, &get, sizeof get, NULL, 0), -ESTALE);
+	assert_int_equal(ask(FUSE_OPEN, 2, &open_in, sizeof open_in, NULL, 0), -ESTALE);
+	close(sock);
+	pthread_join(server, NULL);
+	gb_initfs_free(fs);
+	sock = sock_before;
+	server = server_before;
+	fs = fs_before;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +545,7 @@ int main(void)
 		cmocka_unit_test(reads),	  cmocka_unit_test(changes),	     cmocka_unit_test(names),
 		cmocka_unit_test(xattrs_and_access), cmocka_unit_test(forgets),	     cmocka_unit_test(listing),
 		cmocka_unit_test(unknown_requests), cmocka_unit_test(store),
+		cmocka_unit_test(interrupted_copy), cmocka_unit_test(refused_programs), cmocka_unit_test(not_injected),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -48,3 +48,9 @@ boots() {
 	boots --readonly
 	[ "$(ls -A "$BATS_TEST_TMPDIR/root")" = there ]
 }
+
+@test "an empty folder by way of 9p" {
+	mkdir -m 0755 "$BATS_TEST_TMPDIR/root"
+	boots --9p
+	[ -z "$(ls -A "$BATS_TEST_TMPDIR/root")" ]
+}
