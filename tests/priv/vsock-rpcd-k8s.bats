@@ -131,7 +131,7 @@ shim() {
 
 @test "while a stop is under way a status waits for nobody, and a start comes after it" {
 	programs
-	echo 2000 >"$T/k3s.term"
+	touch "$T/k3s.linger" # it has ten seconds
 	start_daemon
 	rpc k8s start --wait >/dev/null
 	rpc k8s stop --json >"$T/stopped" 3>&- &
@@ -143,6 +143,7 @@ shim() {
 	run rpc --timeout 5 k8s start --json
 	kill -0 "$stopping" # it still stops
 	[ ! -s "$T/stopped" ]
+	rm "$T/k3s.linger"
 	wait "$stopping"
 	[ "$(jq .stopped <"$T/stopped")" = true ]
 	until_true k8s_is '[true,true,"ready"]'

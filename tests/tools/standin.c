@@ -4,6 +4,7 @@
  *   NAME.exit    ends at once with this status
  *   NAME.hold    does not serve as long as the file is there
  *   NAME.term    takes so many ms to end after SIGTERM
+ *   NAME.linger  does not end after SIGTERM as long as the file is there
  *   NAME.mute    takes connections and answers nothing (dockerd: /_ping; k3s: /readyz says no)
  *   NAME.lines   prints so many lines at each SIGUSR1
  * k3s also starts a pod when there is k3s.pod: a process in the cgroup kubepods/pod1, which ignores SIGTERM when the file
@@ -270,6 +271,8 @@ static void end(void)
 	event("term %s", name);
 	if (ms > 0)
 		nap(ms);
+	while (number("linger") >= 0)
+		nap(10);
 	event("end %s", name);
 	exit(0);
 }
