@@ -34,9 +34,9 @@
 #define ON_SANDBOX_LIST_SNAPSHOTS rpcd_sandbox_list_snapshots
 #define ON_SANDBOX_DELETE_SNAPSHOT rpcd_sandbox_delete_snapshot
 #define ON_TIMELINE rpcd_timeline
-#define ON_IMAGE_IMPORT rpcd_unavailable
-#define ON_IMAGE_LIST rpcd_unavailable
-#define ON_IMAGE_REMOVE rpcd_unavailable
+#define ON_IMAGE_IMPORT rpcd_image_import
+#define ON_IMAGE_LIST rpcd_image_list
+#define ON_IMAGE_REMOVE rpcd_image_remove
 
 static rpcd_fn *handler(uint32_t type)
 {

@@ -131,7 +131,7 @@ rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shu
 	rpcd_sandbox_create, rpcd_sandbox_stop, rpcd_sandbox_remove, rpcd_sandbox_inspect, rpcd_sandbox_list, rpcd_sandbox_run,
 	rpcd_sandbox_exec, rpcd_sandbox_events, rpcd_sandbox_checkpoint, rpcd_sandbox_restore, rpcd_sandbox_list_snapshots,
 	rpcd_sandbox_delete_snapshot,
-	rpcd_unavailable;
+	rpcd_image_import, rpcd_image_list, rpcd_image_remove, rpcd_unavailable;
 
 /* A request whose work may block. run() is called in a thread and touches nothing but the job; finish() in the loop, with
  * call NULL when nobody waits for the reply any more; it replies, and releases what its job holds. */

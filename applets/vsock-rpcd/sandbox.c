@@ -17,6 +17,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/sandbox/image.h"
 #include "common/sys/mountinfo.h"
 
 enum { THREADS = 4, STOP_S = 30, STOP_MAX_S = 3600 };
@@ -910,6 +911,11 @@ static int open_all(struct rpcd_sandboxes *all, struct gb_err *err)
 		return gb_err_sys(err, -r, "eventfd");
 	all->pool_open = true;
 	r = gb_sandbox_store_open(&all->place, err);
+	if (r == 0) {
+		char images[300];
+		(void)snprintf(images, sizeof images, "%s/images", all->place.data);
+		gb_sandbox_images_sweep(images);
+	}
 	if (r == 0)
 		r = rpcd_sandbox_recover(all, err);
 	all->open = r == 0;
