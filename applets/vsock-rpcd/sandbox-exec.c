@@ -381,6 +381,22 @@ static void on_timeout(struct gb_timer *timer)
 	gb_loop_timer(s->box->all->loop, &s->timeout, KILL_AGAIN_MS);
 }
 
+void rpcd_command_cut(struct rpcd_command *s)
+{
+	if (!s->exited) { /* the runtime is about to see what has become of it */
+		gb_loop_child_forget(&s->child);
+		(void)kill(s->ex.pid, SIGKILL);
+		while (waitpid(s->ex.pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		s->exited = true;
+		s->code = 128 + SIGKILL;
+	}
+	close_io(&s->console);
+	close_io(&s->out.io);
+	close_io(&s->err.io);
+	end(s);
+}
+
 bool rpcd_command_is_launching(const struct rpcd_command *session)
 {
 	return session && session->launching;

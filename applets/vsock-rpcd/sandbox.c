@@ -342,6 +342,8 @@ static void clean_done(struct rpcd_task *base)
 	struct rpcd_box *box = task->box;
 
 	box->task = false;
+	if (task->files && box->session) /* a host that takes nothing does not keep the removal waiting */
+		rpcd_command_cut(box->session);
 	if (base->result < 0)
 		gb_log(GB_LOG_WARNING, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
 	if (task->files && base->result == 0) {
@@ -477,6 +479,10 @@ static void start_run(struct rpcd_task *base)
 	if (r == 0) {
 		gb_sandbox_snapshot_path(place, task->snapshot, "processes", folder, sizeof folder);
 		r = gb_sandbox_boot(place, task->record, task->processes ? folder : NULL, &task->status, &base->err);
+		if (r < 0 && task->processes) { /* the files are there all the same: its command starts anew */
+			gb_log(GB_LOG_NOTICE, "sandbox \"%s\": its processes cannot go on: %s", task->record->spec->id, base->err.msg);
+			r = gb_sandbox_boot(place, task->record, NULL, &task->status, &base->err);
+		}
 	}
 	base->result = r;
 }

@@ -89,6 +89,8 @@ void rpcd_wrong_state(struct rpcd_call *call, const struct rpcd_box *box, const 
 /* An errno as the code of an Error frame. */
 int rpcd_code(int error);
 
+/* Its sandbox is gone: the command ends here and now, whatever its host has not taken yet. Not while it is launching. */
+void rpcd_command_cut(struct rpcd_command *session);
 /* Whether its program is not started yet. */
 bool rpcd_command_is_launching(const struct rpcd_command *session);
 /* A command has ended: back to ready, with its exit status. */

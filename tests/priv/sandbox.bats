@@ -149,6 +149,17 @@ bob wheel
 		s=0; wait $client || s=$?
 		[ $s = 137 ]
 		refused 404 "" sb inspect b
+		# ... whose host takes nothing of its output: the removal does not wait for that
+		sb create --id c --rootfs $R --wait
+		mkfifo $T/out
+		sb exec c cat /dev/zero </dev/null >$T/out & client=$!
+		exec 8<$T/out
+		until_ state_is c running
+		head -c 100000 <&8 >/dev/null
+		sb rm -f c
+		refused 404 "" sb inspect c
+		exec 8<&-
+		wait $client || true
 	'
 }
 
@@ -200,11 +211,18 @@ bob wheel
 
 @test "events: in order, by id and action; a watcher that leaves is forgotten" {
 	sandbox_inside '
+		kill $daemon; wait $daemon || true
+		export GUESTBOX_LOG=debug
+		daemon_start
+		export -n GUESTBOX_LOG
 		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox events --json --count 7 >$T/events & all=$!
 		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox events --json --action idle --count 1 a >$T/idle & idle=$!
-		# they are subscribed when a sandbox of no other interest has been told to the first
-		until_ sh -c "ss -xH state connected | grep -c $T/s | grep -qx 2 || sleep 0.2"
-		sleep 0.2
+		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox events >$T/none & third=$!
+		# a request is in the log before it is handled, and both are before the next one that comes
+		subscribed() { [ "$(grep -c SandboxEventsRequest $T/log)" = 3 ]; }
+		until_ subscribed
+		kill -9 $third
+		until_ grep -q "no longer watches sandboxes" $T/log
 		sb create --id a --rootfs $R --wait
 		s=0; sb run a sh -c "exit 3" || s=$?
 		sb stop a

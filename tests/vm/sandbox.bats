@@ -76,11 +76,12 @@ box() { vm_rpc --timeout 60 sandbox "$@"; }
 	box create --id e --rootfs /run/arcbox/data/root --wait
 	address=$(box inspect --json e | jq -r .network.ip_address)
 	box exec e nc -l -p 80 </dev/null >"$BATS_TEST_TMPDIR/got" 3>&- &
+	local client=$!
 	for _ in $(seq 100); do
 		guest "echo from-outside | busybox nc -w 5 $address 80" && break
 		sleep 0.2
 	done
-	wait $!
+	wait "$client"
 	[ "$(cat "$BATS_TEST_TMPDIR/got")" = from-outside ]
 	box rm e
 }
