@@ -460,7 +460,7 @@ static void launch_run(struct rpcd_task *base)
 	gb_autofree struct gb_sandbox_pair *env = c.env;
 	process = (struct gb_sandbox_process){
 		.args = c.cmd, .args_len = c.cmd_len, .spec = task->record->spec, .env = env, .env_len = c.env_len, .dir = c.dir,
-		.tty = c.tty, .width = c.width, .height = c.height,
+		.tty = c.tty, .width = task->session->size.ws_col, .height = task->session->size.ws_row,
 	};
 	(void)snprintf(path, sizeof path, "/proc/%u/root", task->record->pid);
 	gb_autoclose int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -548,7 +548,7 @@ static void launch_done(struct rpcd_task *base)
 		}
 		rpcd_box_event(box, "running", NULL, NULL);
 		rpcd_box_save(box);
-		if (!s->tty)
+		if (s->console.fd < 0)
 			feed(s); /* an end of input that has come already; and from here on more is wanted */
 	}
 	protobuf_c_message_free_unpacked(task->request, NULL);

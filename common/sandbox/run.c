@@ -58,7 +58,10 @@ static bool is_program(const char *path)
 
 int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
 {
+	/* runc enters the user namespace first, from which the guest's network namespaces cannot be entered any more: its
+	 * exec fails in every sandbox (runc 1.1). */
 	static const char *const names[] = { "crun", "runc" };
+	char runc[256] = "";
 	const char *path = getenv("PATH");
 
 	if (place->runtime[0] && is_program(place->runtime))
@@ -67,23 +70,28 @@ int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
 		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	for (size_t i = 0; place->runtime_dir && i < GB_ARRAY_LEN(names); i++) {
 		(void)snprintf(place->runtime, sizeof place->runtime, "%s/%s", place->runtime_dir, names[i]);
-		if (is_program(place->runtime))
+		if (is_program(place->runtime) && i == 0)
 			return 0;
+		if (is_program(place->runtime))
+			(void)strlcpy(runc, place->runtime, sizeof runc);
 	}
 	for (size_t i = 0; i < GB_ARRAY_LEN(names); i++) {
 		for (const char *p = path; *p;) {
 			int n = (int)strcspn(p, ":");
 			if (n && p[0] == '/') {
 				(void)snprintf(place->runtime, sizeof place->runtime, "%.*s/%s", n, p, names[i]);
-				if (is_program(place->runtime))
+				if (is_program(place->runtime) && i == 0)
 					return 0;
+				if (is_program(place->runtime))
+					(void)strlcpy(runc, place->runtime, sizeof runc);
 			}
 			p += n + (p[n] == ':');
 		}
 	}
 	place->runtime[0] = '\0';
-	return gb_err_set(err, ENOENT, "no OCI runtime: neither crun nor runc is in %s or on PATH",
-			  place->runtime_dir ? place->runtime_dir : "a runtime folder");
+	return gb_err_set(err, ENOENT, "no OCI runtime: crun is neither in %s nor on PATH%s%s%s",
+			  place->runtime_dir ? place->runtime_dir : "a runtime folder", runc[0] ? " (" : "", runc,
+			  runc[0] ? " cannot enter a network namespace of the guest)" : "");
 }
 
 struct child {

@@ -8,7 +8,7 @@
 #include "common/sandbox/bundle.h"
 #include "common/sandbox/cgroup.h"
 
-/* Looks for crun, then runc, in runtime_dir (may be NULL) and then in PATH: 0, or -ENOENT with err set. */
+/* Looks for crun in runtime_dir (may be NULL) and then in PATH: 0, or -ENOENT with err set. */
 int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err);
 
 /* The name of the outer end of a sandbox's interface. */

@@ -34,7 +34,7 @@ struct gb_sandbox_place {
 	char run[64];            /* below GB_SANDBOX_RUN, and */
 	char cgroup[64];         /* below /sys/fs/cgroup, "/guestbox-sandbox/NAME": each store has its own, since what no
 				  * record knows there is taken away */
-	char runtime[256];       /* crun or runc */
+	char runtime[256];       /* crun */
 	const char *runtime_dir; /* looked through for it before PATH */
 };
 

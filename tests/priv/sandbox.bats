@@ -333,7 +333,7 @@ bob wheel
 		kill $daemon; wait $daemon || true
 		daemon_path=/nonexistent
 		daemon_start
-		refused 503 "neither crun nor runc" sb ls
+		refused 503 "crun is neither in" sb ls
 	'
 }
 
