@@ -17,7 +17,7 @@ teardown() {
 # start_daemon [ARG...]: returns when it listens on unix:$dir/s.
 start_daemon() {
 	mkfifo "$dir/ready"
-	"$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 "$@" 9>"$dir/ready" 3>&- 2>"$dir/log" &
+	PATH=${daemon_path-$PATH} "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 "$@" 9>"$dir/ready" 3>&- 2>"$dir/log" &
 	daemon=$!
 	IFS= read -r line <"$dir/ready"
 	[ "$line" = READY=1 ]
@@ -33,7 +33,7 @@ bytes() { printf '%b' "$(tr -d ' \n' <<<"$*" | sed 's/../\\x&/g')"; }
 stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d '\n'; }
 
 @test "every request of the protocol has its own reply or an Error frame that says why" {
-	PATH=/nonexistent start_daemon --runtime-dir /nonexistent # no runtime, and none of the machine's is found
+	daemon_path=/nonexistent start_daemon --runtime-dir /nonexistent # no runtime, and none of the machine's is found
 	while IFS=, read -r _ name number payload reply; do
 		name=${name//[\" ]/} number=${number// /} reply=${reply//[ )]/} payload=${payload// /}
 		run rpc raw "$name"
