@@ -96,7 +96,8 @@ bob wheel
 		mkfifo $T/pipe
 		sb exec a sh -c "dd if=/dev/zero bs=1M count=64 2>/root/said; echo done >>/root/said" >$T/pipe </dev/null &
 		exec 7<$T/pipe
-		until_ state_is a running
+		started() { sb ls --json --state running | grep -q . && grep -q . $C/*/exec-*/cgroup.procs; }
+		until_ started
 		cgroup=$(echo $C/*/exec-*)
 		asleep() { for p in $(cat $cgroup/cgroup.procs); do grep -q pipe_write /proc/$p/wchan && return; done; return 1; }
 		if grep -q pipe /proc/$(sed -n 1p $cgroup/cgroup.procs)/wchan 2>/dev/null || [ -s /proc/self/wchan ]; then until_ asleep; fi
@@ -143,8 +144,8 @@ bob wheel
 		sb rm a
 		# by force, in the middle of a command
 		sb create --id b --rootfs $R --wait
-		sb exec b sleep 1000 </dev/null & client=$!
-		until_ state_is b running
+		sb exec b sh -c "echo up; sleep 1000" </dev/null >$T/up & client=$!
+		until_ test -s $T/up
 		sb rm -f b
 		s=0; wait $client || s=$?
 		[ $s = 137 ]
@@ -278,8 +279,8 @@ bob wheel
 		sb create --id b --rootfs $R --wait
 		sb create --id c --rootfs $R --wait
 		snap=$(sb checkpoint a)
-		sb exec a sleep 1000 </dev/null 2>/dev/null & client=$!
-		until_ state_is a running
+		sb exec a sh -c "echo up; sleep 1000" </dev/null >$T/up 2>/dev/null & client=$!
+		until_ test -s $T/up
 		kill -9 $daemon; wait $daemon || true
 		wait $client || true
 		# c ends while nobody looks
