@@ -179,13 +179,14 @@ struct save_task {
 	struct rpcd_task task;
 	struct rpcd_box *box;
 	rpcd_record *record;
+	bool sync;
 };
 
 static void save_run(struct rpcd_task *base)
 {
 	struct save_task *task = (struct save_task *)base;
 
-	base->result = gb_sandbox_record_write(&base->all->place, task->record, true, &base->err);
+	base->result = gb_sandbox_record_write(&base->all->place, task->record, task->sync, &base->err);
 }
 
 static void save_done(struct rpcd_task *base)
@@ -222,6 +223,11 @@ void rpcd_box_save(struct rpcd_box *box)
 	box->saving = true;
 	task->box = box;
 	task->record = copy;
+	/* That a command runs or has run is not worth a wait for the disk; after a crash it runs no more. */
+	enum rpcd_state lasting = box->state == RPCD_RUNNING ? RPCD_READY : box->state;
+	task->sync = !box->synced || box->synced_state != lasting;
+	box->synced = true;
+	box->synced_state = lasting;
 	task->task.run = save_run;
 	task->task.done = save_done;
 	rpcd_task_start(box->all, &task->task);

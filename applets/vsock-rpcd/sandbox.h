@@ -38,6 +38,8 @@ struct rpcd_box {
 	bool addressed, slotted; /* it holds numbers of the pools: each is given back once */
 	bool removing, restored;
 	bool clean_wanted;      /* once the start of a command is through */
+	enum rpcd_state synced_state; /* that the disk has for certain */
+	bool synced;
 	bool saving, dirty;     /* its record is on the way to the disk; and is out of date again */
 	uint64_t execs;
 	struct rpcd_waiters stops, removes, starts;
