@@ -119,3 +119,26 @@ ask()
 	[[ $output == *"reboot: Power down"* ]]
 	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
 }
+
+@test "a panic: the last steps of the boot are in the console's log" {
+	VM_DISKS=()
+	vm_test_start panic=-1
+	ask 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger'
+	vm_wait_off 40
+	run console
+	[[ $output == *"guestbox: step modules: done"*"guestbox: step daemon: done"*"guestbox: ready"*"Kernel panic - not syncing: sysrq triggered crash"* ]]
+}
+
+@test "little memory: PID 1 outlives what the kernel kills, and the power-off is in order" {
+	VM_MEMORY=256M
+	vm_test_start
+	run guest 'tail /dev/zero; echo "ended $?"; cat /proc/1/comm /proc/1/oom_score_adj'
+	echo "$output"
+	[[ $output == *"ended 137"*"guest-init"* ]]
+	vm_wait_rpc 30
+	run vm_rpc shutdown
+	vm_wait_off 40
+	run console
+	[[ $output == *"Out of memory: Killed process"*"(btrfs on /run/arcbox/data): clean, unmounted"*"reboot: Power down"* ]]
+	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
+}
