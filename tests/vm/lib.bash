@@ -97,8 +97,7 @@ guest()
 	coproc agent { exec socat -t 0.2 - "UNIX-CONNECT:$VM_DIR/$test_port" 3>&-; }
 	# shellcheck disable=SC2154 # coproc sets agent_PID
 	local pid=$agent_PID
-	base64 -w0 <<<"$1" >&"${agent[1]}"
-	echo >&"${agent[1]}"
+	printf '%s\n' "$(base64 -w0 <<<"$1")" >&"${agent[1]}"
 	if IFS= read -r -t "${2:-60}" line <&"${agent[0]}"; then
 		status=${line%% *}
 		base64 -d <<<"${line#* }"
