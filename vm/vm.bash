@@ -295,7 +295,7 @@ vm_docker()
 	*' arcbox='*) ;;
 	*) VM_SHARES+=("arcbox=$1/share") ;;
 	esac
-	VM_MEMORY=2G
+	[ "$VM_MEMORY" != 1G ] || VM_MEMORY=2G # the default; what somebody has set is theirs
 	VM_INITRD_OPTIONS+=(--more-modules "$vm_source/init/modules.docker"
 		--program "$(vm_program socat)" --add "$vm_home/docker-guest:/lib/guestbox/docker-guest")
 	VM_APPEND+=(guestbox.root=tmpfs guestbox.run=/lib/guestbox/docker-guest)
