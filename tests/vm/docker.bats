@@ -64,9 +64,9 @@ sha()
 }
 
 @test "the guest has left the initramfs, so that containers can leave its root" {
-	run guest 'grep " / " /proc/mounts; ls /new; mount >/dev/null && sh -c "echo tools"; date +%Y'
+	run guest 'grep " / " /proc/mounts; ls -d /new; mount >/dev/null && sh -c "echo tools"'
 	echo "$output"
-	[[ $output == *"root / tmpfs "*tools*1970* ]]
+	[[ $output == *"root / tmpfs "*tools* ]]
 	run vm_steps
 	[[ $output == *" root"* ]]
 }
@@ -90,8 +90,9 @@ sha()
 @test "EnsureRuntime, asked as the host does, from 1970 and with a full log disk: dockerd answers" {
 	guest 'mkdir -p /arcbox/log && arcmount mount -t tmpfs -o size=16k tmpfs /arcbox/log &&
 		! dd if=/dev/zero of=/arcbox/log/filler bs=4k 2>/dev/null'
-	run guest 'date +%Y'
-	[ "$output" = 1970 ]
+	# The machine's own clock stands at 1970, which the boot has put right; here it is again.
+	run guest 'date -s "1970-01-02 00:00:00" && date +%Y'
+	[ "${lines[-1]}" = 1970 ]
 	ready
 	run guest 'date +%Y; df /arcbox/log | tail -n 1'
 	echo "$output"
