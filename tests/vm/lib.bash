@@ -62,7 +62,7 @@ vm_test_share()
 # Boots with the agent and waits until /init is done; arguments are more words for the kernel command line.
 vm_test_start()
 {
-	VM_PORTS=("$test_port")
+	VM_PORTS+=("$test_port")
 	VM_INITRD_OPTIONS+=(--add "$abs_top_srcdir/tests/vm/agent:/lib/guestbox/test-agent")
 	VM_APPEND=("guestbox.data=${VM_TEST_DATA:-$([ ${#VM_DISKS[@]} -gt 0 ] && echo /dev/vda || echo none)}"
 		guestbox.run=/lib/guestbox/test-agent "$@")
