@@ -177,13 +177,40 @@ static size_t parent_of(const struct gb_mountinfo_table *t, size_t i)
 	return row && row != &t->rows[i] ? (size_t)(row - t->rows) : SIZE_MAX;
 }
 
+/* Whether this mount is where the root, an overlay, writes to: with the root it stays, and is made read-only. To unmount it
+ * would only hide that its file system is in use. */
+static bool holds_root(const struct gb_mountinfo_table *t, size_t i)
+{
+	const struct gb_mountinfo *root = gb_mountinfo_top(t, "/");
+	const char *upper;
+	size_t best = SIZE_MAX, longest = 0;
+	char path[4096];
+
+	if (!root || strcmp(root->type, "overlay") != 0 || !gb_mountinfo_has(root->super, "upperdir", &upper) || !upper)
+		return false;
+	size_t len = strcspn(upper, ",");
+	if (len >= sizeof path)
+		return false;
+	memcpy(path, upper, len);
+	path[len] = '\0';
+	for (size_t k = 0; k < t->count; k++) {
+		const char *target = t->rows[k].target;
+		if (!is_root(&t->rows[k]) && at_or_below(path, target) && strlen(target) >= longest) {
+			best = k;
+			longest = strlen(target);
+		}
+	}
+	return best == i;
+}
+
 /* A mount is wanted when it can lose data, or stands on one that is wanted: nobody can be unmounted below his children.
  * The bound on the steps keeps a table that is not a tree (it was read while it changed) from holding us. */
 static bool wanted(const struct pass *pass, size_t i)
 {
 	const struct gb_mountinfo_table *t = pass->mounts;
 
-	if (is_root(&t->rows[i]) || (pass->below && !at_or_below(t->rows[i].target, pass->below)))
+	if (is_root(&t->rows[i]) || (pass->below && !at_or_below(t->rows[i].target, pass->below)) ||
+	    (!pass->below && holds_root(t, i)))
 		return false;
 	for (size_t steps = 0; i != SIZE_MAX && steps < 256; i = parent_of(t, i), steps++) {
 		if (is_root(&t->rows[i]) || (pass->below && !at_or_below(t->rows[i].target, pass->below)))

@@ -172,6 +172,28 @@ static void a_mount_below_a_later_one_goes_first(void **state)
 	assert_string_equal(text_of(&readonly), "read-only /c; read-only /b/in; read-only /; ");
 }
 
+static void where_the_root_writes_to_stays_and_is_made_read_only(void **state)
+{
+	struct gb_power_devices devices = { 0 };
+	gb_automountinfo struct gb_mountinfo_table mounts = { 0 };
+	gb_autopowerplan struct gb_power_plan plan = { 0 };
+
+	(void)state;
+	table_of("1 0 0:1 / / rw - rootfs rootfs rw\n"
+		 "2 1 0:30 / / rw - overlay overlay rw,lowerdir=/run/image,upperdir=/run/data/distro/upper,workdir=/run/data/distro/work\n"
+		 "3 2 0:9 / /run rw - tmpfs tmpfs rw\n"
+		 "4 3 0:40 / /run/data rw - btrfs /dev/vda rw\n"
+		 "5 2 0:40 /@docker /var/lib/docker rw - btrfs /dev/vda rw\n", &mounts);
+	gb_power_plan_storage(&plan, &mounts, &devices, NULL, 0);
+	gb_power_plan_readonly(&plan, &mounts, NULL, 0);
+	assert_false(plan.failed);
+	assert_int_equal(plan.count, 3);
+	assert_int_equal(plan.steps[0].kind, GB_POWER_UMOUNT);
+	assert_string_equal(plan.steps[0].object, "/var/lib/docker");
+	assert_int_equal(plan.steps[1].kind, GB_POWER_READONLY);
+	assert_int_equal(plan.steps[2].kind, GB_POWER_READONLY);
+}
+
 static void a_table_that_is_no_tree_ends_too(void **state)
 {
 	gb_automountinfo struct gb_mountinfo_table mounts = { 0 };
@@ -521,6 +543,7 @@ int main(void)
 		cmocka_unit_test(services_stop_before_all_others_and_in_order),
 		cmocka_unit_test(unmounting_goes_backwards_and_from_the_leaves),
 		cmocka_unit_test(a_mount_below_a_later_one_goes_first),
+		cmocka_unit_test(where_the_root_writes_to_stays_and_is_made_read_only),
 		cmocka_unit_test(a_table_that_is_no_tree_ends_too),
 		cmocka_unit_test(stat_lines_with_odd_names),
 		cmocka_unit_test(swaps_are_read_by_path),
