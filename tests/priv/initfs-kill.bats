@@ -6,7 +6,10 @@ load disk.bash
 load initfs.bash
 
 setup() { fs_setup; }
-teardown() { fs_teardown; }
+teardown() {
+	[ -z "${lower:-}" ] || kill -KILL "$lower" 2>/dev/null || true # it may be a stopped one
+	fs_teardown
+}
 
 # opened: how many descriptors of the source the process has that are more than a place (O_PATH).
 opened() {
@@ -126,4 +129,5 @@ opened() {
 	unharmed
 	unserve
 	umount "$DISK/lower"
+	lower=''
 }
