@@ -4,7 +4,7 @@
 load ../lib.bash
 
 pages() { # the man pages of an applet or an alias: its own, else the one that has it among its names
-	ls "$abs_top_srcdir/man/$1".[178] 2>/dev/null || awk -v name="$1" '/^\.Sh/ { on = $2 == "NAME" }
+	ls "$abs_top_srcdir/man/$1".[18] 2>/dev/null || awk -v name="$1" '/^\.Sh/ { on = $2 == "NAME" }
 		on && $1 == ".Nm" && $2 == name { print FILENAME }' "$abs_top_srcdir"/man/*.[178]
 }
 
