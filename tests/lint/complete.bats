@@ -17,6 +17,16 @@ load ../lib.bash
 	[ -z "$missing" ]
 }
 
+@test "each applet of the static binary has a bar for its size" {
+	cd "$abs_top_srcdir"
+	missing=
+	for a in $(grep -v dynamic configure.ac | sed -n 's/^GB_ARG_APPLET(\[\([^]]*\)\].*/\1/p'); do
+		grep -q "^glibc $a " tests/size/bars || missing+=" $a"
+	done
+	echo "without a bar in tests/size/bars (make size-accept in a static build sets them):$missing"
+	[ -z "$missing" ]
+}
+
 @test "each source, header and page is in the build" {
 	missing=
 	cd "$abs_top_srcdir"
