@@ -13,17 +13,36 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <linux/vm_sockets.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-static int unix_socket(const char *path, struct sockaddr_un *un)
+/* A path, or vsock:CID:PORT. */
+union address {
+	struct sockaddr sa;
+	struct sockaddr_un un;
+	struct sockaddr_vm vm;
+};
+
+static int stream(const char *text, union address *address)
 {
-	memset(un, 0, sizeof *un);
-	un->sun_family = AF_UNIX;
-	(void)snprintf(un->sun_path, sizeof un->sun_path, "%s", path);
-	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned cid, port;
+
+	memset(address, 0, sizeof *address);
+	if (sscanf(text, "vsock:%u:%u", &cid, &port) == 2) {
+		address->vm = (struct sockaddr_vm){ .svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port };
+	} else {
+		address->un.sun_family = AF_UNIX;
+		(void)snprintf(address->un.sun_path, sizeof address->un.sun_path, "%s", text);
+	}
+	return socket(address->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static socklen_t length(const union address *address)
+{
+	return address->sa.sa_family == AF_VSOCK ? sizeof address->vm : sizeof address->un;
 }
 
 static double now(void)
@@ -38,11 +57,11 @@ static double now(void)
 static int echo(const char *path)
 {
 	static char buf[65536];
-	struct sockaddr_un un;
-	int s = unix_socket(path, &un), ep = epoll_create1(EPOLL_CLOEXEC);
+	union address un;
+	int s = stream(path, &un), ep = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = s };
 
-	if (s < 0 || ep < 0 || bind(s, (struct sockaddr *)&un, sizeof un) < 0 || listen(s, 16) < 0 ||
+	if (s < 0 || ep < 0 || bind(s, &un.sa, length(&un)) < 0 || listen(s, 16) < 0 ||
 	    epoll_ctl(ep, EPOLL_CTL_ADD, s, &event) < 0)
 		return 1;
 	for (;;) {
@@ -99,12 +118,12 @@ static int ping(const char *path, int count, int depth)
 {
 	static const unsigned char request[] = { 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0x0a, 2, 'h', 'i' };
 	static unsigned char in[1 << 17], out[sizeof request * 1024];
-	struct sockaddr_un un;
-	int s = unix_socket(path, &un), sent = 0, got = 0;
+	union address un;
+	int s = stream(path, &un), sent = 0, got = 0;
 	double *times = calloc((size_t)count, sizeof *times);
 	size_t len = 0;
 
-	if (!times || depth > 1024 || s < 0 || connect(s, (struct sockaddr *)&un, sizeof un) < 0)
+	if (!times || depth > 1024 || s < 0 || connect(s, &un.sa, length(&un)) < 0)
 		return 1;
 	for (int i = 0; i < 1024; i++)
 		memcpy(out + (size_t)i * sizeof request, request, sizeof request);
@@ -130,8 +149,8 @@ static int ping(const char *path, int count, int depth)
 	}
 	double all = now() - start;
 	qsort(times, (size_t)count, sizeof *times, compare);
-	printf("p50 %.1f us, p99 %.1f us, %.0f requests/s\n", times[count / 2], times[(size_t)count * 99 / 100],
-	       count / (all / 1e6));
+	printf("p50 %.1f us, p99 %.1f us, most %.1f us, %.0f requests/s\n", times[count / 2], times[(size_t)count * 99 / 100],
+	       times[count - 1], count / (all / 1e6));
 	return 0;
 }
 
@@ -177,9 +196,9 @@ static int hold(const char *path, int count)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	for (int i = 0; i < count; i++) {
-		struct sockaddr_un un;
-		fds[i] = unix_socket(path, &un);
-		if (fds[i] < 0 || connect(fds[i], (struct sockaddr *)&un, sizeof un) < 0)
+		union address un;
+		fds[i] = stream(path, &un);
+		if (fds[i] < 0 || connect(fds[i], &un.sa, length(&un)) < 0)
 			return 1;
 		(void)send(fds[i], "\0\1", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
@@ -192,8 +211,37 @@ static int hold(const char *path, int count)
 	return 0;
 }
 
+/* count pings whose bytes are sent one by one. */
+static int flood(const char *path, int count)
+{
+	static const unsigned char request[] = { 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0x0a, 2, 'h', 'i' };
+	static unsigned char in[1 << 16];
+	union address un;
+	int s = stream(path, &un), got = 0;
+	size_t len = 0;
+
+	if (s < 0 || connect(s, &un.sa, length(&un)) < 0)
+		return 1;
+	for (int i = 0; i < count; i++) {
+		for (size_t k = 0; k < sizeof request; k++) {
+			if (send(s, request + k, 1, MSG_NOSIGNAL) != 1)
+				return 1;
+		}
+		while (got <= i) {
+			ssize_t r = recv(s, in + len, sizeof in - len, 0);
+			if (r <= 0)
+				return 1;
+			len += (size_t)r;
+			got += frames(in, &len);
+		}
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 4 && strcmp(argv[1], "flood") == 0)
+		return flood(argv[2], atoi(argv[3]));
 	if (argc > 2 && strcmp(argv[1], "start") == 0)
 		return start(argv + 2);
 	if (argc == 4 && strcmp(argv[1], "hold") == 0)
@@ -202,6 +250,6 @@ int main(int argc, char **argv)
 		return echo(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "ping") == 0)
 		return ping(argv[2], atoi(argv[3]), atoi(argv[4]));
-	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT\n");
+	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT | flood PATH COUNT\n");
 	return 2;
 }

@@ -639,18 +639,13 @@ static void close_others(const struct rpcd *rpcd, int link)
 	closefrom(fd);
 }
 
-int rpcd_front_run(struct rpcd *rpcd, int link)
+void rpcd_front_prepare(struct rpcd *rpcd)
 {
-	struct gb_conn *conn;
-	struct gb_err err;
-	pid_t helper = getppid();
-
-	(void)prctl(PR_SET_NAME, "rpcd-front");
-	close_others(rpcd, link);
 	rpcd->front = true;
 	TAILQ_INIT(&rpcd->conns);
 	TAILQ_INIT(&rpcd->asking);
 	rpcd->conns_len = rpcd->sessions_len = 0;
+	rpcd->host.loop = &rpcd->loop;
 	rpcd->host.frame = on_frame;
 	rpcd->host.closed = on_closed;
 	rpcd->host.turned = on_turned;
@@ -660,6 +655,17 @@ int rpcd_front_run(struct rpcd *rpcd, int link)
 	rpcd->host.idle_ms = rpcd->idle_ms;
 	rpcd->host.frame_ms = rpcd->frame_ms;
 	rpcd->link = (struct rpcd_link){ .loop = &rpcd->loop, .word = on_word, .gone = on_gone };
+}
+
+int rpcd_front_run(struct rpcd *rpcd, int link)
+{
+	struct gb_conn *conn;
+	struct gb_err err;
+	pid_t helper = getppid();
+
+	(void)prctl(PR_SET_NAME, "rpcd-front");
+	close_others(rpcd, link);
+	rpcd_front_prepare(rpcd);
 	int r = gb_loop_open(&rpcd->loop);
 	if (r == 0)
 		r = rpcd_link_open(&rpcd->link, link);

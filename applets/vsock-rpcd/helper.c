@@ -342,14 +342,21 @@ void rpcd_helper_finish(struct rpcd *rpcd)
 		gb_loop_stop(&rpcd->loop, 0);
 }
 
-int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
+void rpcd_helper_prepare(struct rpcd *rpcd)
 {
+	rpcd->host.loop = &rpcd->loop;
 	rpcd->host.frame = rpcd_dispatch;
 	rpcd->host.closed = on_closed;
 	rpcd->host.turned = on_turned;
 	STAILQ_INIT(&rpcd->mmaps);
 	rpcd->host.idle_ms = rpcd->idle_ms;
 	rpcd->host.frame_ms = CHANNEL_MS;
+	rpcd->link = (struct rpcd_link){ .loop = &rpcd->loop, .word = on_word, .gone = on_gone, .polite = true };
+}
+
+int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
+{
+	rpcd_helper_prepare(rpcd);
 	int r = start_front(rpcd);
 	if (r < 0)
 		return gb_err_set(err, GB_E_SILENT, "front");

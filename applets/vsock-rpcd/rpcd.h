@@ -205,6 +205,11 @@ void rpcd_helper_hand(struct rpcd_listener *listener);
 /* Calls fn once when the peer of this connection has taken all replies so far, or is gone. One wish at a time. */
 void rpcd_when_delivered(struct gb_conn *conn, void (*fn)(struct rpcd *rpcd));
 
+/* What makes a struct rpcd, with its options, one or the other: the calls of its connections and of its link, whose
+ * descriptor is still to be opened. */
+void rpcd_helper_prepare(struct rpcd *rpcd);
+void rpcd_front_prepare(struct rpcd *rpcd);
+
 /* The front, in a process of its own, to its end: its exit status. */
 int rpcd_front_run(struct rpcd *rpcd, int link);
 enum { RPCD_FRONT_UNFIT = 3 }; /* exit status: it could not even begin */

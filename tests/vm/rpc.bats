@@ -5,7 +5,10 @@ load lib.bash
 
 setup_file()
 {
+	mkdir "$BATS_FILE_TMPDIR/share"
+	seq 1 100000 >"$BATS_FILE_TMPDIR/share/file"
 	VM_TRANSPORT=virtio-serial
+	VM_SHARES=("arcbox=$BATS_FILE_TMPDIR/share")
 	vm_test_start
 }
 
@@ -82,4 +85,47 @@ port() { echo "${VM_RPC#unix:}"; }
 	run vm_rpc --timeout 30 runtime status --json
 	echo "$output"
 	[[ $output == *'"containerd_ready":false'* ]]
+}
+
+@test "every request of the protocol, from the host: its own reply, or an Error frame that says why" {
+	# Shutdown is vm/boot's; what streams is the sandboxes'.
+	while IFS=, read -r _ name number payload reply; do
+		name=${name//[\" ]/} reply=${reply//[ )]/} payload=${payload// /}
+		run vm_rpc --timeout 30 raw "$name"
+		echo "$name $number: $status $output"
+		case $status in
+		0) [[ $output == "0x${reply#0x} "* ]] ;;
+		1)
+			[[ $payload == RAW && $output == *"error 400: invalid request: "* ||
+				$output == *"error 503: "?* || $output == *"error 500: "?* || $output == *"error 404: "?* || $output == *"error 400: "?* ||
+				$output == *"error 409: "?* || $output == *"error 412: "?* ]]
+			;;
+		*) false ;;
+		esac
+	done < <(grep '^GB_REQUEST(' "$abs_top_srcdir/common/rpc/wire.def" |
+		grep -vE 'SHUTDOWN|SANDBOX_RUN|SANDBOX_EXEC,|SANDBOX_EVENTS|IMAGE_IMPORT')
+	vm_rpc --timeout 20 ping
+}
+
+@test "a file of the host's comes back through the guest's mapping, byte for byte; others do not" {
+	vm_rpc --timeout 60 mmap /arcbox/file | cmp - "$BATS_FILE_TMPDIR/share/file"
+	run vm_rpc --timeout 20 mmap /etc/passwd
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"error 13: "* ]]
+}
+
+@test "the front has no rights in the guest either; killed, it is back, and the port is served" {
+	run guest 'cat "/proc/$(pidof rpcd-front)/status"'
+	echo "$output"
+	[[ $output =~ Uid:[[:space:]]*65521 ]]
+	[[ $output =~ CapEff:[[:space:]]*0000000000000000 ]]
+	[[ $output =~ NoNewPrivs:[[:space:]]*1 ]]
+	[[ $output =~ Seccomp:[[:space:]]*2 ]]
+	[[ $output =~ Pid:[[:space:]]*([0-9]+) ]]
+	front=${BASH_REMATCH[1]}
+	guest "kill -9 $front"
+	vm_rpc --timeout 30 ping back
+	run guest 'pidof rpcd-front'
+	[ "$output" -ne "$front" ]
 }
