@@ -3,7 +3,6 @@
 #include <bsd/string.h>
 #include <bsd/unistd.h>
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/net/vsock.h"
 #include "common/sys/confine.h"
 #include "common/sys/memory.h"
 

@@ -3,7 +3,6 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/net/notify.h"
 #include "common/net/virtio.h"
+#include "common/net/vsock.h"
 #include "common/sys/timeline.h"
 
 enum {

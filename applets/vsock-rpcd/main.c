@@ -3,7 +3,6 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
+#include "common/net/vsock.h"
 #include "common/sys/setting.h"
 #include "common/sys/timeline.h"
 

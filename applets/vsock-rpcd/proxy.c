@@ -2,7 +2,6 @@
 /* vsock-rpcd: byte proxies, from an address that the host can reach to one inside the guest. */
 #include <bsd/string.h>
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/net/vsock.h"
 
 #define KUBERNETES "vsock:16443=tcp:127.0.0.1:6443"
 

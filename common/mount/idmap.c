@@ -31,7 +31,7 @@ int gb_mount_userns(uint32_t base, uint32_t count)
 		return -errno;
 	if (pid == 0) {
 		for (;;)
-			(void)syscall(SYS_pause);
+			(void)syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0); /* pause(2), which arm64 has no call for */
 	}
 	(void)snprintf(map, sizeof map, "0 %u %u", base, count);
 	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", (int)pid);

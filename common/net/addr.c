@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stddef.h>
@@ -22,6 +21,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/net/virtio.h"
+#include "common/net/vsock.h"
 
 union sockany {
 	struct sockaddr sa;
