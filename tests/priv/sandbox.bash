@@ -23,7 +23,8 @@ sandbox_inside() {
 		sb() { timeout 60 "$GUESTBOX" vsock-rpc --connect "unix:$T/s" sandbox "$@"; }
 		daemon_start() {
 			rm -f "$T/ready"; mkfifo "$T/ready"
-			PATH=${daemon_path-$PATH} "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --sandbox-dir "$T/data/sandboxes" --runtime-dir /nonexistent \
+			# what the sanitizer keeps of freed memory is not what the daemon holds
+			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --sandbox-dir "$T/data/sandboxes" --runtime-dir /nonexistent \
 				--notify-fd 9 "$@" 9>"$T/ready" 2>>"$T/log" 3>&- &
 			daemon=$!
 			read -r _ <"$T/ready"
