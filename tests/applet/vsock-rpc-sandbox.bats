@@ -352,7 +352,8 @@ on_tty() {
 		echo \$? >$dir/status
 		stty -a >$dir/after
 	EOF
-	script -qfec "bash $dir/tty.sh" "$dir/tty" >/dev/null
+	# A shell ignores INT in what it starts in the background, and whoever started the tests may have: env gives it back.
+	env --default-signal=HUP,INT,QUIT,TERM script -qfec "bash $dir/tty.sh" "$dir/tty" >/dev/null
 }
 
 @test "exec -t: the terminal's size goes along, it is raw meanwhile, and as before afterwards" {
