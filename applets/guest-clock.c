@@ -185,6 +185,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	watch.threshold = watch.clock.kind == GB_CLOCK_RTC ? 2 * SECOND : SECOND;
 	if (stays && watch.clock.kind == GB_CLOCK_RTC) {
 		r = gb_clock_compare(&watch.clock, true, &watch.base);
+		watch.base = gb_clock_zone(watch.base);
 		if (r < 0)
 			r = gb_err_sys(err, -r, "%s", watch.clock.path);
 	}

@@ -199,6 +199,15 @@ int gb_clock_compare(const struct gb_clock *clock, bool exact, int64_t *ret_ahea
 	return 0;
 }
 
+int64_t gb_clock_zone(int64_t ahead)
+{
+	const int64_t quarter = 900 * SECOND, widest = 14 * 3600 * SECOND;
+
+	if (ahead < -widest || ahead > widest)
+		return ahead;
+	return (ahead + (ahead < 0 ? -quarter : quarter) / 2) / quarter * quarter;
+}
+
 int gb_clock_step(int64_t by)
 {
 	int64_t to = realtime() + by;

@@ -29,6 +29,11 @@ void gb_clock_close(struct gb_clock *clock);
  * 0 or -errno. */
 int gb_clock_compare(const struct gb_clock *clock, bool exact, int64_t *ret_ahead);
 
+/* What of a difference (ns) is the time zone that a real-time clock is kept in: whole quarters of an hour, up to 14 hours.
+ * The rest is an error of one of the clocks, as after a pause that fell between the two. A wider difference is all kept:
+ * such a clock shows no time of day. */
+int64_t gb_clock_zone(int64_t ahead);
+
 /* Adds to CLOCK_REALTIME: 0 or -errno. */
 int gb_clock_step(int64_t by);
 

@@ -79,6 +79,20 @@ static void a_stand_in(void **state)
 	assert_non_null(strstr(err.msg, "/dev/null: neither a PTP clock nor a real-time clock"));
 }
 
+/* A pause between the first looks at the two clocks is no zone: it would stay for ever. */
+static void a_zone_is_quarters_of_an_hour(void **state)
+{
+	(void)state;
+	const int64_t second = 1000000000;
+
+	assert_int_equal(gb_clock_zone(8 * second), 0);
+	assert_int_equal(gb_clock_zone(-8 * second), 0);
+	assert_int_equal(gb_clock_zone(3607 * second), 3600 * second);
+	assert_int_equal(gb_clock_zone(-20700 * second + 1), -20700 * second);
+	assert_int_equal(gb_clock_zone(-1795250130 * second - 7), -1795250130 * second - 7);
+	assert_int_equal(gb_clock_zone(INT64_MAX), INT64_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -86,6 +100,7 @@ int main(void)
 		cmocka_unit_test(seconds_and_their_parts),
 		cmocka_unit_test(only_a_hypervisors_clock_is_the_hosts),
 		cmocka_unit_test(a_stand_in),
+		cmocka_unit_test(a_zone_is_quarters_of_an_hour),
 	};
 
 	return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
