@@ -89,3 +89,20 @@ big:
 bad:
 	return gb_err_set(err, GB_E_USAGE, "%s \"%s\" is no time in seconds", what, text);
 }
+
+bool gb_parse_u32(const char *text, size_t len, uint32_t *ret)
+{
+	uint64_t n = 0;
+
+	if (len == 0 || len > 10)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(text[i] - '0');
+	}
+	if (n > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)n;
+	return true;
+}

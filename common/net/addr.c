@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/parse.h"
 #include "common/net/virtio.h"
 #include "common/net/vsock.h"
 
@@ -33,24 +34,6 @@ union sockany {
 _Static_assert(sizeof(((struct gb_addr *)0)->name) == sizeof(((struct sockaddr_un *)0)->sun_path),
 	       "a path that fits one fits the other");
 
-/* A whole decimal u32 of len bytes; strtoul(3) would take signs, blanks and wrapped values as well. */
-static bool number(const char *text, size_t len, uint32_t *ret)
-{
-	uint64_t n = 0;
-
-	if (len == 0 || len > 10)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(text[i] - '0');
-	}
-	if (n > UINT32_MAX)
-		return false;
-	*ret = (uint32_t)n;
-	return true;
-}
-
 static int bad(struct gb_err *err, const char *text, const char *why)
 {
 	return gb_err_set(err, GB_E_USAGE, "address \"%s\": %s", text, why);
@@ -62,11 +45,11 @@ static int parse_vsock(const char *text, const char *rest, struct gb_addr *addr,
 
 	addr->cid = VMADDR_CID_ANY;
 	if (colon) {
-		if (!number(rest, (size_t)(colon - rest), &addr->cid))
+		if (!gb_parse_u32(rest, (size_t)(colon - rest), &addr->cid))
 			return bad(err, text, "the CID is not a number of 32 bits");
 		rest = colon + 1;
 	}
-	if (!number(rest, strlen(rest), &addr->port) || addr->port == VMADDR_PORT_ANY)
+	if (!gb_parse_u32(rest, strlen(rest), &addr->port) || addr->port == VMADDR_PORT_ANY)
 		return bad(err, text, "the port is not a number of 32 bits");
 	return 0;
 }
@@ -86,7 +69,7 @@ static int parse_fc(const char *text, const char *rest, struct gb_addr *addr, st
 {
 	const char *colon = strrchr(rest, ':');
 
-	if (!colon || !number(colon + 1, strlen(colon + 1), &addr->port))
+	if (!colon || !gb_parse_u32(colon + 1, strlen(colon + 1), &addr->port))
 		return bad(err, text, "the port is not a number of 32 bits");
 	return parse_path(text, rest, (size_t)(colon - rest), addr, err);
 }
@@ -98,7 +81,7 @@ static int parse_tcp(const char *text, const char *rest, struct gb_addr *addr, s
 	/* Frames carry no authentication: nothing but this machine's own loopback is ever a peer. */
 	if (!colon || colon - rest != 9 || strncmp(rest, "127.0.0.1", 9) != 0)
 		return bad(err, text, "only tcp:127.0.0.1:PORT is possible");
-	if (!number(colon + 1, strlen(colon + 1), &addr->port) || addr->port == 0 || addr->port > UINT16_MAX)
+	if (!gb_parse_u32(colon + 1, strlen(colon + 1), &addr->port) || addr->port == 0 || addr->port > UINT16_MAX)
 		return bad(err, text, "the port is not a number from 1 to 65535");
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/parse.h"
 
 enum { FILE_MAX_BYTES = 1 << 20 };
 
@@ -51,17 +52,7 @@ static bool is(const struct field *field, const char *text, size_t len)
 
 static bool number(const char *text, size_t len, uint32_t *ret)
 {
-	uint64_t n = 0;
-
-	if (len == 0 || len > 10)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-		n = n * 10 + (uint64_t)(text[i] - '0');
-	}
-	*ret = (uint32_t)n;
-	return n < GB_SANDBOX_IDS;
+	return gb_parse_u32(text, len, ret) && *ret < GB_SANDBOX_IDS;
 }
 
 static void take_home(const struct field *field, struct gb_sandbox_user *user)

@@ -53,9 +53,27 @@ static int wait_for(pid_t pid, int *status)
 	return 0;
 }
 
+/* A pipe whose writing end is above 2, so that dup2(2) of one descriptor does not close another. Both are the caller's. */
+static int pipe_above(int *ret_reader, int *ret_writer)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	int writer = fcntl(ends[1], F_DUPFD_CLOEXEC, 3), failed = errno;
+	(void)close(ends[1]);
+	if (writer < 0) {
+		(void)close(ends[0]);
+		return -failed;
+	}
+	*ret_reader = ends[0];
+	*ret_writer = writer;
+	return 0;
+}
+
 pid_t gb_spawn(const struct gb_spawn *spawn)
 {
-	int ends[2], code = 0, status;
+	int code = 0, status;
 	sigset_t all, old;
 
 	/* Above 2, so that dup2(2) of one does not close another. */
@@ -65,14 +83,10 @@ pid_t gb_spawn(const struct gb_spawn *spawn)
 	gb_autoclose int null = fcntl(opened, F_DUPFD_CLOEXEC, 3);
 	if (null < 0)
 		return -errno;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	gb_autoclose int reader = ends[0];
-	gb_autoclose int writer = fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
-	int failed = errno;
-	(void)close(ends[1]);
-	if (writer < 0)
-		return -failed;
+	gb_autoclose int reader = -1, writer = -1;
+	int failed = pipe_above(&reader, &writer);
+	if (failed < 0)
+		return failed;
 	/* A signal between the two would run a handler of ours in the child. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -124,18 +138,14 @@ static int take(int fd, struct gb_buf *output, size_t base, size_t max)
 int gb_spawn_run(const struct gb_spawn *spawn, unsigned timeout_ms, struct gb_buf *output, size_t max)
 {
 	struct gb_spawn with = *spawn;
-	int ends[2], status, r = 0;
+	int status, r = 0;
 	size_t base = output ? output->len : 0;
 	int64_t until = now_ms() + timeout_ms;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	gb_autoclose int reader = ends[0];
-	gb_autoclose int writer = fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
-	int failed = errno;
-	(void)close(ends[1]);
-	if (writer < 0)
-		return -failed;
+	gb_autoclose int reader = -1, writer = -1;
+	int failed = pipe_above(&reader, &writer);
+	if (failed < 0)
+		return failed;
 	if (fcntl(reader, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	with.out = writer;
