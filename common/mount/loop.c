@@ -105,13 +105,16 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 			 struct gb_err *err)
 {
 	bool read_only = loop->read_only;
-	gb_autoclose int file = open(loop->file, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	char path[32];
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", loop->fd);
+	const char *name = loop->fd ? path : loop->file;
+	gb_autoclose int file = open(name, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	char other[300];
 
 	if (file < 0 && !read_only && (errno == EROFS || errno == EACCES || errno == ETXTBSY)) {
 		read_only = true;
-		file = open(loop->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	}
 	if (file < 0)
 		return gb_err_sys(err, errno, "cannot set up a loop device for %s", loop->file);

@@ -11,6 +11,7 @@
 
 struct gb_mount_loop {
 	const char *file;
+	int fd; /* of the file, if it is open already (O_PATH will do); 0: it is opened by its name */
 	const char *device; /* NULL or "": a free one */
 	uint64_t offset, size;
 	bool read_only;

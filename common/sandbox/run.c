@@ -206,6 +206,7 @@ struct boot {
 	char bundle[128]; /* the folder with config.json */
 	int mnt, net;     /* the namespaces to come back to */
 	int userns;
+	int image;        /* the file that is the lower layer, if that is one; -1 */
 	struct gb_sandbox_bind binds[BINDS];
 	char paths[BINDS][192]; /* their sources */
 	size_t binds_len;
@@ -276,6 +277,14 @@ static void act_as(uint32_t id)
 	}
 }
 
+static int open_lower(struct boot *b)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, b->record->lower, &how, sizeof how);
+
+	return fd < 0 ? gb_err_sys(b->err, errno, "rootfs %s", b->record->lower) : fd;
+}
+
 /* The root file system, with its owners mapped into the sandbox's range, at stage/root. */
 static int mount_root(struct boot *b)
 {
@@ -292,15 +301,20 @@ static int mount_root(struct boot *b)
 		r = gb_mount_tree(fd, b->userns, GB_TREE_NODEV, root);
 		return r < 0 ? gb_err_sys(b->err, -r, "%s: mount with mapped owners", layer) : 0;
 	}
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
-	gb_autoclose int below = (int)syscall(SYS_openat2, AT_FDCWD, b->record->lower, &how, sizeof how);
-	if (below < 0)
-		return gb_err_sys(b->err, errno, "rootfs %s", b->record->lower);
-	if (b->record->lower_image) {
-		struct gb_mount_loop loop = { .file = b->record->lower, .read_only = true };
-		struct gb_mount_request request = { .target = image, .options = "ro,nodev" };
+	gb_autoclose int below = -1;
+	if (!b->record->lower_image) {
+		below = open_lower(b);
+		if (below < 0)
+			return below;
+	} else {
+		struct gb_mount_loop loop = { .file = b->record->lower, .fd = b->image, .read_only = true };
+		struct gb_mount_request request = { .target = image, .options = options };
+		struct gb_fsimage kind;
 		char device[64];
 		bool read_only;
+		r = gb_sandbox_fsimage(b->image, b->record->lower, &kind, b->err);
+		if (r < 0)
+			return gb_err_wrap(b->err, "rootfs");
 		gb_autoclose int held = gb_mount_loop_attach(&loop, device, sizeof device, &read_only, b->err);
 		if (held < 0)
 			return held;
@@ -308,17 +322,11 @@ static int mount_root(struct boot *b)
 		if (r < 0)
 			return gb_err_sys(b->err, -r, "%s", image);
 		request.source = device;
-		static const char *const types[] = { "erofs", "squashfs" };
-		for (size_t i = 0; i < GB_ARRAY_LEN(types); i++) {
-			request.type = types[i];
-			r = gb_mount_do(&request, b->err);
-			if (r == 0)
-				break;
-		}
+		request.type = kind.type;
+		(void)snprintf(options, sizeof options, "ro,nodev,nosuid,noexec%s", kind.options);
+		r = gb_mount_do(&request, b->err);
 		if (r < 0)
-			return gb_err_set(b->err, EINVAL, "rootfs %s: neither an erofs nor a squashfs image that this kernel mounts",
-					  b->record->lower);
-		(void)close(below);
+			return gb_err_wrap(b->err, "rootfs %s", b->record->lower);
 		below = open(image, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (below < 0)
 			return gb_err_sys(b->err, errno, "%s", image);
@@ -639,6 +647,11 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	if (userns < 0)
 		return gb_err_sys(err, -userns, "a user namespace");
 	b->userns = userns;
+	/* Out here, so that the loop device has the file under the name that everybody knows it by, and keeps its mount busy. */
+	gb_autoclose int image = record->lower_image ? open_lower(b) : -1;
+	if (record->lower_image && image < 0)
+		return image;
+	b->image = image;
 	if (pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0)
 		return gb_err_sys(err, errno, "pipe");
 	gb_autoclose int status_in = status[0];

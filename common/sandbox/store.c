@@ -310,6 +310,21 @@ static int open_root(const struct gb_sandbox_place *place, const Sandbox__V1__Cr
 	return gb_err_sys(err, errno, "rootfs %s", path);
 }
 
+int gb_sandbox_fsimage(int fd, const char *name, struct gb_fsimage *ret_image, struct gb_err *err)
+{
+	unsigned char head[GB_FSIMAGE_HEAD];
+	char path[32];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	gb_autoclose int file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0 || fstat(file, &st) < 0)
+		return gb_err_sys(err, errno, "%s", name);
+	ssize_t n = gb_io_read(file, head, sizeof head);
+	return n < 0 ? gb_err_sys(err, (int)-n, "%s", name)
+		     : gb_fsimage_read(head, (size_t)n, (uint64_t)st.st_size, name, ret_image, err);
+}
+
 int gb_sandbox_root_check(const struct gb_sandbox_place *place, const Sandbox__V1__CreateSandboxRequest *spec, struct gb_err *err)
 {
 	char path[1100];
@@ -322,7 +337,9 @@ int gb_sandbox_root_check(const struct gb_sandbox_place *place, const Sandbox__V
 		return gb_err_sys(err, errno, "rootfs %s", path);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return gb_err_set(err, EINVAL, "rootfs %s: neither a folder nor an image file", path);
-	return 0;
+	struct gb_fsimage image;
+	int r = S_ISREG(st.st_mode) ? gb_sandbox_fsimage(fd, path, &image, err) : 0;
+	return r < 0 ? gb_err_wrap(err, "rootfs") : 0;
 }
 
 static int make_layer(int boxfd, bool *ret_subvolume)

@@ -3,6 +3,7 @@
 #ifndef GB_SANDBOX_STORE_H
 #define GB_SANDBOX_STORE_H
 
+#include "common/sandbox/fsimage.h"
 #include "common/sandbox/sandbox.h"
 
 /* Makes the folders below place->data and place->run: 0 or -errno with err set. */
@@ -35,6 +36,9 @@ int gb_sandbox_layer_make(const struct gb_sandbox_place *place, Guestbox__Sandbo
 
 /* Whether the root that a spec names is there and may be one: 0, -ENOENT, -EINVAL or -errno with err set. */
 int gb_sandbox_root_check(const struct gb_sandbox_place *place, const Sandbox__V1__CreateSandboxRequest *spec, struct gb_err *err);
+
+/* What file system the image holds that fd (O_PATH will do) is: 0, -EINVAL or -errno with err set. */
+int gb_sandbox_fsimage(int fd, const char *name, struct gb_fsimage *ret_image, struct gb_err *err);
 
 /* Removes all of an instance: 0 or -errno with err set. Nothing there is no error. */
 int gb_sandbox_box_remove(const struct gb_sandbox_place *place, const char *instance, struct gb_err *err);

@@ -7,6 +7,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/sandbox/bundle.h"
+#include "common/sandbox/fsimage.h"
 #include "common/sandbox/pid1.h"
 #include "common/sandbox/pool.h"
 #include "common/sandbox/run.h"
@@ -303,11 +304,41 @@ static void names(void **state)
 	assert_memory_equal(gb_sandbox_pid1, "\177ELF", 4);
 }
 
+/* A superblock of each kind, of an image of 8 MiB; then as one that is longer than its file, and cut in the superblock. */
+static void images(void **state)
+{
+	static const struct { const char *type; size_t magic_at, len; unsigned char magic[4]; size_t at[3]; unsigned char bytes[3]; } kinds[] = {
+		{ "squashfs", 0, 4, "hsqs", { 42, 0, 0 }, { 0x80, 'h', 'h' } },                          /* bytes_used */
+		{ "erofs", 1024, 4, { 0xe2, 0xe1, 0xf5, 0xe0 }, { 1036, 1061, 1061 }, { 12, 8, 8 } },     /* 2048 of 4 KiB */
+		{ "ext4", 1080, 2, { 0x53, 0xef }, { 1048, 1029, 1029 }, { 2, 8, 8 } },                   /* the same */
+	};
+	struct gb_fsimage image;
+	struct gb_err err;
+
+	(void)state;
+	for (size_t k = 0; k < GB_ARRAY_LEN(kinds); k++) {
+		unsigned char head[GB_FSIMAGE_HEAD] = { 0 };
+		memcpy(head + kinds[k].magic_at, kinds[k].magic, kinds[k].len);
+		for (size_t i = 0; i < 3; i++)
+			head[kinds[k].at[i]] = kinds[k].bytes[i];
+		assert_int_equal(gb_fsimage_read(head, sizeof head, 8 << 20, "x", &image, &err), 0);
+		assert_string_equal(image.type, kinds[k].type);
+		assert_int_equal(image.size, 8 << 20);
+		assert_int_equal(gb_fsimage_read(head, sizeof head, (8 << 20) - 1, "x", &image, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "cut off: 8388607 of 8388608 bytes"));
+		assert_int_equal(gb_fsimage_read(head, kinds[k].magic_at + 20, 8 << 20, "x", &image, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "cut off in its superblock"));
+		assert_int_equal(gb_fsimage_read(head, kinds[k].magic_at, 8 << 20, "x", &image, &err), -EINVAL);
+		assert_non_null(strstr(err.msg, "no image of"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids),
 		cmocka_unit_test(paths),
+		cmocka_unit_test(images),
 		cmocka_unit_test(what_cannot_be_honoured_is_refused),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(users),
