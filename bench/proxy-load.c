@@ -25,6 +25,7 @@ enum { BIG = 1 << 20, SMALL = 4096, WAYS = 5, ROUNDS_MAX = 99, PIPE = 256 * 1024
 static const char *const names[WAYS] = { "direct", "splice alone", "guestbox", "socat", "socat -b 262144" };
 static char dir[64], target_path[96];
 static const char *guestbox;
+static FILE *samples; /* for bench_results of lib.bash: what, unit, who, value */
 static unsigned char buffer[BIG];
 
 static double now(void)
@@ -305,6 +306,8 @@ static void many(int n)
 	}
 	printf("%d open connections that have been used: %.1f MiB resident (before: %.1f MiB)\n", n,
 	       (double)status_of(pid, "VmRSS:") / 1024, (double)before / 1024);
+	if (n == 10000)
+		fprintf(samples, "relay, memory of 10,000 connections\tMiB\tguestbox\t%f\n", (double)status_of(pid, "VmRSS:") / 1024);
 	for (int i = 0; i < n; i++)
 		close(fds[i]);
 	(void)stop(pid, false);
@@ -324,13 +327,19 @@ static double median(double *values, int n)
 	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+static void note(const char *what, const char *unit, int way, const double *values, int n)
+{
+	for (int i = 0; i < n; i++)
+		fprintf(samples, "%s\t%s\t%s\t%f\n", what, unit, names[way], values[i]);
+}
+
 int main(int argc, char **argv)
 {
 	static double rate[2][WAYS][ROUNDS_MAX], cpu[2][WAYS][ROUNDS_MAX], trip[WAYS][ROUNDS_MAX], conns[WAYS][ROUNDS_MAX];
 	struct rlimit files = { 65536, 65536 };
 
-	if (argc != 4)
-		errx(2, "usage: proxy-load GUESTBOX FOLDER ROUNDS");
+	if (argc != 5)
+		errx(2, "usage: proxy-load GUESTBOX FOLDER ROUNDS SAMPLES");
 	guestbox = argv[1];
 	int rounds = atoi(argv[3]);
 	if (rounds < 1 || rounds > ROUNDS_MAX)
@@ -356,6 +365,16 @@ int main(int argc, char **argv)
 			if (way != 1)
 				conns[way][r] = connections(way, way > 2 ? 200 : 4000);
 		}
+	}
+	samples = fopen(argv[4], "we");
+	if (!samples)
+		err(1, "%s", argv[4]);
+	for (int way = 0; way < WAYS; way++) {
+		note("relay, 1 MiB writes", "MiB/s", way, rate[0][way], rounds);
+		note("relay, 4 KiB writes", "MiB/s", way, rate[1][way], rounds);
+		note("relay, 64 bytes there and back", "us", way, trip[way], rounds);
+		if (way != 1)
+			note("relay, new connections", "connections/s", way, conns[way], rounds);
 	}
 	double m[6][WAYS];
 	for (int way = 0; way < WAYS; way++) {
@@ -384,5 +403,5 @@ int main(int argc, char **argv)
 	(void)getrlimit(RLIMIT_NOFILE, &files);
 	many(files.rlim_max >= 20500 ? 10000 : (int)(files.rlim_max - 500) / 2);
 	kill(server, SIGKILL);
-	return 0;
+	return fclose(samples) ? 1 : 0;
 }
