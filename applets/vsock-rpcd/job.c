@@ -22,10 +22,7 @@ static void on_done(struct gb_work *work)
 {
 	struct rpcd_job *job = of_work(work);
 	struct gb_conn *conn = job->conn;
-	struct rpcd_call call = {
-		.rpcd = job->rpcd, .conn = conn, .type = job->type, .reply = job->reply,
-		.trace = job->trace, .trace_len = job->trace_len,
-	};
+	struct rpcd_call call = rpcd_job_call(job);
 
 	job->finish(job, conn ? &call : NULL);
 	if (conn)
@@ -43,21 +40,23 @@ void rpcd_job_forget(struct gb_conn *conn)
 	conn->data = NULL;
 }
 
+void *rpcd_job_new(struct rpcd_call *call, size_t size, rpcd_run_fn *run, rpcd_finish_fn *finish)
+{
+	struct rpcd_job *job = calloc(1, size);
+
+	if (!job) {
+		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+		return NULL;
+	}
+	job->run = run;
+	job->finish = finish;
+	return job;
+}
+
 bool rpcd_job_hold(struct rpcd_call *call, struct rpcd_job *job)
 {
 	job->work = (struct gb_work){ .run = on_run, .done = on_done };
-	job->rpcd = call->rpcd;
-	job->type = call->type;
-	job->reply = call->reply;
-	job->trace = malloc(call->trace_len + 1);
-	if (!job->trace)
-		return false;
-	memcpy(job->trace, call->trace, call->trace_len);
-	job->trace_len = call->trace_len;
-	job->conn = call->conn;
-	call->conn->data = job;
-	gb_conn_hold(call->conn);
-	return true;
+	return rpcd_job_wait(call, job) == 0;
 }
 
 void rpcd_job_go(struct rpcd_job *job)

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "applets/vsock-rpcd/runtime.h"
+#include "applets/vsock-rpcd/health.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
@@ -274,11 +274,6 @@ struct ctr {
 	char **env;
 };
 
-static void free_env(char ***env)
-{
-	rpcd_environment_free(*env);
-}
-
 /* k3s ctr WORDS...: its status; what it printed goes to output. */
 static int ctr(const struct ctr *ctr, const char *const *words, struct gb_buf *output)
 {
@@ -425,7 +420,7 @@ static void remove_snapshots(const struct ctr *ctr_, struct gb_buf *detail)
 static void remove_namespace(const char *dir, unsigned failures, struct gb_buf *detail)
 {
 	static const char *const plain[] = { NULL }, *const force[] = { "-f", NULL }, *const sync[] = { "--sync", NULL };
-	gb_cleanup(free_env) char **env = rpcd_environment(dir);
+	gb_cleanup(rpcd_environment_end) char **env = rpcd_environment(dir);
 	gb_autobuf struct gb_buf output = { 0 };
 	char path[512];
 	struct ctr with = { .path = path, .env = env };

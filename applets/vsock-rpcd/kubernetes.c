@@ -10,7 +10,7 @@
 
 #include "applets/vsock-rpcd/k8s.h"
 #include "applets/vsock-rpcd/rpcd.h"
-#include "applets/vsock-rpcd/runtime.h"
+#include "applets/vsock-rpcd/health.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
@@ -33,18 +33,13 @@ struct kube_job {
 
 _Static_assert(offsetof(struct kube_job, job) == 0, "freed through its first member");
 
-static bool begin(struct rpcd_call *call, unsigned failures, void (*run)(struct rpcd_job *),
-		  void (*finish)(struct rpcd_job *, const struct rpcd_call *))
+static bool begin(struct rpcd_call *call, unsigned failures, rpcd_run_fn *run, rpcd_finish_fn *finish)
 {
-	struct kube_job *job = calloc(1, sizeof *job);
+	struct kube_job *job = rpcd_job_new(call, sizeof *job, run, finish);
 
-	if (!job) {
-		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+	if (!job)
 		return false;
-	}
 	job->failures = failures;
-	job->job.run = run;
-	job->job.finish = finish;
 	rpcd_job_start(call, &job->job);
 	return true;
 }

@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "applets/vsock-rpcd/rpcd.h"
-#include "applets/vsock-rpcd/runtime.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/base/parse.h"
 #include "common/net/vsock.h"
+#include "common/sys/cmdline.h"
 
 #define KUBERNETES "vsock:16443=tcp:127.0.0.1:6443"
 
@@ -36,6 +37,36 @@ struct rpcd_session {
 	bool asking; /* the helper is to connect to the target */
 	TAILQ_ENTRY(rpcd_session) link, ask;
 };
+
+static bool port_of(const char *text, uint32_t *ret)
+{
+	return text && gb_parse_u32(text, strlen(text), ret) && *ret != 0;
+}
+
+/* Environment, then the kernel command line, where the first token with a value counts; a value that is no number falls
+ * through to the next source. */
+uint32_t rpcd_docker_port(void)
+{
+	gb_autobuf struct gb_buf line = { 0 };
+	char word[256];
+	const char *key, *value;
+	uint32_t port;
+	size_t pos = 0;
+
+	if (port_of(getenv("GUESTBOX_DOCKER_PORT"), &port) || port_of(getenv("ARCBOX_GUEST_DOCKER_VSOCK_PORT"), &port))
+		return port;
+	if (gb_cmdline_read(&line) == 0) {
+		while (gb_cmdline_next(gb_buf_text(&line), &pos, word, sizeof word, &key, &value)) {
+			if (!value || !*value ||
+			    (strcmp(key, "arcbox.guest_docker_vsock_port") != 0 && strcmp(key, "guestbox.docker_port") != 0))
+				continue;
+			if (port_of(value, &port))
+				return port;
+			break;
+		}
+	}
+	return 2375;
+}
 
 static void free_session(struct rpcd_session *session)
 {

@@ -135,6 +135,9 @@ rpcd_fn rpcd_ping, rpcd_info, rpcd_runtime_ensure, rpcd_runtime_status, rpcd_shu
 
 /* A request whose work may block. run() is called in a thread and touches nothing but the job; finish() in the loop, with
  * call NULL when nobody waits for the reply any more; it replies, and releases what its job holds. */
+struct rpcd_job;
+typedef void rpcd_run_fn(struct rpcd_job *job);
+typedef void rpcd_finish_fn(struct rpcd_job *job, const struct rpcd_call *call);
 struct rpcd_job {
 	struct gb_work work;
 	struct rpcd *rpcd;
@@ -143,11 +146,13 @@ struct rpcd_job {
 	unsigned char *trace;
 	size_t trace_len;
 	int failed; /* an errno: it could not even be started */
-	void (*run)(struct rpcd_job *job);
-	void (*finish)(struct rpcd_job *job, const struct rpcd_call *call);
+	rpcd_run_fn *run;
+	rpcd_finish_fn *finish;
 };
 
-/* Starts it; job is the first member of malloc'ed memory, which is freed after finish(). run and finish are set. */
+/* One of size bytes, of which the job is the first member, the rest zero. NULL: out of memory, and replied so. */
+void *rpcd_job_new(struct rpcd_call *call, size_t size, rpcd_run_fn *run, rpcd_finish_fn *finish);
+/* Starts it; it is freed after finish(). */
 void rpcd_job_start(struct rpcd_call *call, struct rpcd_job *job);
 /* In two steps: the request is held, and its work waits for rpcd_job_go(). false: out of memory, nothing is held and the
  * job is still the caller's. */
@@ -224,6 +229,8 @@ void rpcd_proxy_close(struct rpcd *rpcd);
 /* Whether dockerd's vsock port is served: RPCD_PORT_NONE, nobody was told to; _WAITS, not bound yet. */
 enum rpcd_port { RPCD_PORT_NONE, RPCD_PORT_WAITS, RPCD_PORT_UP };
 enum rpcd_port rpcd_proxy_port(const struct rpcd *rpcd, uint32_t port);
+/* The vsock port that dockerd is served on: from the environment or the kernel command line, else 2375. */
+uint32_t rpcd_docker_port(void);
 /* Front: the helper's answer to RPCD_DIAL. */
 void rpcd_proxy_dialled(struct rpcd *rpcd, int code, int fd);
 /* A caller who may; takes the descriptor. */

@@ -2,106 +2,29 @@
 /* vsock-rpcd: EnsureRuntime and RuntimeStatus. What the runtime is comes from asking it, each time; what is remembered is
  * only that a start is under way, and how the last one failed. */
 #include <bsd/string.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "applets/vsock-rpcd/health.h"
 #include "applets/vsock-rpcd/rpcd.h"
-#include "applets/vsock-rpcd/runtime.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
-#include "common/sys/cmdline.h"
 
-enum { PROBE_MS = 300, API_CONNECT_MS = 500, API_MS = 3000 };
+struct probe {
+	bool containerd; /* its socket accepts */
+	bool exists, socket, docker; /* dockerd's socket: is there, accepts, and /_ping is answered */
+	char detail[512];
+};
 
-static const char *const containerd_sockets[] = { RPCD_CONTAINERD_SOCKET, "/var/run/containerd/containerd.sock" };
+/* ---- the probe; it blocks, and is called in threads only ---- */
 
-/* ---- the port that clients are told ---- */
-
-static bool port_of(const char *text, uint32_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	unsigned long long n = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
-	if (n == 0 || errno || *end || n > UINT32_MAX)
-		return false;
-	*ret = (uint32_t)n;
-	return true;
-}
-
-/* Environment, then the kernel command line, where the first token with a value counts; a value that is no number falls
- * through to the next source. */
-uint32_t rpcd_docker_port(void)
-{
-	gb_autobuf struct gb_buf line = { 0 };
-	char word[256];
-	const char *key, *value;
-	uint32_t port;
-	size_t pos = 0;
-
-	if (port_of(getenv("GUESTBOX_DOCKER_PORT"), &port) || port_of(getenv("ARCBOX_GUEST_DOCKER_VSOCK_PORT"), &port))
-		return port;
-	if (gb_cmdline_read(&line) == 0) {
-		while (gb_cmdline_next(gb_buf_text(&line), &pos, word, sizeof word, &key, &value)) {
-			if (!value || !*value ||
-			    (strcmp(key, "arcbox.guest_docker_vsock_port") != 0 && strcmp(key, "guestbox.docker_port") != 0))
-				continue;
-			if (port_of(value, &port))
-				return port;
-			break;
-		}
-	}
-	return 2375;
-}
-
-/* ---- probes; they block, and are called in threads only ---- */
-
-static int connect_unix(const char *path, int timeout_ms)
-{
-	struct gb_addr addr = { .kind = GB_ADDR_UNIX };
-
-	(void)strlcpy(addr.name, path, sizeof addr.name);
-	return gb_addr_connect(&addr, timeout_ms, NULL);
-}
-
-static bool accepts(const char *path)
-{
-	gb_autoclose int fd = connect_unix(path, PROBE_MS);
-
-	return fd >= 0;
-}
-
-bool rpcd_containerd_up(void)
-{
-	return accepts(containerd_sockets[0]) || accepts(containerd_sockets[1]);
-}
-
-/* Whether the API answers: dockerd takes connections before it can serve them. */
-bool rpcd_docker_answers(void)
-{
-	static const char request[] = "GET /_ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-	char reply[256];
-	gb_autoclose int fd = connect_unix(RPCD_DOCKER_SOCKET, API_CONNECT_MS);
-
-	if (fd < 0 || send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
-		return false;
-	if (gb_net_wait(fd, POLLIN, gb_net_clock() + API_MS) < 0)
-		return false;
-	ssize_t n = recv(fd, reply, sizeof reply, 0);
-	return n >= 12 && strncmp(reply, "HTTP/1.1 200", 12) == 0;
-}
-
-void rpcd_runtime_probe(const char *dir, struct rpcd_probe *probe)
+static void probe_runtime(const char *dir, struct probe *probe)
 {
 	memset(probe, 0, sizeof *probe);
 	probe->containerd = rpcd_containerd_up();
 	probe->exists = access(RPCD_DOCKER_SOCKET, F_OK) == 0;
-	probe->socket = probe->exists && accepts(RPCD_DOCKER_SOCKET);
+	probe->socket = probe->exists && rpcd_docker_connects();
 	probe->docker = probe->socket && rpcd_docker_answers();
 	if (probe->docker) {
 		(void)strlcpy(probe->detail, "dockerd answers on " RPCD_DOCKER_SOCKET, sizeof probe->detail);
@@ -123,12 +46,12 @@ void rpcd_runtime_probe(const char *dir, struct rpcd_probe *probe)
 struct runtime_job {
 	struct rpcd_job job; /* first: it is freed through it */
 	bool start;
-	struct rpcd_probe probe;
+	struct probe probe;
 };
 
 static void run_probe(struct rpcd_job *base)
 {
-	rpcd_runtime_probe(base->rpcd->runtime_dir, &((struct runtime_job *)base)->probe);
+	probe_runtime(base->rpcd->runtime_dir, &((struct runtime_job *)base)->probe);
 }
 
 /* dockerd's port as clients are told it: only when a connection to it would reach somebody. */
@@ -196,7 +119,7 @@ static void finish_status(struct rpcd_job *base, const struct rpcd_call *call)
 	rpcd_service_text(base->rpcd, RPCD_DOCKERD, detail, sizeof detail);
 	if (rpcd_going_down(base->rpcd))
 		(void)strlcat(detail, "; the guest is on its way down", sizeof detail);
-	(void)strlcpy(where, containerd_sockets[0], sizeof where);
+	(void)strlcpy(where, RPCD_CONTAINERD_SOCKET, sizeof where);
 	containerd.name = c;
 	containerd.status = job->probe.containerd ? ready : not_ready;
 	containerd.detail = where;
@@ -212,17 +135,13 @@ static void finish_status(struct rpcd_job *base, const struct rpcd_call *call)
 	rpcd_reply(call, &reply.base);
 }
 
-static void ask(struct rpcd_call *call, bool start, void (*finish)(struct rpcd_job *, const struct rpcd_call *))
+static void ask(struct rpcd_call *call, bool start, rpcd_finish_fn *finish)
 {
-	struct runtime_job *job = calloc(1, sizeof *job);
+	struct runtime_job *job = rpcd_job_new(call, sizeof *job, run_probe, finish);
 
-	if (!job) {
-		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+	if (!job)
 		return;
-	}
 	job->start = start;
-	job->job.run = run_probe;
-	job->job.finish = finish;
 	rpcd_job_start(call, &job->job);
 }
 

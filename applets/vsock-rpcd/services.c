@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "applets/vsock-rpcd/health.h"
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/io.h"
 #include "common/base/log.h"

@@ -88,12 +88,13 @@ void rpcd_forget(enum rpcd_service id);
 
 const char *rpcd_service_name(enum rpcd_service id);
 
-/* Whether it answers as it should: the socket of containerd, dockerd's /_ping, the /readyz of k3s. */
-bool rpcd_service_answers(const char *dir, enum rpcd_service id);
-
 /* The environment of what is started: ours, with the runtime's programs first on PATH. NULL: no memory. */
 char **rpcd_environment(const char *dir);
 void rpcd_environment_free(char **env);
+static inline void rpcd_environment_end(char ***env)
+{
+	rpcd_environment_free(*env);
+}
 
 /* ---- the daemons' output (logs.c) ---- */
 

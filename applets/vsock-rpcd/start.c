@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "applets/vsock-rpcd/rpcd.h"
-#include "applets/vsock-rpcd/runtime.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
@@ -29,7 +28,7 @@
 #include "common/sys/pidrec.h"
 #include "common/sys/spawn.h"
 
-enum { MODPROBE_MS = 15000, DISK_MS = 300000, READYZ_MS = 10000, PROBE_MS = 300, OUTPUT_MAX = 1024 };
+enum { MODPROBE_MS = 15000, DISK_MS = 300000, HOLDER_MS = 300, OUTPUT_MAX = 1024 };
 
 #define CONFIG "/etc/containerd/config.toml"
 #define CONFIG_MARK "# written by guestbox; remove this line to keep your own\n"
@@ -92,16 +91,11 @@ void rpcd_environment_free(char **env)
 	free(env);
 }
 
-static void free_env(char ***env)
-{
-	rpcd_environment_free(*env);
-}
-
 /* Runs a helper; when it fails, its last line is the reason. 0 or -1. */
 static int helper(struct notes *notes, const char *what, const char *path, char *const *argv, unsigned ms)
 {
 	gb_autobuf struct gb_buf output = { 0 };
-	gb_cleanup(free_env) char **env = rpcd_environment(notes->dir);
+	gb_cleanup(rpcd_environment_end) char **env = rpcd_environment(notes->dir);
 
 	if (!env) {
 		note(notes, "%s: %s", what, strerror(ENOMEM));
@@ -308,7 +302,7 @@ static int holder(const char *path, struct gb_proc *ret_proc)
 	socklen_t size = sizeof who;
 
 	(void)strlcpy(addr.name, path, sizeof addr.name);
-	gb_autoclose int fd = gb_addr_connect(&addr, PROBE_MS, NULL);
+	gb_autoclose int fd = gb_addr_connect(&addr, HOLDER_MS, NULL);
 	if (fd < 0)
 		return fd;
 	/* unix(7): who called listen(2). PID 1 holds sockets for others. */
@@ -330,7 +324,7 @@ static pid_t launch(const char *dir, enum rpcd_service id)
 {
 	const struct daemon *daemon = &daemons[id];
 	char path[512], group[64];
-	gb_cleanup(free_env) char **env = rpcd_environment(dir);
+	gb_cleanup(rpcd_environment_end) char **env = rpcd_environment(dir);
 
 	if (!env)
 		return -ENOMEM;
@@ -461,43 +455,4 @@ void rpcd_forget(enum rpcd_service id)
 	(void)unlink(record(id, path));
 	if (id == RPCD_K3S)
 		(void)unlink(RPCD_K3S_PID);
-}
-
-/* ---- how they are ---- */
-
-bool rpcd_api_connects(void)
-{
-	struct gb_addr addr;
-
-	if (gb_addr_parse("tcp:127.0.0.1:6443", &addr, NULL) < 0)
-		return false;
-	gb_autoclose int fd = gb_addr_connect(&addr, PROBE_MS, NULL);
-	return fd >= 0;
-}
-
-/* The API server takes no request without TLS and a name: the client in k3s itself has both. */
-static bool readyz(const char *dir)
-{
-	static char *const argv[] = { (char *)(uintptr_t)"k3s", (char *)(uintptr_t)"kubectl",
-				      (char *)(uintptr_t)"--kubeconfig=" RPCD_K3S_CONFIG,
-				      (char *)(uintptr_t)"--request-timeout=5s", (char *)(uintptr_t)"get",
-				      (char *)(uintptr_t)"--raw=/readyz", NULL };
-	gb_autobuf struct gb_buf output = { 0 };
-	gb_cleanup(free_env) char **env = rpcd_environment(dir);
-	char path[512];
-
-	(void)snprintf(path, sizeof path, "%s/k3s", dir);
-	return env &&
-	       gb_spawn_run(&(struct gb_spawn){ .path = path, .argv = argv, .env = env, .out = -1, .cgroup = -1 }, READYZ_MS,
-			    &output, OUTPUT_MAX) == 0 &&
-	       strncmp(gb_buf_text(&output), "ok", 2) == 0;
-}
-
-bool rpcd_service_answers(const char *dir, enum rpcd_service id)
-{
-	switch (id) {
-	case RPCD_CONTAINERD: return rpcd_containerd_up();
-	case RPCD_DOCKERD: return rpcd_docker_answers();
-	default: return rpcd_api_connects() && readyz(dir);
-	}
 }

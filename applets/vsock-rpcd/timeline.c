@@ -78,13 +78,8 @@ static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 
 void rpcd_timeline(struct rpcd_call *call)
 {
-	struct timeline_job *job = calloc(1, sizeof *job);
+	struct timeline_job *job = rpcd_job_new(call, sizeof *job, run, finish);
 
-	if (!job) {
-		rpcd_error(call, GB_RPC_FAILED, "out of memory");
-		return;
-	}
-	job->job.run = run;
-	job->job.finish = finish;
-	rpcd_job_start(call, &job->job);
+	if (job)
+		rpcd_job_start(call, &job->job);
 }

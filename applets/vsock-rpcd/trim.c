@@ -176,13 +176,8 @@ void rpcd_trim_begin(struct rpcd *rpcd)
 
 void rpcd_trim(struct rpcd_call *call)
 {
-	struct trim_job *job = calloc(1, sizeof *job);
+	struct trim_job *job = rpcd_job_new(call, sizeof *job, run, finish);
 
-	if (!job) {
-		rpcd_error(call, GB_RPC_FAILED, "out of memory");
-		return;
-	}
-	job->job.run = run;
-	job->job.finish = finish;
-	rpcd_job_start(call, &job->job);
+	if (job)
+		rpcd_job_start(call, &job->job);
 }

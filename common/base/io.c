@@ -28,12 +28,13 @@ int gb_io_write(int fd, const void *data, size_t len)
 	return 0;
 }
 
-ssize_t gb_io_read(int fd, void *data, size_t len)
+/* offset < 0: from where the file stands. */
+static ssize_t fill(int fd, char *data, size_t len, off_t offset)
 {
 	size_t got = 0;
 
 	while (got < len) {
-		ssize_t n = read(fd, (char *)data + got, len - got);
+		ssize_t n = offset < 0 ? read(fd, data + got, len - got) : pread(fd, data + got, len - got, offset + (off_t)got);
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
@@ -46,22 +47,14 @@ ssize_t gb_io_read(int fd, void *data, size_t len)
 	return (ssize_t)got;
 }
 
+ssize_t gb_io_read(int fd, void *data, size_t len)
+{
+	return fill(fd, data, len, -1);
+}
+
 ssize_t gb_io_pread(int fd, void *data, size_t len, off_t offset)
 {
-	size_t got = 0;
-
-	while (got < len) {
-		ssize_t n = pread(fd, (char *)data + got, len - got, offset + (off_t)got);
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
+	return offset < 0 ? -EINVAL : fill(fd, data, len, offset);
 }
 
 int gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf)
