@@ -39,8 +39,9 @@ static struct {
 	int wake; /* an eventfd: a log more, or the end */
 	bool running, ending;
 	pthread_t thread;
-	char block[BLOCK];
 } all = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = -1 };
+
+static char block[BLOCK]; /* the writer's; beside the others it would be 64 KB of zeros in the program's file */
 
 /* /arcbox/log is the host's to see; else /tmp. */
 static void choose(struct log *log)
@@ -63,10 +64,10 @@ static void drain(struct log *log)
 {
 	ssize_t n;
 
-	while ((n = read(log->fifo, all.block, sizeof all.block)) > 0) {
+	while ((n = read(log->fifo, block, sizeof block)) > 0) {
 		if (!log->file.path[0])
 			choose(log);
-		int r = gb_logfile_write(&log->file, all.block, (size_t)n);
+		int r = gb_logfile_write(&log->file, block, (size_t)n);
 		if (r < 0 && log->told != -r)
 			gb_log(GB_LOG_WARNING, "%s: %s: its lines are lost", log->file.path, strerror(-r));
 		else if (r == 0 && log->told)
