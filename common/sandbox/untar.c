@@ -278,7 +278,7 @@ static int apply_pax(struct untar *u, const struct gb_buf *pax, const char **nam
 	struct gb_tar_record record;
 	long n;
 
-	for (size_t at = 0; (n = gb_tar_record(pax->data + at, pax->len - at, &record)) != 0; at += (size_t)n) {
+	for (size_t at = 0; (n = gb_tar_record(gb_buf_text(pax) + at, pax->len - at, &record)) != 0; at += (size_t)n) {
 		if (n < 0)
 			return broken(u, "an extended header cannot be read");
 		int r = apply_record(u, &record, name, name_len);

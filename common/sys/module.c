@@ -205,12 +205,15 @@ const char *gb_modules_match(const struct gb_modules *modules, const char *modal
 		size_t n = strcspn(line + 6, " \n");
 		if (n >= sizeof pattern || line[6 + n] != ' ')
 			continue;
-		(void)strlcpy(pattern, line + 6, n + 1);
+		/* no strlcpy(3): it goes to the end of the whole table, each time */
+		memcpy(pattern, line + 6, n);
+		pattern[n] = '\0';
 		const char *module = line + 6 + n + 1;
 		size_t m = strcspn(module, " \n");
 		if (m == 0 || m >= 64 || fnmatch(pattern, modalias, 0) != 0)
 			continue;
-		(void)strlcpy(name, module, m + 1);
+		memcpy(name, module, m);
+		name[m] = '\0';
 		return name;
 	}
 	return NULL;

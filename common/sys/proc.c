@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,9 +38,10 @@ int gb_proc_parse(const char *line, struct gb_proc *ret_proc)
 	if (!open || !shut || shut < open)
 		return -EINVAL;
 	/* proc_pid_stat(5): state ppid pgrp session tty tpgid flags 4x faults 2x time 2x ctime prio nice threads - start */
-	if (sscanf(line, "%lld ", &pid) != 1 || pid < 1 ||
+	if (sscanf(line, "%lld ", &pid) != 1 || pid < 1 || pid > INT_MAX ||
 	    sscanf(shut + 1, " %c %lld %*s %lld %lld %*s %lu %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lld %*s %llu", &p.state,
-		   &ppid, &session, &tty, &flags, &threads, &start) != 7)
+		   &ppid, &session, &tty, &flags, &threads, &start) != 7 ||
+	    ppid < 0 || ppid > INT_MAX)
 		return -EINVAL;
 	p.pid = (pid_t)pid;
 	p.ppid = (pid_t)ppid;
