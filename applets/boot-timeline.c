@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "applets/applet.h"
+#include "common/base/mono.h"
 #include "common/sys/chart.h"
 #include "common/sys/timeline.h"
 
@@ -37,7 +38,7 @@ static int run_mark(struct gb_cmd *cmd, struct gb_err *err)
 	if (!*name || strlen(name) >= sizeof ((struct gb_timeline_step *)0)->name)
 		return gb_err_set(err, GB_E_USAGE, "name \"%s\": 1 to %zu bytes", name,
 				  sizeof ((struct gb_timeline_step *)0)->name - 1);
-	return gb_timeline_add("init", name, gb_timeline_now(), err);
+	return gb_timeline_add("init", name, gb_mono_ns(), err);
 }
 
 static const struct gb_verb verbs[] = {

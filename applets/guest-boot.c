@@ -17,6 +17,7 @@
 #include "applets/applet.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/mount/apply.h"
 #include "common/mount/pseudo.h"
@@ -101,8 +102,8 @@ static void on_load(const char *name, int result)
 	char text[80];
 
 	if (result > 0) {
-		load_begun = gb_timeline_now();
-	} else if (gb_timeline_now() - load_begun >= WORTH_NS) {
+		load_begun = gb_mono_ns();
+	} else if (gb_mono_ns() - load_begun >= WORTH_NS) {
 		(void)snprintf(text, sizeof text, "module %s", name);
 		gb_timeline_mark("kernel", text, load_begun);
 	}
@@ -266,10 +267,10 @@ static int run_port(struct gb_cmd *cmd, struct gb_err *err)
 		r = gb_opt_operands(&scan, 1, 1, "port name", err);
 	if (r < 0)
 		return r;
-	uint64_t deadline = gb_timeline_now() + wait * 1000000;
+	uint64_t deadline = gb_mono_ns() + wait * 1000000;
 	/* The driver learns the names over a queue of its own, some time after it has its device. */
 	while (!port_is_there(scan.argv[scan.index], &driver)) {
-		if (!driver || gb_timeline_now() >= deadline)
+		if (!driver || gb_mono_ns() >= deadline)
 			return 1;
 		(void)poll(NULL, 0, LOOK_MS);
 	}

@@ -15,7 +15,6 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "applets/applet.h"
@@ -23,6 +22,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/mono.h"
 #include "common/mount/pseudo.h"
 #include "common/power/request.h"
 #include "common/power/run.h"
@@ -59,14 +59,6 @@ static struct {
 	enum gb_power_action action;
 	uint64_t give_up_at;
 } init;
-
-static uint64_t now_us(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* ---- the command ---- */
 
@@ -107,7 +99,7 @@ static void become_command(void)
 static void start_command(void)
 {
 	init.start_at = 0;
-	init.begun = now_us();
+	init.begun = gb_mono_us();
 	pid_t pid = fork();
 	if (pid == 0)
 		become_command();
@@ -117,7 +109,7 @@ static void start_command(void)
 	}
 	/* Out of memory or of process numbers: it passes. This is not the command's fault and counts for no restart. */
 	gb_log(GB_LOG_ERR, "%s: fork: %s; again in a second", init.argv[0], strerror(errno));
-	init.start_at = now_us() + GB_RESPAWN_PAUSE;
+	init.start_at = gb_mono_us() + GB_RESPAWN_PAUSE;
 }
 
 static int exit_status(int status)
@@ -145,7 +137,7 @@ static bool command_ended(int status)
 	if (init.ending)
 		return true;
 	if (init.respawn) {
-		int64_t at = gb_respawn_next(&init.limit, init.begun, now_us());
+		int64_t at = gb_respawn_next(&init.limit, init.begun, gb_mono_us());
 		if (at >= 0) {
 			init.start_at = (uint64_t)at;
 			gb_log(GB_LOG_ERR, "%s: %s, starting it again", init.argv[0], how);
@@ -196,7 +188,7 @@ static void begin_end(enum gb_power_action action, unsigned grace_ms)
 	init.ending = true;
 	init.action = action;
 	init.start_at = 0;
-	init.give_up_at = now_us() + ((uint64_t)gb_power_times(grace_ms).deadline + 1000) * 1000;
+	init.give_up_at = gb_mono_us() + ((uint64_t)gb_power_times(grace_ms).deadline + 1000) * 1000;
 	pid_t pid = gb_power_begin(action, grace_ms, &err);
 	if (pid == -EALREADY) {
 		/* Somebody's guest-poweroff --force: it ends the machine, and we are its second line. */
@@ -219,7 +211,7 @@ static void begin_end(enum gb_power_action action, unsigned grace_ms)
 /* Returns false when guest-init is to end. */
 static bool watch_end(void)
 {
-	uint64_t now = now_us();
+	uint64_t now = gb_mono_us();
 
 	if (!init.ending || (init.sequence && now < init.give_up_at))
 		return true;
@@ -322,7 +314,7 @@ static void protect(void)
 
 static int timeout_ms(void)
 {
-	uint64_t now = now_us(), at = init.start_at;
+	uint64_t now = gb_mono_us(), at = init.start_at;
 
 	if (init.ending && (!at || init.give_up_at < at))
 		at = init.give_up_at;
@@ -353,7 +345,7 @@ static int keep_running(struct gb_err *err)
 		(void)poll(&fd, 1, timeout_ms());
 		if (!take_signals() || !watch_end())
 			break;
-		if (init.start_at && now_us() >= init.start_at)
+		if (init.start_at && gb_mono_us() >= init.start_at)
 			start_command();
 	}
 	return exit_status(init.status);

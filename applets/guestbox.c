@@ -14,6 +14,7 @@
 #include "applets/applet.h"
 #include "applets/help.h"
 #include "common/base/cleanup.h"
+#include "common/base/mono.h"
 #include "common/sys/timeline.h"
 
 #define GB_APPLET(id) extern const struct gb_applet gb_applet_##id;
@@ -134,7 +135,7 @@ static int run(const struct gb_applet *applet, const struct gb_verb *alias, int 
 {
 	struct gb_cmd cmd = { .applet = applet, .verb = alias, .argc = argc, .argv = argv };
 	struct gb_err err = { 0 };
-	uint64_t begun = gb_timeline_now();
+	uint64_t begun = gb_mono_ns();
 	int r;
 
 	setprogname(alias ? alias->name : applet->name);

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "applets/applet.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/sys/mapfile.h"
 
@@ -30,14 +30,6 @@ struct job {
 	uint64_t offset, length;
 	bool report, verify, touch;
 };
-
-static double seconds_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
-}
 
 /* write(2) reads the mapping inside the kernel: a page that is gone is EFAULT there, never a signal. */
 static int emit(const struct gb_mapwindow *window, size_t *ret_done, const char *path, struct gb_err *err)
@@ -91,10 +83,8 @@ static int one(const char *path, const struct job *job, struct gb_err *err)
 {
 	static const char *const kinds[] = { "unknown", "page-cache", "dax" };
 	gb_automapfile struct gb_mapfile file = { .fd = -1 };
-	struct timespec start;
-	uint64_t done = 0;
+	uint64_t start = gb_mono_ns(), done = 0;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
 	int r = gb_mapfile_open(&file, path, err);
 	if (r < 0)
 		return r;
@@ -127,7 +117,7 @@ static int one(const char *path, const struct job *job, struct gb_err *err)
 		}
 	}
 	if (job->report) {
-		double s = seconds_since(&start);
+		double s = (double)(gb_mono_ns() - start) / 1e9;
 		fprintf(stderr, "%s: %s, %" PRIu64 " bytes, %.6f s, %.1f MiB/s\n", path, kinds[file.kind], done, s,
 			s > 0 ? (double)done / s / 1048576 : 0.0);
 	}

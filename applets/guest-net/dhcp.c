@@ -19,6 +19,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/mono.h"
 #include "common/net/link.h"
 #include "common/sys/timeline.h"
 
@@ -120,13 +121,13 @@ static pid_t start_client(const struct net_job *job, int lock, struct gb_err *er
 /* Waits for the file of facts, which a lease leaves. pid 0: somebody else's client. */
 static int wait_for_lease(const struct net_job *job, pid_t pid, int watch, const char *facts, struct gb_err *err)
 {
-	uint64_t deadline = gb_timeline_now() + (uint64_t)job->lease_ms * 1000000;
+	uint64_t deadline = gb_mono_ns() + (uint64_t)job->lease_ms * 1000000;
 	gb_autoclose int child = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 	char events[4096];
 	int status;
 
 	while (access(facts, F_OK) < 0) {
-		uint64_t now = gb_timeline_now();
+		uint64_t now = gb_mono_ns();
 		struct pollfd fds[] = { { .fd = watch, .events = POLLIN }, { .fd = child, .events = POLLIN } };
 		if (now >= deadline)
 			return gb_err_set(err, ETIMEDOUT, "%s: no lease within %.1f s; the client goes on asking", job->conf.device,

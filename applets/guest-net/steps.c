@@ -14,6 +14,7 @@
 #include "applets/guest-net/net.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/sys/timeline.h"
 
 struct net_job *net_job_new(void)
@@ -34,9 +35,9 @@ static void work(struct net_job *job, const struct net_step *steps, int first, i
 		if (steps[i].on_interface && !job->index) {
 			result->state = NET_SKIPPED;
 		} else {
-			uint64_t begun = gb_timeline_now();
+			uint64_t begun = gb_mono_ns();
 			int r = steps[i].run(job, detail, &err);
-			result->usec = (gb_timeline_now() - begun) / 1000;
+			result->usec = (gb_mono_ns() - begun) / 1000;
 			(void)strlcpy(result->detail, r < 0 ? err.msg : detail, sizeof result->detail);
 			result->state = r < 0 ? NET_FAILED : NET_DONE;
 			gb_timeline_mark("guest-net", steps[i].name, begun);

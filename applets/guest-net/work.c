@@ -16,6 +16,7 @@
 #include "applets/guest-net/net.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/net/link.h"
 #include "common/sys/timeline.h"
 
@@ -132,10 +133,10 @@ int net_hosts(struct net_job *job, char *detail, struct gb_err *err)
 int net_interface(struct net_job *job, char *detail, struct gb_err *err)
 {
 	const char *wanted = job->wanted[0] ? job->wanted : NULL;
-	uint64_t deadline = gb_timeline_now() + (uint64_t)job->wait_ms * 1000000;
+	uint64_t deadline = gb_mono_ns() + (uint64_t)job->wait_ms * 1000000;
 	int r;
 
-	while ((r = gb_nic_find(job->sys, wanted, &job->nic, err)) == 0 && gb_timeline_now() < deadline)
+	while ((r = gb_nic_find(job->sys, wanted, &job->nic, err)) == 0 && gb_mono_ns() < deadline)
 		(void)poll(NULL, 0, LOOK_MS);
 	if (r < 0)
 		return r;
@@ -166,7 +167,7 @@ static bool has_carrier(const struct net_job *job)
 int net_link(struct net_job *job, char *detail, struct gb_err *err)
 {
 	gb_autolink struct gb_link *link = NULL;
-	uint64_t deadline = gb_timeline_now() + (uint64_t)job->carrier_ms * 1000000;
+	uint64_t deadline = gb_mono_ns() + (uint64_t)job->carrier_ms * 1000000;
 
 	int r = gb_link_open(&link, err);
 	if (r == 0)
@@ -174,7 +175,7 @@ int net_link(struct net_job *job, char *detail, struct gb_err *err)
 	if (r < 0)
 		return gb_err_wrap(err, "%s", job->nic.name);
 	bool carrier;
-	while (!(carrier = has_carrier(job)) && gb_timeline_now() < deadline)
+	while (!(carrier = has_carrier(job)) && gb_mono_ns() < deadline)
 		(void)poll(NULL, 0, LOOK_MS);
 	/* It may still come; what follows works either way, a DHCP client asks again. */
 	say(detail, "%s up%s", job->nic.name, carrier ? "" : ", no carrier yet");

@@ -13,6 +13,7 @@
 #include "applets/vsock-rpc/rpc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/rpc/client.h"
 #include "common/rpc/wire.h"
@@ -104,7 +105,7 @@ int rpc_connect(struct rpc_call *call, uint64_t deadline, struct gb_err *err)
 		(void)snprintf(call->trace, sizeof call->trace, "%08" PRIx32, arc4random());
 	for (int i = 0; i < call->addrs_len && fd < 0; i++) {
 		struct gb_err one = { 0 };
-		uint64_t now = gb_net_clock();
+		uint64_t now = gb_mono_ms();
 		fd = gb_addr_connect(&call->addrs[i], deadline > now ? (int)(deadline - now) : 0, &one);
 		if (fd < 0 && i == 0)
 			*err = one;
@@ -124,15 +125,14 @@ bool rpc_is_ours(const struct rpc_call *call, const struct gb_frame *frame)
 
 int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size_t len, struct gb_err *err)
 {
-	struct timespec start, end;
-	uint64_t deadline = gb_net_clock() + call->timeout;
+	uint64_t deadline = gb_mono_ms() + call->timeout;
 
 	gb_buf_free(&call->buf); /* of an earlier call */
 	call->frame_size = 0;
 	gb_autoclose int fd = rpc_connect(call, deadline, err);
 	if (fd < 0)
 		return fd;
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	uint64_t start = gb_mono_ns();
 	int r = gb_client_send(fd, type, call->trace, payload, len, deadline, err);
 	while (r == 0) {
 		gb_buf_eat(&call->buf, call->frame_size);
@@ -143,8 +143,7 @@ int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size
 	}
 	if (r < 0)
 		return rpc_at_peer(call, err);
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	call->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+	call->seconds = (double)(gb_mono_ns() - start) / 1e9;
 	return 0;
 }
 
@@ -238,7 +237,7 @@ bool rpc_pause(uint64_t deadline, uint64_t *pause)
 {
 	enum { PAUSE_MAX_MS = 1200 };
 
-	if (gb_net_clock() + *pause >= deadline)
+	if (gb_mono_ms() + *pause >= deadline)
 		return false;
 	struct timespec ts = { .tv_sec = (time_t)(*pause / 1000), .tv_nsec = (long)(*pause % 1000) * 1000000 };
 	(void)nanosleep(&ts, NULL);

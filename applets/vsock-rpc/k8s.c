@@ -7,6 +7,7 @@
 
 #include "applets/vsock-rpc/rpc.h"
 #include "common/base/cleanup.h"
+#include "common/base/mono.h"
 #include "common/net/addr.h"
 #include "common/rpc/kubeconfig.h"
 #include "common/rpc/wire.h"
@@ -88,7 +89,7 @@ int rpc_run_k8s(struct gb_cmd *cmd, struct gb_err *err)
 		return gb_err_set(err, GB_E_USAGE, "--wait goes with start");
 	if (own.rewrite && type != GB_WIRE_KUBERNETES_KUBECONFIG)
 		return gb_err_set(err, GB_E_USAGE, "--rewrite goes with kubeconfig");
-	uint64_t deadline = gb_net_clock() + call->timeout, pause = RPC_PAUSE_MS;
+	uint64_t deadline = gb_mono_ms() + call->timeout, pause = RPC_PAUSE_MS;
 	for (uint32_t next = type;;) {
 		gb_autopb ProtobufCMessage *reply = NULL;
 		r = rpc_ask(call, next, NULL, &reply, err);

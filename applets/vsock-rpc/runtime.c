@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "applets/vsock-rpc/rpc.h"
+#include "common/base/mono.h"
 #include "common/net/addr.h"
 #include "common/rpc/wire.h"
 
@@ -47,7 +48,7 @@ int rpc_run_runtime(struct gb_cmd *cmd, struct gb_err *err)
 	if (!ensure && (own.start || own.wait))
 		return gb_err_set(err, GB_E_USAGE, "%s goes with ensure", own.start ? "--start" : "--wait");
 	request.start_if_needed = own.start;
-	uint64_t deadline = gb_net_clock() + call->timeout, pause = RPC_PAUSE_MS;
+	uint64_t deadline = gb_mono_ms() + call->timeout, pause = RPC_PAUSE_MS;
 	for (;;) {
 		gb_autopb ProtobufCMessage *reply = NULL;
 		r = rpc_ask(call, ensure ? GB_WIRE_ENSURE_RUNTIME : GB_WIRE_RUNTIME_STATUS, ensure ? &request.base : NULL, &reply, err);

@@ -12,6 +12,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/rpc/wire.h"
 
@@ -404,7 +405,7 @@ static int inspect(struct rpc_call *call, char *id, ProtobufCMessage **ret_info,
 /* Until it is ready, or cannot be any more. */
 static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_info, struct gb_err *err)
 {
-	uint64_t deadline = gb_net_clock() + call->timeout, pause = 10;
+	uint64_t deadline = gb_mono_ms() + call->timeout, pause = 10;
 
 	for (;;) {
 		gb_autopb ProtobufCMessage *message = NULL;
@@ -418,7 +419,7 @@ static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_in
 			*ret_info = gb_take_ptr(message);
 			return 0;
 		}
-		if (gb_net_clock() + pause > deadline)
+		if (gb_mono_ms() + pause > deadline)
 			return gb_err_set(err, ETIMEDOUT, "%s: not ready in time", id);
 		struct timespec ts = { .tv_nsec = (long)pause * 1000000 };
 		(void)nanosleep(&ts, NULL);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/mono.h"
 #include "common/rpc/client.h"
 #include "common/rpc/wire.h"
 
@@ -215,7 +216,7 @@ static int run(struct link *link, struct gb_err *err)
 int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
-	uint64_t deadline = gb_net_clock() + stream->call->timeout;
+	uint64_t deadline = gb_mono_ms() + stream->call->timeout;
 	struct link link = { .stream = stream };
 
 	if (gb_pb_encode(request, &payload) < 0)

@@ -10,6 +10,7 @@
 
 #include "applets/vsock-rpcd/health.h"
 #include "common/base/cleanup.h"
+#include "common/base/mono.h"
 #include "common/net/addr.h"
 #include "common/sys/spawn.h"
 
@@ -49,7 +50,7 @@ bool rpcd_docker_answers(void)
 
 	if (fd < 0 || send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
 		return false;
-	if (gb_net_wait(fd, POLLIN, gb_net_clock() + API_MS) < 0)
+	if (gb_net_wait(fd, POLLIN, gb_mono_ms() + API_MS) < 0)
 		return false;
 	ssize_t n = recv(fd, reply, sizeof reply, 0);
 	return n >= 12 && strncmp(reply, "HTTP/1.1 200", 12) == 0;

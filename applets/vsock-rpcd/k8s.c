@@ -22,6 +22,7 @@
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/mount/apply.h"
 #include "common/sys/cgroup.h"
 #include "common/sys/mountinfo.h"
@@ -54,14 +55,6 @@ static void say(struct gb_buf *detail, const char *fmt, ...)
 	(void)gb_buf_fmt(detail, "%s%s", detail->len ? "; " : "", line);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* ---- processes ---- */
 
 /* That very process, by a descriptor: -ESRCH when it has ended. */
@@ -80,12 +73,13 @@ static int hold_process(pid_t pid, uint64_t start)
 static bool ends_within(int fd, int ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int64_t until = now_ms() + ms, left = ms;
+	uint64_t until = gb_mono_ms() + ms;
+	int64_t left = ms;
 
 	do {
 		if (poll(&p, 1, (int)left) > 0)
 			return true;
-		left = until - now_ms();
+		left = (int64_t)(until - gb_mono_ms());
 	} while (left > 0);
 	return false;
 }
@@ -186,11 +180,11 @@ static bool end_shims(struct gb_buf *detail)
 		if (fds[i] >= 0)
 			(void)give(fds[i], SIGTERM);
 	}
-	int64_t until = now_ms() + REST_MS;
+	uint64_t until = gb_mono_ms() + REST_MS;
 	for (size_t i = 0; i < list.count; i++) {
 		if (fds[i] < 0)
 			continue;
-		int64_t left = until - now_ms();
+		int64_t left = (int64_t)(until - gb_mono_ms());
 		if (!ends_within(fds[i], left > 0 ? (int)left : 0)) {
 			(void)give(fds[i], SIGKILL);
 			if (!ends_within(fds[i], KILL_MS)) {
@@ -430,10 +424,10 @@ static void remove_namespace(const char *dir, unsigned failures, struct gb_buf *
 		say(detail, "%s: %s: containerd's name space " NAMESPACE " is left", path, strerror(env ? errno : ENOMEM));
 		return;
 	}
-	int64_t until = now_ms() + CONTAINERD_MS;
+	uint64_t until = gb_mono_ms() + CONTAINERD_MS;
 	while (!rpcd_containerd_up()) {
 		struct timespec nap = { .tv_nsec = CONTAINERD_STEP_MS * 1000000L };
-		if (now_ms() >= until || rpcd_containerd_failures() != failures) {
+		if (gb_mono_ms() >= until || rpcd_containerd_failures() != failures) {
 			say(detail, "containerd is not to be had: its name space " NAMESPACE " is left");
 			return;
 		}

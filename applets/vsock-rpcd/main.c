@@ -16,6 +16,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/net/vsock.h"
 #include "common/sys/setting.h"
@@ -243,7 +244,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	const char *log = "stderr";
 	sigset_t set;
 
-	rpcd.begun = gb_timeline_now();
+	rpcd.begun = gb_mono_ns();
 	rpcd.notify_fd = -1;
 	rpcd.runtime_dir = "/arcbox/runtime/bin";
 	rpcd.host.loop = &rpcd.loop;

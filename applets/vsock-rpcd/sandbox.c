@@ -17,6 +17,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/mono.h"
 #include "common/sandbox/image.h"
 #include "common/sys/mountinfo.h"
 
@@ -465,14 +466,6 @@ struct start_task {
 	uint64_t begun;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
-}
-
 static void start_run(struct rpcd_task *base)
 {
 	struct start_task *task = (struct start_task *)base;
@@ -519,7 +512,7 @@ static void start_done(struct rpcd_task *base)
 	if (r == 0) {
 		box->state = RPCD_READY;
 		box->record->ready_at = now_s();
-		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id, (double)(now_ns() - task->begun) / 1e6);
+		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id, (double)(gb_mono_ns() - task->begun) / 1e6);
 		rpcd_box_event(box, "ready", NULL, NULL);
 		while (!box->removing && (waiter = STAILQ_FIRST(&box->starts))) {
 			struct rpcd_call call;
@@ -569,7 +562,7 @@ void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap)
 	task->box = box;
 	task->record = copy;
 	task->status = -1;
-	task->begun = now_ns();
+	task->begun = gb_mono_ns();
 	task->snap = snap;
 	if (snap) {
 		snap->used++;

@@ -25,6 +25,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/btrfs/foreign.h"
 #include "common/btrfs/ioctl.h"
 #include "common/btrfs/nocow.h"
@@ -33,14 +34,6 @@
 #include "common/sys/uevent.h"
 
 extern char **environ;
-
-static uint64_t now_usec(void)
-{
-	struct timespec t = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void __attribute__((format(printf, 2, 3))) note(const struct gb_boot *boot, const char *fmt, ...)
 {
@@ -217,7 +210,7 @@ static int wait_for(struct gb_boot *boot, struct gb_err *err)
 {
 	gb_autouevents struct gb_uevents *events = NULL;
 	struct gb_err no_events = { 0 };
-	uint64_t start = now_usec(), event = start;
+	uint64_t start = gb_mono_us(), event = start;
 
 	/* Before the look: a device that comes between the two is not missed. Where there are no events, the look alone
 	 * has to do. */
@@ -225,7 +218,7 @@ static int wait_for(struct gb_boot *boot, struct gb_err *err)
 	int r;
 
 	while (may_come(r = look_for(boot, err))) {
-		uint64_t spent = (now_usec() - start) / 1000;
+		uint64_t spent = (gb_mono_us() - start) / 1000;
 		const char *name = boot->device ? boot->device : "/dev/arcboxhvc1 or /dev/vdb";
 		struct gb_err why = *err;
 
@@ -242,12 +235,12 @@ static int wait_for(struct gb_boot *boot, struct gb_err *err)
 		int n = gb_uevents_wait(events, boot->wait_ms - spent);
 		if (n < 0)
 			return gb_err_sys(err, -n, "%s: wait for device events", name);
-		event = now_usec();
+		event = gb_mono_us();
 	}
 	if (r < 0)
 		return r;
-	boot->waited_usec = now_usec() - start;
-	boot->react_usec = boot->late ? now_usec() - event : 0;
+	boot->waited_usec = gb_mono_us() - start;
+	boot->react_usec = boot->late ? gb_mono_us() - event : 0;
 	(void)strlcpy(boot->path, boot->disk.path, sizeof boot->path);
 	boot->facts.device = boot->path;
 	boot->facts.size = boot->disk.size;
@@ -303,7 +296,7 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 		boot->facts.found.state = GB_STATE_BTRFS;
 		return 1;
 	}
-	uint64_t start = now_usec();
+	uint64_t start = gb_mono_us();
 	/* While it is mounted its superblock may be read in the moment in which it is written: look again. */
 	for (int tries = 0; tries < 5; tries++) {
 		r = identify(boot, err);
@@ -323,7 +316,7 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 		return r;
 	boot->plan.step[0].usec = boot->waited_usec;
 	boot->plan.step[0].done = lock && boot->late;
-	boot->plan.step[1].usec = now_usec() - start;
+	boot->plan.step[1].usec = gb_mono_us() - start;
 	boot->plan.step[1].done = lock;
 	return 0;
 }
@@ -367,7 +360,7 @@ static void nothing(int signal)
 static int need_random(const struct gb_boot *boot, struct gb_err *err)
 {
 	struct sigaction on_alarm = { .sa_handler = nothing }, old; /* without SA_RESTART */
-	uint64_t start = now_usec();
+	uint64_t start = gb_mono_us();
 	char byte;
 
 	if (getrandom(&byte, 1, GRND_NONBLOCK) == 1 || errno == ENOSYS)
@@ -384,7 +377,7 @@ static int need_random(const struct gb_boot *boot, struct gb_err *err)
 	ssize_t n;
 	do
 		n = getrandom(&byte, 1, 0);
-	while (n != 1 && errno == EINTR && (now_usec() - start) / 1000 < boot->entropy_ms);
+	while (n != 1 && errno == EINTR && (gb_mono_us() - start) / 1000 < boot->entropy_ms);
 	int saved = n == 1 ? 0 : errno;
 	(void)setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
 	(void)sigaction(SIGALRM, &old, NULL);
@@ -393,7 +386,7 @@ static int need_random(const struct gb_boot *boot, struct gb_err *err)
 				  " s (--entropy-wait waits longer)", boot->path, boot->entropy_ms / 1000, boot->entropy_ms % 1000);
 	if (saved)
 		return gb_err_sys(err, saved, "%s: random bytes", boot->path);
-	note(boot, "%s: random bytes came after %" PRIu64 " ms", boot->path, (now_usec() - start) / 1000);
+	note(boot, "%s: random bytes came after %" PRIu64 " ms", boot->path, (gb_mono_us() - start) / 1000);
 	return 0;
 }
 
@@ -797,11 +790,11 @@ int gb_boot_apply(struct gb_boot *boot, struct gb_err *err)
 {
 	for (size_t i = 0; i < boot->plan.len; i++) {
 		struct gb_step *step = &boot->plan.step[i];
-		uint64_t start = now_usec();
+		uint64_t start = gb_mono_us();
 		int r = take(boot, step, err);
 
 		if (step->kind > GB_STEP_IDENTIFY)
-			step->usec = now_usec() - start;
+			step->usec = gb_mono_us() - start;
 		step->done = r > 0;
 		if (r < 0) {
 			undo(boot, i);

@@ -9,8 +9,9 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/base/mono.h"
 
 static int timer_cmp(struct gb_timer *a, struct gb_timer *b)
 {
@@ -21,21 +22,13 @@ static int timer_cmp(struct gb_timer *a, struct gb_timer *b)
 
 RB_GENERATE_INTERNAL(gb_timers, gb_timer, link, timer_cmp, static __attribute__((unused)));
 
-static uint64_t clock_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* fails only for an unknown clock */
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 int gb_loop_open(struct gb_loop *loop)
 {
 	memset(loop, 0, sizeof *loop);
 	loop->signals.fd = -1;
 	RB_INIT(&loop->timers);
 	TAILQ_INIT(&loop->always);
-	loop->now = clock_ms();
+	loop->now = gb_mono_ms();
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return loop->epoll < 0 ? -errno : 0;
 }
@@ -135,7 +128,7 @@ static int wait_ms(struct gb_loop *loop)
 	}
 	if (!first)
 		return -1;
-	uint64_t now = clock_ms();
+	uint64_t now = gb_mono_ms();
 	uint64_t left = first->due > now ? first->due - now : 0;
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
@@ -173,7 +166,7 @@ int gb_loop_run(struct gb_loop *loop)
 		int n = epoll_wait(loop->epoll, loop->batch, GB_LOOP_BATCH, wait_ms(loop));
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		loop->now = clock_ms();
+		loop->now = gb_mono_ms();
 		loop->batch_len = n < 0 ? 0 : n;
 		for (loop->batch_at = 0; loop->batch_at < loop->batch_len && !loop->stopped;) {
 			const struct epoll_event *event = &loop->batch[loop->batch_at++];

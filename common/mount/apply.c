@@ -14,6 +14,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 #include "common/mount/cause.h"
 #include "common/mount/dax.h"
 #include "common/sys/mountinfo.h"
@@ -361,10 +362,10 @@ int gb_mount_apply(const struct gb_mount_plan *plan, struct gb_mount_outcome *ou
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < plan->count; i++) {
-		uint64_t begun = gb_timeline_now();
+		uint64_t begun = gb_mono_ns();
 		r = apply_step(&plan->steps[i], outcome ? outcome : &own, err);
 		/* The kernel's time, and its devices': told apart from ours where there is something to tell. */
-		if (gb_timeline_now() - begun >= WORTH_NS) {
+		if (gb_mono_ns() - begun >= WORTH_NS) {
 			char text[64];
 			(void)snprintf(text, sizeof text, "mount %s", plan->steps[i].target ? plan->steps[i].target : "");
 			gb_timeline_mark("kernel", text, begun);

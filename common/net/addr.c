@@ -16,10 +16,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/net/virtio.h"
 #include "common/net/vsock.h"
@@ -212,19 +212,11 @@ int gb_addr_listen(const struct gb_addr *addr, struct gb_err *err)
 	return gb_take_fd(&fd);
 }
 
-uint64_t gb_net_clock(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 int gb_net_wait(int fd, short events, uint64_t deadline)
 {
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = events };
-		uint64_t now = gb_net_clock(), left = deadline > now ? deadline - now : 0;
+		uint64_t now = gb_mono_ms(), left = deadline > now ? deadline - now : 0;
 		int n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
 		if (n > 0)
 			return 0;
@@ -269,7 +261,7 @@ int gb_addr_connect(const struct gb_addr *addr, int timeout_ms, struct gb_err *e
 {
 	union sockany any;
 	char text[GB_ADDR_TEXT];
-	uint64_t deadline = gb_net_clock() + (uint64_t)timeout_ms;
+	uint64_t deadline = gb_mono_ms() + (uint64_t)timeout_ms;
 
 	(void)gb_addr_format(addr, text);
 	if (addr->kind == GB_ADDR_STDIO)
@@ -290,7 +282,7 @@ int gb_addr_connect(const struct gb_addr *addr, int timeout_ms, struct gb_err *e
 		if (errno == EISCONN)
 			break;
 		if (errno == EAGAIN) { /* a unix socket whose backlog is full (connect(2)): nothing to poll for */
-			if (gb_net_clock() >= deadline)
+			if (gb_mono_ms() >= deadline)
 				return gb_err_sys(err, ETIMEDOUT, "%s: connect", text);
 			(void)poll(NULL, 0, 5);
 			continue;

@@ -52,6 +52,5 @@ int gb_addr_peer(int fd, struct gb_peer *ret_peer);
 
 /* poll(2) until events or the deadline (CLOCK_MONOTONIC milliseconds): 0, -ETIMEDOUT or -errno. */
 int gb_net_wait(int fd, short events, uint64_t deadline);
-uint64_t gb_net_clock(void);
 
 #endif

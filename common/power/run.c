@@ -11,12 +11,12 @@
 #include <string.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/mono.h"
 #include "common/mount/down.h"
 #include "common/power/state.h"
 #include "common/power/work.h"
@@ -294,7 +294,7 @@ static bool end_processes(struct run *run, const struct gb_power_step *step)
 {
 	int sig = step->kind == GB_POWER_KILL ? SIGKILL : SIGTERM;
 	const char *service = step->kind == GB_POWER_STOP ? step->object : NULL;
-	uint64_t begun = gb_power_now(), until = at(run, step->until), now;
+	uint64_t begun = gb_mono_us(), until = at(run, step->until), now;
 	gb_cleanup(hunt_free) struct hunt hunt = { 0 };
 	gb_autofree bool *slow = NULL;
 	size_t slow_count = 0;
@@ -302,7 +302,7 @@ static bool end_processes(struct run *run, const struct gb_power_step *step)
 
 	for (;;) {
 		r = look(run, &hunt, service, sig);
-		now = gb_power_now();
+		now = gb_mono_us();
 		if (r < 0 || !hunt.alive || now >= until)
 			break;
 		/* In between, only ends are waited for: a look costs three system calls for each process. */
@@ -312,7 +312,7 @@ static bool end_processes(struct run *run, const struct gb_power_step *step)
 			if (!slow && begun + SLOW_US > now && begun + SLOW_US < to)
 				to = begun + SLOW_US;
 			wait_for_one(&hunt, (int)((to - now) / 1000) + 1);
-			now = gb_power_now();
+			now = gb_mono_us();
 			if (!slow && now - begun >= SLOW_US && hunt.alive) {
 				/* Who is there now is slow; who comes later was forked by one of them. */
 				slow = calloc(hunt.count, sizeof *slow);
@@ -329,7 +329,7 @@ static bool end_processes(struct run *run, const struct gb_power_step *step)
 	gb_autofree bool *all = calloc(hunt.count + 1, sizeof *all);
 	if (all && slow)
 		memcpy(all, slow, slow_count * sizeof *all);
-	event->usec = gb_power_now() - begun;
+	event->usec = gb_mono_us() - begun;
 	event->result = r < 0 ? r : hunt.alive ? -ETIMEDOUT : 0;
 	if (all)
 		name_delayers(&hunt, all, event);
@@ -480,7 +480,7 @@ static int unmount_all(struct run *run)
 
 	/* Again as long as each pass leaves less than the one before: a file system that was in use by another that is
 	 * gone now, a mount that another one had hidden. */
-	for (unsigned pass = 0; r == 0 && pass < 16 && gb_power_now() < storage_until(run); pass++) {
+	for (unsigned pass = 0; r == 0 && pass < 16 && gb_mono_us() < storage_until(run); pass++) {
 		gb_autopowerdevices struct gb_power_devices devices = { 0 };
 		gb_automountinfo struct gb_mountinfo_table mounts = { 0 };
 		gb_autopowerplan struct gb_power_plan plan = { 0 };
@@ -592,7 +592,7 @@ int gb_power_run(const struct gb_power_opts *opts, const struct gb_power_ops *op
 {
 	struct run run = { .opts = opts, .ops = ops, .report = report, .times = gb_power_times(opts->grace_ms) };
 
-	run.begun = gb_power_now();
+	run.begun = gb_mono_us();
 	report->action = opts->action;
 	report->times = run.times;
 	report->clean = true;
@@ -609,7 +609,7 @@ int gb_power_run(const struct gb_power_opts *opts, const struct gb_power_ops *op
 	} else if (opts->storage || opts->below) {
 		end_storage(&run);
 	}
-	report->usec = gb_power_now() - run.begun;
+	report->usec = gb_mono_us() - run.begun;
 	report->late = report->usec > (uint64_t)run.times.deadline * 1000;
 	if (!opts->quiet && !opts->below)
 		gb_log(report->clean ? GB_LOG_WARNING : GB_LOG_ERR, "%s after %.1f ms%s", gb_power_action_name(opts->action),

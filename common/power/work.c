@@ -9,10 +9,10 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/mono.h"
 
 enum {
 	MAX_WORKERS = 32,
@@ -45,14 +45,6 @@ struct work {
 	int count;
 };
 
-uint64_t gb_power_now(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static void worker(const struct work *work, int self)
 {
 	struct shared *shared = work->shared;
@@ -65,10 +57,10 @@ static void worker(const struct work *work, int self)
 		const struct gb_power_step *step = &work->plan->steps[i];
 
 		slot->worker = self;
-		slot->begun = gb_power_now();
+		slot->begun = gb_mono_us();
 		atomic_store(&slot->state, RUNNING);
 		slot->result = work->ops->step(step->kind, step->object);
-		slot->ended = gb_power_now();
+		slot->ended = gb_mono_us();
 		atomic_store(&slot->state, ENDED);
 		ssize_t n = write(work->pipe[1], "", 1);
 		(void)n;
@@ -106,7 +98,7 @@ static void reap(struct work *work)
 			struct slot *slot = &work->shared->slots[i];
 			if (slot->worker == w && atomic_load(&slot->state) == RUNNING) {
 				slot->result = -EIO;
-				slot->ended = gb_power_now();
+				slot->ended = gb_mono_us();
 				atomic_store(&slot->state, ENDED);
 			}
 		}
@@ -155,7 +147,7 @@ static uint64_t survey(struct work *work, uint64_t now)
 
 static void store(const struct work *work, struct gb_power_report *report)
 {
-	uint64_t now = gb_power_now();
+	uint64_t now = gb_mono_us();
 
 	for (size_t i = 0; i < work->plan->count; i++) {
 		const struct gb_power_step *step = &work->plan->steps[i];
@@ -188,7 +180,7 @@ int gb_power_work(const struct gb_power_plan *plan, const struct gb_power_ops *o
 		while (read(work.pipe[0], bytes, sizeof bytes) > 0)
 			;
 		reap(&work);
-		uint64_t now = gb_power_now(), look = survey(&work, now);
+		uint64_t now = gb_mono_us(), look = survey(&work, now);
 		if (!look || now >= until)
 			break;
 		if (look > until - now)

@@ -5,8 +5,6 @@
 
 #include "common/power/run.h"
 
-/* Microseconds of CLOCK_MONOTONIC. */
-uint64_t gb_power_now(void);
 
 /* Runs the steps of a plan in their order, each after the one before it has ended - or has been found to hang: then
  * another process goes on behind it, so that one dead server or disk costs only its own file system. Returns when all

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 
 #define ROOT "/sys/fs/cgroup"
 
@@ -153,18 +153,10 @@ int gb_cgroup_busy(int dir)
 	return strstr(gb_buf_text(&text), "populated 1") != NULL;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int gb_cgroup_wait(int dir, unsigned timeout_ms)
 {
 	gb_autoclose int events = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	int64_t until = now_ms() + timeout_ms;
+	uint64_t until = gb_mono_ms() + timeout_ms;
 
 	if (events < 0)
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
@@ -172,7 +164,7 @@ int gb_cgroup_wait(int dir, unsigned timeout_ms)
 		int r = gb_cgroup_busy(dir);
 		if (r <= 0)
 			return r;
-		int64_t left = until - now_ms();
+		int64_t left = (int64_t)(until - gb_mono_ms());
 		if (left <= 0)
 			return -ETIMEDOUT;
 		/* The kernel tells a change of the file (cgroup-v2.rst); the second guards against one that came between. */

@@ -11,11 +11,11 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 
 /* In the child: another thread of the parent may hold any lock, so nothing here but system calls. */
 static void become(const struct gb_spawn *spawn, int null, int report)
@@ -106,14 +106,6 @@ pid_t gb_spawn(const struct gb_spawn *spawn)
 	return pid;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* One read of what there is: 1, 0 at the end, -EAGAIN. */
 static int take(int fd, struct gb_buf *output, size_t base, size_t max)
 {
@@ -140,7 +132,7 @@ int gb_spawn_run(const struct gb_spawn *spawn, unsigned timeout_ms, struct gb_bu
 	struct gb_spawn with = *spawn;
 	int status, r = 0;
 	size_t base = output ? output->len : 0;
-	int64_t until = now_ms() + timeout_ms;
+	uint64_t until = gb_mono_ms() + timeout_ms;
 
 	gb_autoclose int reader = -1, writer = -1;
 	int failed = pipe_above(&reader, &writer);
@@ -157,7 +149,7 @@ int gb_spawn_run(const struct gb_spawn *spawn, unsigned timeout_ms, struct gb_bu
 	/* Its own end counts, not that of its output: a daemon that it left behind may hold that open. */
 	struct pollfd fds[] = { { .fd = end, .events = POLLIN }, { .fd = reader, .events = POLLIN } };
 	for (;;) {
-		int64_t left = until - now_ms();
+		int64_t left = (int64_t)(until - gb_mono_ms());
 		if (left <= 0 || end < 0) {
 			r = end < 0 ? -EMFILE : -ETIMEDOUT;
 			break;

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/mono.h"
 
 /* On disk (that is, in /run): one machine writes and reads it, so its own byte order will do. */
 struct record {
@@ -30,14 +30,6 @@ void gb_timeline_free(struct gb_timeline *timeline)
 {
 	free(timeline->steps);
 	*timeline = (struct gb_timeline){ 0 };
-}
-
-uint64_t gb_timeline_now(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 void gb_timeline_encode(const struct gb_timeline_step *step, unsigned char ret_record[GB_TIMELINE_RECORD])
@@ -99,7 +91,7 @@ static int append(int fd, const struct gb_timeline_step *step, off_t max)
 
 static struct gb_timeline_step step_of(const char *track, const char *name, uint64_t begin)
 {
-	struct gb_timeline_step step = { .begin = begin, .end = gb_timeline_now(), .pid = (int)getpid() };
+	struct gb_timeline_step step = { .begin = begin, .end = gb_mono_ns(), .pid = (int)getpid() };
 
 	(void)strlcpy(step.track, track, sizeof step.track);
 	(void)strlcpy(step.name, name, sizeof step.name);
@@ -304,7 +296,7 @@ static int64_t clock_offset(void)
 	if (fd < 0 || lseek(fd, 0, SEEK_END) < 0)
 		return 0;
 	/* The end that lseek(2) found may be an older line of the same kind: the time tells them apart. */
-	uint64_t before = gb_timeline_now();
+	uint64_t before = gb_mono_ns();
 	int len = snprintf(line, sizeof line, "<15>guestbox: boot-timeline: %d at %llu ns\n", (int)getpid(),
 			   (unsigned long long)before);
 	if (len < 0 || gb_io_write(fd, line, (size_t)len) < 0)

@@ -34,8 +34,6 @@ struct gb_timeline {
 void gb_timeline_free(struct gb_timeline *timeline);
 #define gb_autotimeline __attribute__((cleanup(gb_timeline_free)))
 
-/* CLOCK_MONOTONIC in ns. */
-uint64_t gb_timeline_now(void);
 
 /* Adds a step that began at `begin` and ends now, if the file is there: the init script makes it. Never fails, never
  * allocates, keeps errno. */

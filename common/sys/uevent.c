@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "common/base/mono.h"
 
 struct gb_uevents {
 	struct nl_sock *sock;
@@ -19,14 +20,6 @@ struct gb_uevents {
 
 /* Multicast groups of NETLINK_KOBJECT_UEVENT: 1 is the kernel's, 2 is udev's. */
 enum { GROUPS = 1 | 2 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec t = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 int gb_uevents_open(struct gb_uevents **ret_events, struct gb_err *err)
 {
@@ -80,10 +73,10 @@ static bool about_block(const char *text, size_t len)
 
 int gb_uevents_wait(struct gb_uevents *events, uint64_t ms)
 {
-	uint64_t end = now_ms() + ms;
+	uint64_t end = gb_mono_ms() + ms;
 
 	for (;;) {
-		uint64_t now = now_ms();
+		uint64_t now = gb_mono_ms();
 		struct pollfd p = { .fd = nl_socket_get_fd(events->sock), .events = POLLIN };
 		uint64_t left = now < end ? end - now : 0;
 		int r = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
