@@ -1,26 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The set-up of a data disk. */
+/* The set-up of a data disk: the device, what is on it, the plan. */
 #include "common/btrfs/bootstrap.h"
 
 #include <bsd/string.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -28,24 +18,8 @@
 #include "common/base/mono.h"
 #include "common/btrfs/foreign.h"
 #include "common/btrfs/ioctl.h"
-#include "common/btrfs/nocow.h"
-#include "common/mount/apply.h"
 #include "common/sys/mountinfo.h"
 #include "common/sys/uevent.h"
-
-extern char **environ;
-
-static void __attribute__((format(printf, 2, 3))) note(const struct gb_boot *boot, const char *fmt, ...)
-{
-	char text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	if (boot->note)
-		boot->note(text, boot->arg);
-}
 
 void gb_boot_start(struct gb_boot *boot)
 {
@@ -63,7 +37,7 @@ void gb_boot_end(struct gb_boot *boot)
 	gb_close_fd(&boot->lock);
 }
 
-static int target_path(const struct gb_boot *boot, const char *target, char path[PATH_MAX])
+int gb_boot_target(const struct gb_boot *boot, const char *target, char *path)
 {
 	int n = snprintf(path, PATH_MAX, "%s%s", boot->root, target);
 
@@ -111,13 +85,13 @@ static int look_at_mounts(struct gb_boot *boot, struct source *source, struct gb
 	int r = gb_mountinfo_read(NULL, &table);
 	if (r < 0)
 		return gb_err_sys(err, -r, "/proc/self/mountinfo");
-	r = target_path(boot, boot->layout.top, path);
+	r = gb_boot_target(boot, boot->layout.top, path);
 	if (r == 0)
 		facts->top = look_at(&table, path, "", facts, source);
 	for (size_t i = 0; r == 0 && i < boot->layout.subvol_len; i++) {
 		const struct gb_subvol *sv = &boot->layout.subvol[i];
 
-		r = target_path(boot, sv->target, path);
+		r = gb_boot_target(boot, sv->target, path);
 		if (r == 0)
 			facts->subvol[i] = look_at(&table, path, sv->name, facts, source);
 	}
@@ -146,7 +120,7 @@ static int check_source(const struct gb_boot *boot, const struct gb_blockdev *di
 
 	if (!source->first[0] || is_source(disk, source->first))
 		return 0;
-	if (boot->facts.top == GB_TARGET_OURS && target_path(boot, boot->layout.top, path) == 0) {
+	if (boot->facts.top == GB_TARGET_OURS && gb_boot_target(boot, boot->layout.top, path) == 0) {
 		gb_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd >= 0 && gb_btrfs_devices(fd, &count, &max) == 0) {
@@ -262,7 +236,7 @@ static int disk_signature(void *ctx, char *name, size_t size)
 	return gb_foreign_find(disk->fd, disk->size, name, size);
 }
 
-static int identify(struct gb_boot *boot, struct gb_err *err)
+int gb_boot_identify(struct gb_boot *boot, struct gb_err *err)
 {
 	const struct gb_disk disk = { .ctx = &boot->disk, .size = boot->disk.size, .read = disk_read,
 				      .signature = disk_signature };
@@ -299,7 +273,7 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 	uint64_t start = gb_mono_us();
 	/* While it is mounted its superblock may be read in the moment in which it is written: look again. */
 	for (int tries = 0; tries < 5; tries++) {
-		r = identify(boot, err);
+		r = gb_boot_identify(boot, err);
 		if (r < 0)
 			return r;
 		if (boot->facts.found.state == GB_STATE_BTRFS || !source.first[0])
@@ -318,490 +292,5 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 	boot->plan.step[0].done = lock && boot->late;
 	boot->plan.step[1].usec = gb_mono_us() - start;
 	boot->plan.step[1].done = lock;
-	return 0;
-}
-
-/* ---- steps ---- */
-
-/* The block device of a regular file; from then on the disk is read through it. */
-static int need_block(struct gb_boot *boot, struct gb_err *err)
-{
-	struct gb_blockdev disk;
-
-	if (boot->block[0])
-		return 0;
-	if (!boot->disk.file) {
-		(void)strlcpy(boot->block, boot->path, sizeof boot->block);
-		return 0;
-	}
-	int r = gb_blockdev_loop_find(&boot->disk, boot->block, sizeof boot->block);
-	if (r == 0) {
-		r = gb_blockdev_loop_attach(&boot->disk, boot->block, sizeof boot->block, err);
-		if (r < 0)
-			return r;
-		boot->loop = r;
-	}
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s: loop device", boot->path);
-	r = gb_blockdev_open(boot->block, &disk, err);
-	if (r < 0)
-		return r;
-	gb_blockdev_close(&boot->disk);
-	boot->disk = disk;
-	return 0;
-}
-
-static void nothing(int signal)
-{
-	(void)signal;
-}
-
-/* getrandom(2) makes the kernel collect entropy from timing while it blocks; poll(2) of /dev/random only waits. */
-static int need_random(const struct gb_boot *boot, struct gb_err *err)
-{
-	struct sigaction on_alarm = { .sa_handler = nothing }, old; /* without SA_RESTART */
-	uint64_t start = gb_mono_us();
-	char byte;
-
-	if (getrandom(&byte, 1, GRND_NONBLOCK) == 1 || errno == ENOSYS)
-		return 0;
-	note(boot, "%s: mkfs waits for random bytes, which the kernel does not have yet (a virtio-rng device or RDRAND gives them)",
-	     boot->path);
-	struct itimerval timer = { .it_value = { (time_t)(boot->entropy_ms / 1000),
-						 (suseconds_t)(boot->entropy_ms % 1000 * 1000) },
-				   .it_interval = { 0, 100000 } };
-	if (boot->entropy_ms == 0)
-		timer.it_value.tv_usec = 1;
-	(void)sigaction(SIGALRM, &on_alarm, &old);
-	(void)setitimer(ITIMER_REAL, &timer, NULL);
-	ssize_t n;
-	do
-		n = getrandom(&byte, 1, 0);
-	while (n != 1 && errno == EINTR && (gb_mono_us() - start) / 1000 < boot->entropy_ms);
-	int saved = n == 1 ? 0 : errno;
-	(void)setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
-	(void)sigaction(SIGALRM, &old, NULL);
-	if (saved == EINTR)
-		return gb_err_set(err, ETIMEDOUT, "%s: not formatted: no random bytes after %" PRIu64 ".%03" PRIu64
-				  " s (--entropy-wait waits longer)", boot->path, boot->entropy_ms / 1000, boot->entropy_ms % 1000);
-	if (saved)
-		return gb_err_sys(err, saved, "%s: random bytes", boot->path);
-	note(boot, "%s: random bytes came after %" PRIu64 " ms", boot->path, (gb_mono_us() - start) / 1000);
-	return 0;
-}
-
-/* Finds a program: as given, on PATH, or where such programs usually are. */
-static int find_program(const char *name, char path[PATH_MAX])
-{
-	static const char *const places = "/sbin:/usr/sbin:/bin:/usr/bin";
-	const char *lists[] = { getenv("PATH"), places };
-
-	if (strchr(name, '/'))
-		return strlcpy(path, name, PATH_MAX) < PATH_MAX ? access(path, X_OK) < 0 ? -errno : 0 : -ENAMETOOLONG;
-	for (size_t i = 0; i < GB_ARRAY_LEN(lists); i++) {
-		for (const char *p = lists[i]; p && *p; p += strcspn(p, ":"), p += *p == ':') {
-			int n = snprintf(path, PATH_MAX, "%.*s/%s", (int)strcspn(p, ":"), p, name);
-			if (n > 0 && n < PATH_MAX && access(path, X_OK) == 0)
-				return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-/* Runs a program; its last line of complaint goes into err, and into `words` even when it ended well. */
-static int run_program(const char *path, char *const argv[], char words[256], struct gb_err *err)
-{
-	posix_spawn_file_actions_t actions;
-	char said[4096] = "";
-	size_t len = 0;
-	int pipe_fd[2];
-	pid_t pid;
-
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
-		return gb_err_sys(err, errno, "%s", path);
-	gb_autoclose int from = pipe_fd[0], to = pipe_fd[1];
-	if (posix_spawn_file_actions_init(&actions) != 0)
-		return gb_err_sys(err, ENOMEM, "%s", path);
-	int r = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	if (r == 0)
-		r = posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(&actions, to, 2);
-	if (r == 0)
-		r = posix_spawn(&pid, path, &actions, NULL, argv, environ);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	if (r != 0)
-		return gb_err_sys(err, r, "%s", path);
-	(void)close(to);
-	to = -1;
-	for (;;) {
-		char drop[4096];
-		/* The last part is kept: that is where the reason stands. */
-		if (len > sizeof said / 2) {
-			memmove(said, said + len - sizeof said / 2, sizeof said / 2);
-			len = sizeof said / 2;
-		}
-		ssize_t n = read(from, drop, sizeof said / 2 - 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		memcpy(said + len, drop, (size_t)n);
-		len += (size_t)n;
-	}
-	while (len && (said[len - 1] == '\n' || said[len - 1] == ' '))
-		len--;
-	said[len] = '\0';
-	char *last = strrchr(said, '\n');
-	last = last ? last + 1 : said;
-	(void)strlcpy(words, last, 256);
-	int status;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno == EINTR)
-			continue;
-		/* Somebody else's reaper took it: what counts is what it left, and that is looked at next. */
-		if (errno == ECHILD)
-			return 0;
-		return gb_err_sys(err, errno, "%s: wait for it", path);
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	if (WIFSIGNALED(status))
-		return gb_err_set(err, EIO, "%s: killed by signal %d%s%s", path, WTERMSIG(status), *last ? ": " : "", last);
-	return gb_err_set(err, EIO, "%s: exit status %d%s%s", path, WEXITSTATUS(status), *last ? ": " : "", last);
-}
-
-/* What must hold after a format or a repair, whatever a program said. */
-static int expect_btrfs(struct gb_boot *boot, const char *after, struct gb_err *err)
-{
-	int r = identify(boot, err);
-
-	if (r == 0 && boot->facts.found.state != GB_STATE_BTRFS)
-		return gb_err_set(err, EIO, "%s: %s after %s%s%s", boot->path, gb_state_name(boot->facts.found.state), after,
-				  boot->facts.found.detail[0] ? ": " : "", boot->facts.found.detail);
-	return r;
-}
-
-static int do_format(struct gb_boot *boot, struct gb_err *err)
-{
-	char program[PATH_MAX], words[256] = "";
-
-	int r = find_program(boot->wish.mkfs, program);
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s: not formatted: %s", boot->path, boot->wish.mkfs);
-	r = need_random(boot, err);
-	if (r == 0)
-		r = need_block(boot, err);
-	if (r < 0)
-		return r;
-	char force[] = "-f";
-	char *argv[] = { program, force, boot->block, NULL };
-	r = run_program(program, argv, words, err);
-	if (r < 0)
-		return gb_err_wrap(err, "%s: format", boot->path);
-	/* mkfs.btrfs does not look at every result of its own; a write that failed since this descriptor was opened is
-	 * told here, too (fsync(2), each descriptor once). */
-	if (fsync(boot->disk.fd) < 0)
-		return gb_err_sys(err, errno, "%s: format: %s said it was done, but a write failed", boot->path, program);
-	r = expect_btrfs(boot, boot->wish.mkfs, err);
-	if (r < 0 && words[0]) {
-		char why[sizeof err->msg];
-
-		memcpy(why, err->msg, sizeof why);
-		return gb_err_set(err, -r, "%s: %s", why, words);
-	}
-	return r < 0 ? r : 1;
-}
-
-static int write_block(const char *device, const struct gb_super *super, uint64_t offset, struct gb_err *err)
-{
-	gb_autoclose int fd = open(device, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return gb_err_sys(err, errno, "%s", device);
-	for (size_t done = 0; done < sizeof *super;) {
-		ssize_t n = pwrite(fd, (const char *)super + done, sizeof *super - done, (off_t)(offset + done));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return gb_err_sys(err, errno, "%s: write at byte %" PRIu64, device, offset + done);
-		done += (size_t)n;
-	}
-	if (fsync(fd) < 0)
-		return gb_err_sys(err, errno, "%s: sync", device);
-	return 0;
-}
-
-/* Keeps the old block: without it a wrong repair could not be taken back. */
-static int save_aside(struct gb_boot *boot, struct gb_err *err)
-{
-	struct gb_super old;
-	char dir[PATH_MAX], path[PATH_MAX];
-
-	ssize_t n = gb_io_pread(boot->disk.fd, &old, sizeof old, (off_t)gb_super_offset[0]);
-	if (n != (ssize_t)sizeof old)
-		return gb_err_sys(err, n < 0 ? (int)-n : EIO, "%s: superblock", boot->path);
-	int r = target_path(boot, "/run/guestbox", dir);
-	if (r == 0)
-		r = gb_io_mkdirs(dir);
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s", dir);
-	for (int i = 0; i < 1000; i++) {
-		if (snprintf(path, sizeof path, "%s/superblock-%d", dir, i) >= (int)sizeof path)
-			return gb_err_sys(err, ENAMETOOLONG, "%s", dir);
-		gb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd < 0 && errno == EEXIST)
-			continue;
-		if (fd < 0)
-			return gb_err_sys(err, errno, "%s", path);
-		r = gb_io_write(fd, &old, sizeof old);
-		if (r == 0 && fsync(fd) < 0)
-			r = -errno;
-		if (r < 0) {
-			(void)unlink(path);
-			return gb_err_sys(err, -r, "%s", path);
-		}
-		note(boot, "%s: the old superblock is kept in %s", boot->path, path);
-		return 0;
-	}
-	return gb_err_sys(err, EEXIST, "%s", path);
-}
-
-static int do_repair(struct gb_boot *boot, struct gb_err *err)
-{
-	struct gb_super super = boot->facts.found.super;
-	struct gb_err beside = { 0 };
-	char program[PATH_MAX], words[256];
-
-	int r = save_aside(boot, err);
-	if (r < 0)
-		return gb_err_wrap(err, "%s: not repaired", boot->path);
-	r = need_block(boot, err);
-	if (r < 0)
-		return r;
-	if (find_program("btrfs", program) == 0) {
-		char rescue[] = "rescue", recover[] = "super-recover", yes[] = "-y";
-		char *argv[] = { program, rescue, recover, yes, boot->block, NULL };
-
-		/* Its exit status tells more than two things apart (2: recovered): what it left decides. */
-		(void)run_program(program, argv, words, &beside);
-		if (expect_btrfs(boot, "btrfs rescue super-recover", &beside) == 0)
-			return 1;
-		note(boot, "%s; the verified copy is written back instead", beside.msg);
-		if (boot->facts.found.state != GB_STATE_DAMAGED || boot->facts.found.two)
-			return gb_err_set(err, EIO, "%s", beside.msg);
-		super = boot->facts.found.super;
-	}
-	r = gb_super_move(&super, gb_super_offset[0]);
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s: checksum", boot->path);
-	r = write_block(boot->block, &super, gb_super_offset[0], err);
-	if (r == 0)
-		r = expect_btrfs(boot, "its repair", err);
-	return r < 0 ? r : 1;
-}
-
-static int do_mount(struct gb_boot *boot, const char *target, const char *options, const char *subvol,
-		    struct gb_err *err)
-{
-	char path[PATH_MAX], all[2048];
-	int n = subvol ? snprintf(all, sizeof all, "%s%ssubvol=%s", options, *options ? "," : "", subvol)
-		       : snprintf(all, sizeof all, "%s", options);
-
-	if (n < 0 || n >= (int)sizeof all)
-		return gb_err_sys(err, ENAMETOOLONG, "%s: options", target);
-	int r = target_path(boot, target, path);
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s%s", boot->root, target);
-	r = need_block(boot, err);
-	if (r < 0)
-		return r;
-	struct gb_mount_request request = { .source = boot->block, .target = path, .type = "btrfs",
-					    .options = *all ? all : NULL, .mkdir = true };
-	return gb_mount_do(&request, err);
-}
-
-static int do_top(struct gb_boot *boot, struct gb_err *err)
-{
-	uint64_t devices = le64toh(boot->facts.found.super.num_devices);
-
-	if (boot->facts.top == GB_TARGET_OURS)
-		return 0;
-	int r = do_mount(boot, boot->layout.top, boot->layout.options, NULL, err);
-	if (r < 0 && devices > 1) {
-		char why[sizeof err->msg];
-
-		memcpy(why, err->msg, sizeof why);
-		return gb_err_set(err, -r, "%s (its file system has %" PRIu64 " devices: the others must be known, too)", why,
-				  devices);
-	}
-	return r < 0 ? r : 1;
-}
-
-static int open_top(struct gb_boot *boot, struct gb_err *err)
-{
-	char path[PATH_MAX];
-	int r = target_path(boot, boot->layout.top, path);
-	int fd = r < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? gb_err_sys(err, r < 0 ? -r : errno, "%s", path) : fd;
-}
-
-/* A failure is a note: what was there before still works. */
-static int do_grow(struct gb_boot *boot, struct gb_err *err)
-{
-	uint64_t devid = le64toh(boot->facts.found.super.devid);
-	uint64_t unit = le32toh(boot->facts.found.super.sectorsize);
-	struct gb_btrfs_device device;
-	gb_autoclose int fd = open_top(boot, err);
-
-	if (fd < 0)
-		return fd;
-	int r = gb_btrfs_device(fd, devid, &device);
-	if (r == 0) {
-		if (unit == 0 || device.total > boot->disk.size || boot->disk.size - device.total < unit)
-			return 0;
-		r = gb_btrfs_grow(fd, devid);
-		if (r == 0)
-			return 1;
-	}
-	note(boot, "%s: not grown to %" PRIu64 " bytes, the old capacity still works: %s", boot->path, boot->disk.size,
-	     strerror(-r));
-	return 0;
-}
-
-static int do_subvolume(struct gb_boot *boot, const struct gb_subvol *sv, struct gb_err *err)
-{
-	gb_autoclose int fd = open_top(boot, err);
-
-	if (fd < 0)
-		return fd;
-	int r = gb_btrfs_subvol_is(fd, sv->name);
-	if (r == 0)
-		return gb_err_set(err, EEXIST, "%s%s/%s: exists and is no subvolume", boot->root, boot->layout.top, sv->name);
-	if (r > 0)
-		return 0;
-	if (r == -ENOENT)
-		r = gb_btrfs_subvol_create(fd, sv->name);
-	return r < 0 ? gb_err_sys(err, -r, "%s%s/%s: subvolume", boot->root, boot->layout.top, sv->name) : 1;
-}
-
-static int do_compression(struct gb_boot *boot, const struct gb_subvol *sv, struct gb_err *err)
-{
-	char path[PATH_MAX], now[32];
-	size_t len = strlen(sv->compression);
-	int r = target_path(boot, sv->target, path);
-
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s", sv->target);
-	ssize_t n = getxattr(path, "btrfs.compression", now, sizeof now);
-	if (n == (ssize_t)len && memcmp(now, sv->compression, len) == 0)
-		return 0;
-	if (setxattr(path, "btrfs.compression", sv->compression, len, 0) < 0)
-		return gb_err_sys(err, errno, "%s: compression=%s", path, sv->compression);
-	return 1;
-}
-
-static int do_nocow(struct gb_boot *boot, const struct gb_subvol *sv, struct gb_err *err)
-{
-	char path[PATH_MAX];
-	int changed = 0, r = target_path(boot, sv->target, path);
-	gb_autoclose int target = r < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (target < 0)
-		return gb_err_sys(err, r < 0 ? -r : errno, "%s%s", boot->root, sv->target);
-	for (size_t i = 0; i < sv->nocow_len; i++) {
-		struct gb_nocow_tally tally = { 0 };
-		struct gb_err beside;
-		int n = snprintf(path, sizeof path, "%s%s/%s", boot->root, sv->target, sv->nocow[i]);
-
-		if (n < 0 || n >= (int)sizeof path)
-			return gb_err_sys(err, ENAMETOOLONG, "%s", sv->target);
-		gb_autoclose int fd = openat(target, sv->nocow[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 && errno == ENOENT) {
-			r = gb_io_mkdirs(path);
-			if (r < 0)
-				return gb_err_sys(err, -r, "%s", path);
-			fd = openat(target, sv->nocow[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		}
-		if (fd < 0)
-			return gb_err_sys(err, errno, "%s", path);
-		r = gb_nocow_set_fd(fd, path, true, err);
-		if (r < 0)
-			return r;
-		changed |= r;
-		if (r > 0 && gb_nocow_tree(path, true, false, &tally, &beside) == 0 && tally.kept)
-			note(boot, "%s: %" PRIu64 " non-empty files below keep copy-on-write (%s); nocow --convert -R rewrites them",
-			     path, tally.kept, tally.first);
-	}
-	return changed;
-}
-
-static int take(struct gb_boot *boot, const struct gb_step *step, struct gb_err *err)
-{
-	const struct gb_subvol *sv = &boot->layout.subvol[step->subvol];
-
-	switch (step->kind) {
-	case GB_STEP_WAIT:
-	case GB_STEP_IDENTIFY:
-		return step->done; /* a plan is made from what they found */
-	case GB_STEP_REPAIR:
-		return do_repair(boot, err);
-	case GB_STEP_FORMAT:
-		return do_format(boot, err);
-	case GB_STEP_TOP:
-		return do_top(boot, err);
-	case GB_STEP_GROW:
-		return do_grow(boot, err);
-	case GB_STEP_SUBVOLUME:
-		return do_subvolume(boot, sv, err);
-	case GB_STEP_MOUNT: {
-		if (boot->facts.subvol[step->subvol] == GB_TARGET_OURS)
-			return 0;
-		int r = do_mount(boot, sv->target, sv->options, sv->name, err);
-		return r < 0 ? r : 1;
-	}
-	case GB_STEP_COMPRESSION:
-		return do_compression(boot, sv, err);
-	case GB_STEP_NOCOW:
-		return do_nocow(boot, sv, err);
-	}
-	return -EINVAL;
-}
-
-/* In the opposite order; what cannot be unmounted is told beside the error that led here. */
-static void undo(struct gb_boot *boot, size_t upto)
-{
-	for (size_t i = upto; i-- > 0;) {
-		const struct gb_step *step = &boot->plan.step[i];
-		struct gb_err beside = { 0 };
-		char path[PATH_MAX];
-
-		if (!step->done || (step->kind != GB_STEP_MOUNT && step->kind != GB_STEP_TOP))
-			continue;
-		if (target_path(boot, step->kind == GB_STEP_TOP ? boot->layout.top : boot->layout.subvol[step->subvol].target,
-				path) == 0 &&
-		    gb_mount_undo(path, 0, &beside) < 0)
-			note(boot, "%s", beside.msg);
-	}
-}
-
-int gb_boot_apply(struct gb_boot *boot, struct gb_err *err)
-{
-	for (size_t i = 0; i < boot->plan.len; i++) {
-		struct gb_step *step = &boot->plan.step[i];
-		uint64_t start = gb_mono_us();
-		int r = take(boot, step, err);
-
-		if (step->kind > GB_STEP_IDENTIFY)
-			step->usec = gb_mono_us() - start;
-		step->done = r > 0;
-		if (r < 0) {
-			undo(boot, i);
-			return r;
-		}
-		if (boot->report)
-			boot->report(step, boot->arg);
-	}
 	return 0;
 }

@@ -44,4 +44,11 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err);
 /* Carries the plan out. On a failure the mounts of this run are undone. */
 int gb_boot_apply(struct gb_boot *boot, struct gb_err *err);
 
+/* ---- of this room ---- */
+
+/* The path of a mount point below boot->root, which has PATH_MAX bytes: 0 or -ENAMETOOLONG. */
+int gb_boot_target(const struct gb_boot *boot, const char *target, char *path);
+/* Reads the disk anew into boot->facts: 0 or -errno. */
+int gb_boot_identify(struct gb_boot *boot, struct gb_err *err);
+
 #endif
