@@ -472,8 +472,11 @@ static void launch_run(struct rpcd_task *base)
 	/* Who is not in there is not what is not there: 404 is for sandboxes. */
 	if (r == -ENOENT || r == -EACCES || r == -ENOTDIR)
 		r = -EINVAL;
+	struct gb_sandbox_place place = base->all->place;
+	if (*task->record->runtime)
+		gb_sandbox_set_runtime(&place, task->record->runtime);
 	if (r == 0)
-		r = gb_sandbox_exec_start(&base->all->place, task->record->instance, task->number, &process, c.exec, &task->ex,
+		r = gb_sandbox_exec_start(&place, task->record->instance, task->number, &process, c.exec, &task->ex,
 					  &base->err);
 	base->result = r;
 }

@@ -19,14 +19,14 @@
 
 _Static_assert(sizeof(struct mount_attr) == 32, "struct mount_attr");
 
-int gb_mount_userns(uint32_t base, uint32_t count)
+int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 {
 	char path[64], map[64];
 	int fd, r;
 
 	/* A thread cannot unshare CLONE_NEWUSER: a child holds the namespace until it is open. It makes no call but these
 	 * two, so that a copy of a process with threads will do. */
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | (ret_net ? CLONE_NEWNET : 0) | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
@@ -43,6 +43,15 @@ int gb_mount_userns(uint32_t base, uint32_t count)
 	fd = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
 		fd = -errno;
+	if (fd >= 0 && ret_net) {
+		(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+		*ret_net = open(path, O_RDONLY | O_CLOEXEC);
+		if (*ret_net < 0) {
+			r = -errno;
+			gb_close_fd(&fd);
+			fd = r;
+		}
+	}
 	(void)kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;

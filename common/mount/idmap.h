@@ -7,8 +7,9 @@
 
 #include "common/base/err.h"
 
-/* A user namespace in which uids and gids 0 to count - 1 are base and so on outside: a descriptor of it, or -errno. */
-int gb_mount_userns(uint32_t base, uint32_t count);
+/* A user namespace in which uids and gids 0 to count - 1 are base and so on outside: a descriptor of it, or -errno. ret_net
+ * (may be NULL) gets one of a new network namespace that belongs to it. */
+int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net);
 
 enum {
 	GB_TREE_NODEV = 1, GB_TREE_NOSUID = 2, GB_TREE_RDONLY = 4, GB_TREE_NOEXEC = 8,

@@ -262,21 +262,25 @@ static void resources(struct gb_json *json, const struct gb_sandbox_bundle *b)
 	gb_json_close(json, '}');
 }
 
-static void namespaces(struct gb_json *json)
+static void a_namespace(struct gb_json *json, const char *type, const char *path)
 {
-	static const char *const types[] = { "pid", "mount", "ipc", "uts", "cgroup", "user" };
+	gb_json_open(json, NULL, '{');
+	gb_json_str(json, "type", type);
+	if (path)
+		gb_json_str(json, "path", path);
+	gb_json_close(json, '}');
+}
+
+static void namespaces(struct gb_json *json, const struct gb_sandbox_bundle *b)
+{
+	static const char *const types[] = { "pid", "mount", "ipc", "uts", "cgroup" };
 
 	gb_json_open(json, "namespaces", '[');
-	for (size_t i = 0; i < GB_ARRAY_LEN(types); i++) {
-		gb_json_open(json, NULL, '{');
-		gb_json_str(json, "type", types[i]);
-		gb_json_close(json, '}');
-	}
-	/* That which the runtime is started in, made by the guest's root: the sandbox's cannot change its interfaces. */
-	gb_json_open(json, NULL, '{');
-	gb_json_str(json, "type", "network");
-	gb_json_str(json, "path", "/proc/self/ns/net");
-	gb_json_close(json, '}');
+	for (size_t i = 0; i < GB_ARRAY_LEN(types); i++)
+		a_namespace(json, types[i], NULL);
+	a_namespace(json, "user", b->userns);
+	/* That which the runtime is started in. */
+	a_namespace(json, "network", "/proc/self/ns/net");
 	gb_json_close(json, ']');
 }
 
@@ -344,7 +348,7 @@ int gb_sandbox_bundle_json(const struct gb_sandbox_bundle *b, struct gb_buf *buf
 	mapping(&json, "gidMappings", b->record->slot);
 	gb_json_str(&json, "cgroupsPath", b->cgroup);
 	resources(&json, b);
-	namespaces(&json);
+	namespaces(&json, b);
 	STRINGS(&json, "maskedPaths", masked);
 	STRINGS(&json, "readonlyPaths", readonly);
 	seccomp(&json);

@@ -38,6 +38,7 @@ struct gb_sandbox_bundle {
 	const Guestbox__Sandbox__Record *record;
 	const char *root;       /* the mounted root file system */
 	const char *hostname;
+	const char *userns;     /* a path of the user namespace to enter, with the record's range of ids; NULL: a new one */
 	const char *cgroup;     /* absolute, below the root of the cgroup file system */
 	const struct gb_sandbox_bind *binds;
 	size_t binds_len;

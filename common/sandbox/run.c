@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <bsd/string.h>
+#include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -56,12 +58,29 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
+void gb_sandbox_set_runtime(struct gb_sandbox_place *place, const char *program)
+{
+	const char *slash = strrchr(program, '/');
+
+	(void)strlcpy(place->runtime, program, sizeof place->runtime);
+	place->runc = slash && strcmp(slash + 1, "runc") == 0;
+}
+
+static bool try_runtime(struct gb_sandbox_place *place, const char *folder, int len, const char *name)
+{
+	char path[sizeof place->runtime];
+
+	if (!len || folder[0] != '/' || (size_t)snprintf(path, sizeof path, "%.*s/%s", len, folder, name) >= sizeof path ||
+	    !is_program(path))
+		return false;
+	gb_sandbox_set_runtime(place, path);
+	return true;
+}
+
 int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
 {
-	/* runc enters the user namespace first, from which the guest's network namespaces cannot be entered any more: its
-	 * exec fails in every sandbox (runc 1.1). */
+	/* In this order: crun starts in a third of the time. */
 	static const char *const names[] = { "crun", "runc" };
-	char runc[256] = "";
 	const char *path = getenv("PATH");
 
 	if (place->runtime[0] && is_program(place->runtime))
@@ -69,29 +88,20 @@ int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
 	if (!path || !*path)
 		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	for (size_t i = 0; place->runtime_dir && i < GB_ARRAY_LEN(names); i++) {
-		(void)snprintf(place->runtime, sizeof place->runtime, "%s/%s", place->runtime_dir, names[i]);
-		if (is_program(place->runtime) && i == 0)
+		if (try_runtime(place, place->runtime_dir, (int)strlen(place->runtime_dir), names[i]))
 			return 0;
-		if (is_program(place->runtime))
-			(void)strlcpy(runc, place->runtime, sizeof runc);
 	}
 	for (size_t i = 0; i < GB_ARRAY_LEN(names); i++) {
 		for (const char *p = path; *p;) {
 			int n = (int)strcspn(p, ":");
-			if (n && p[0] == '/') {
-				(void)snprintf(place->runtime, sizeof place->runtime, "%.*s/%s", n, p, names[i]);
-				if (is_program(place->runtime) && i == 0)
-					return 0;
-				if (is_program(place->runtime))
-					(void)strlcpy(runc, place->runtime, sizeof runc);
-			}
+			if (try_runtime(place, p, n, names[i]))
+				return 0;
 			p += n + (p[n] == ':');
 		}
 	}
 	place->runtime[0] = '\0';
-	return gb_err_set(err, ENOENT, "no OCI runtime: crun is neither in %s nor on PATH%s%s%s",
-			  place->runtime_dir ? place->runtime_dir : "a runtime folder", runc[0] ? " (" : "", runc,
-			  runc[0] ? " cannot enter a network namespace of the guest)" : "");
+	return gb_err_set(err, ENOENT, "no OCI runtime: neither crun nor runc is in %s or on PATH",
+			  place->runtime_dir ? place->runtime_dir : "a runtime folder");
 }
 
 struct child {
@@ -507,7 +517,7 @@ static int write_bundle(struct boot *b, const char *hostname)
 	struct gb_sandbox_bundle bundle = { .record = b->record, .binds = b->binds, .binds_len = b->binds_len, .hostname = hostname };
 	struct gb_sandbox_controllers have;
 	gb_autobuf struct gb_buf text = { 0 };
-	char root[192], cgroup[160], path[192];
+	char root[192], cgroup[160], path[192], userns[48];
 
 	int r = gb_sandbox_controllers(&have, b->err);
 	if (r < 0)
@@ -522,6 +532,8 @@ static int write_bundle(struct boot *b, const char *hostname)
 	(void)snprintf(cgroup, sizeof cgroup, "%s/%s", b->place->cgroup, b->record->instance);
 	bundle.root = root;
 	bundle.cgroup = cgroup;
+	(void)snprintf(userns, sizeof userns, "/proc/%d/fd/%d", (int)getpid(), b->userns);
+	bundle.userns = b->place->runc ? userns : NULL;
 	bundle.cpu = have.cpu;
 	bundle.memory = have.memory;
 	bundle.pids = have.pids;
@@ -550,15 +562,17 @@ static bool on_initramfs(void)
 /* In this thread's new namespaces. */
 static int inside(struct boot *b, int outside, const char *checkpoint, int status_fd)
 {
-	char sys[192], pid_file[192], hostname[64];
-	char *path;
+	char path[192], pid_file[192], hostname[64];
+	char *sys;
 
 	int r = gb_mount_private();
 	if (r < 0)
 		return gb_err_sys(b->err, -r, "a mount namespace");
-	r = gb_io_mkdirs(b->stage);
+	/* With a folder below the mount, too: runc's commands start where the root is, seen from outside. */
+	(void)snprintf(path, sizeof path, "%s/root", b->stage);
+	r = gb_io_mkdirs(path);
 	if (r < 0)
-		return gb_err_sys(b->err, -r, "%s", b->stage);
+		return gb_err_sys(b->err, -r, "%s", path);
 	r = do_mount(b, "tmpfs", "mode=0755,size=1m", b->stage);
 	if (r == 0)
 		r = mount_root(b);
@@ -567,9 +581,9 @@ static int inside(struct boot *b, int outside, const char *checkpoint, int statu
 	if (r < 0)
 		return r;
 	/* sysfs of this network namespace, mounted by the guest's root: the sandbox's owns nothing in it. */
-	r = bind_add(b, "/sys", true, false, &path);
+	r = bind_add(b, "/sys", true, false, &sys);
 	if (r == 0)
-		r = at_stage(b, strrchr(path, '/') + 1, sys, sizeof sys, false);
+		r = at_stage(b, strrchr(sys, '/') + 1, path, sizeof path, false);
 	if (r < 0)
 		return gb_err_sys(b->err, -r, "%s/sys", b->stage);
 	r = do_mount(b, "sysfs", "ro,nosuid,nodev,noexec", sys);
@@ -643,7 +657,12 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	gb_autoclose int outside = gb_veth_socket(err);
 	if (outside < 0)
 		return outside;
-	gb_autoclose int userns = gb_mount_userns(GB_SANDBOX_UID_BASE + record->slot * GB_SANDBOX_IDS, GB_SANDBOX_IDS);
+	/* The network namespace is the guest's, so that the sandbox's root owns nothing in it. For a command runc enters the
+	 * user namespace before any other (up to 1.2), from where one of the guest's cannot be entered any more: it gets one
+	 * that belongs to the sandbox's, over which nobody in there has a right either, for want of CAP_NET_ADMIN. */
+	gb_autoclose int own_net = -1;
+	gb_autoclose int userns = gb_mount_userns(GB_SANDBOX_UID_BASE + record->slot * GB_SANDBOX_IDS, GB_SANDBOX_IDS,
+						  place->runc ? &own_net : NULL);
 	if (userns < 0)
 		return gb_err_sys(err, -userns, "a user namespace");
 	b->userns = userns;
@@ -657,9 +676,11 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	gb_autoclose int status_in = status[0];
 	gb_autoclose int status_out = status[1];
 	/* CLONE_NEWNS gives the thread a folder and root of its own as well (unshare(2)). */
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
+	if (unshare(CLONE_NEWNS | (place->runc ? 0 : CLONE_NEWNET)) < 0)
 		return gb_err_sys(err, errno, "new namespaces");
-	int r = inside(b, outside, checkpoint, status_out);
+	int r = place->runc && setns(own_net, CLONE_NEWNET) < 0 ? gb_err_sys(err, errno, "a network namespace") : 0;
+	if (r == 0)
+		r = inside(b, outside, checkpoint, status_out);
 	back(b);
 	if (r == 0)
 		r = read_pid(b);
@@ -672,6 +693,12 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 		gb_sandbox_tap_name(record->address, name);
 		(void)snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/rp_filter", name);
 		(void)gb_io_put(AT_FDCWD, path, "1");
+	}
+	char *program = strdup(place->runtime);
+	if (program) {
+		if (record->runtime != (char *)protobuf_c_empty_string)
+			free(record->runtime);
+		record->runtime = program;
 	}
 	*ret_status = gb_take_fd(&status_in);
 	return 0;
@@ -691,7 +718,8 @@ int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance,
 	if (place->runtime[0] && access(path, F_OK) == 0) {
 		const char *args[] = { "delete", "--force", instance, NULL };
 		r = runtime(place, instance, args, -1, &why);
-		if (r < 0 && access(path, F_OK) == 0)
+		/* Another one's, perhaps. Its processes are killed by their cgroup: there is nothing left but this. */
+		if (r < 0 && gb_sandbox_tree_remove(AT_FDCWD, path) < 0)
 			failed = r;
 	}
 	(void)snprintf(path, sizeof path, "%s/%s", place->cgroup + 1, instance);
@@ -835,13 +863,65 @@ static void close_exec(struct gb_sandbox_exec *exec)
 		(void)unlink(exec->console_path);
 }
 
+/*
+ * A command of runc's: in the foreground it copies all output itself, and does not end before everybody has closed that.
+ * So it is started detached, under a process of ours that the command's falls to when runc ends (PR_SET_CHILD_SUBREAPER),
+ * and that ends as the command does. pid_path: where runc leaves the command's process id.
+ */
+static void keep_command(const char *program, char *const *argv, const struct child *child, const char *pid_path)
+{
+	static const struct child same = { .fds = { 0, 1, 2, 3, 4 } };
+	gb_autobuf struct gb_buf text = { 0 };
+	int fds[GB_ARRAY_LEN(child->fds)], status = 0;
+	pid_t pid;
+
+	/* Nothing of the daemon's stays open here. The descriptors go out of each other's way first. */
+	for (size_t i = 0; i < GB_ARRAY_LEN(fds); i++)
+		fds[i] = child->fds[i] >= 0 ? fcntl(child->fds[i], F_DUPFD, 16) : open("/dev/null", O_RDWR);
+	for (size_t i = 0; i < GB_ARRAY_LEN(fds); i++) {
+		if (fds[i] < 0 || dup2(fds[i], (int)i) < 0)
+			_exit(126);
+	}
+	closefrom(GB_ARRAY_LEN(fds));
+	(void)prctl(PR_SET_NAME, "runc-exec");
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || spawn(program, argv, &same, &pid) < 0)
+		_exit(126);
+	closefrom(0);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 126);
+	int r = gb_io_slurp(AT_FDCWD, pid_path, 64, &text);
+	(void)unlink(pid_path);
+	pid = r < 0 ? -1 : (pid_t)strtol(gb_buf_text(&text), NULL, 10);
+	for (;;) {
+		pid_t gone = waitpid(-1, &status, 0);
+		if (gone == pid && gone > 0)
+			_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+		if (gone < 0 && errno != EINTR)
+			_exit(126);
+	}
+}
+
+static int spawn_detached(const char *program, char *const *argv, const struct child *child, const char *pid_path, pid_t *ret_pid)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		keep_command(program, argv, child, pid_path);
+	if (pid < 0)
+		return -errno;
+	*ret_pid = pid;
+	return 0;
+}
+
 int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *instance, uint64_t number,
 			  const struct gb_sandbox_process *process, bool input, struct gb_sandbox_exec *ret_exec,
 			  struct gb_err *err)
 {
 	struct gb_sandbox_exec exec = { .in = -1, .out = -1, .err = -1, .console = -1, .log = -1 };
 	gb_autobuf struct gb_buf text = { 0 };
-	char state[96], sub[64];
+	char state[96], sub[64], pid_path[160];
 	int in = -1, out = -1, errs = -1, log = -1;
 
 	struct gb_sandbox_process full = *process;
@@ -878,9 +958,17 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *inst
 			argv[n++] = "--console-socket";
 			argv[n++] = exec.console_path;
 		}
+		if (place->runc) {
+			(void)snprintf(pid_path, sizeof pid_path, "%s/%s/%s.pid", place->run, instance, sub);
+			argv[n++] = "--detach";
+			argv[n++] = "--pid-file";
+			argv[n++] = pid_path;
+		}
 		argv[n++] = instance;
 		const struct child child = { .fds = { in, out, errs, json, log } };
-		r = spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &exec.pid);
+		char *const *words = (char *const *)(uintptr_t)argv;
+		r = place->runc ? spawn_detached(place->runtime, words, &child, pid_path, &exec.pid)
+				: spawn(place->runtime, words, &child, &exec.pid);
 	}
 	gb_close_fd(&in);
 	gb_close_fd(&out);

@@ -8,8 +8,11 @@
 #include "common/sandbox/bundle.h"
 #include "common/sandbox/cgroup.h"
 
-/* Looks for crun in runtime_dir (may be NULL) and then in PATH: 0, or -ENOENT with err set. */
+/* Looks for crun or runc in runtime_dir (may be NULL) and then in PATH: 0, or -ENOENT with err set. */
 int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err);
+
+/* Sets the runtime to that of a sandbox that runs. */
+void gb_sandbox_set_runtime(struct gb_sandbox_place *place, const char *program);
 
 /* The name of the outer end of a sandbox's interface. */
 enum { GB_SANDBOX_TAP = 16 };
@@ -35,7 +38,7 @@ int gb_sandbox_dump(const struct gb_sandbox_place *place, const char *instance, 
 
 /* A command in a container, on its way. */
 struct gb_sandbox_exec {
-	pid_t pid;         /* of the runtime, which ends as the command does */
+	pid_t pid;         /* of the runtime, or who waits for runc's command: it ends as the command does */
 	int in, out, err;  /* our ends of its pipes, non-blocking; -1: there is none */
 	int console;       /* tty: a listening socket over which the terminal comes; its path is unlinked by us */
 	int log;           /* what the runtime itself has to say */

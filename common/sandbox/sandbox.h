@@ -34,7 +34,8 @@ struct gb_sandbox_place {
 	char run[64];            /* below GB_SANDBOX_RUN, and */
 	char cgroup[64];         /* below /sys/fs/cgroup, "/guestbox-sandbox/NAME": each store has its own, since what no
 				  * record knows there is taken away */
-	char runtime[256];       /* crun */
+	char runtime[256];       /* crun or runc */
+	bool runc;               /* it is the latter */
 	const char *runtime_dir; /* looked through for it before PATH */
 };
 

@@ -8,7 +8,6 @@ load sandbox.bash
 setup() {
 	need_applet vsock-rpcd
 	need_applet vsock-rpc
-	command -v crun >/dev/null || skip "no crun"
 	sandbox_setup
 }
 

@@ -24,7 +24,7 @@ sandbox_inside() {
 		daemon_start() {
 			rm -f "$T/ready"; mkfifo "$T/ready"
 			# what the sanitizer keeps of freed memory is not what the daemon holds
-			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --sandbox-dir "$T/data/sandboxes" --runtime-dir /nonexistent \
+			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --sandbox-dir "$T/data/sandboxes" --runtime-dir "$T/runtime" \
 				--notify-fd 9 "$@" 9>"$T/ready" 2>>"$T/log" 3>&- &
 			daemon=$!
 			read -r _ <"$T/ready"
@@ -46,10 +46,15 @@ sandbox_inside() {
 	' 3>&-
 }
 
+# The OCI runtime is crun, or what SANDBOX_RUNTIME says.
+SANDBOX_RUNTIME=${SANDBOX_RUNTIME:-crun}
+
 # Called in setup: $T with a Btrfs at $T/data and a root file system in the subvolume $T/data/rootfs.
 sandbox_setup() {
+	command -v "$SANDBOX_RUNTIME" >/dev/null || skip "no $SANDBOX_RUNTIME"
 	T=$(mktemp -d /tmp/gb-sb-XXXXXX) # short, for the socket
-	mkdir "$T/img" "$T/data"
+	mkdir "$T/img" "$T/data" "$T/runtime"
+	ln -s "$(command -v "$SANDBOX_RUNTIME")" "$T/runtime/"
 	mount -t tmpfs -o size=4G none "$T/img"
 	truncate -s 2G "$T/img/disk"
 	mkfs.btrfs -q "$T/img/disk"
@@ -69,6 +74,7 @@ sandbox_rootfs() {
 
 sandbox_teardown() {
 	local loop
+	[ -n "${T:-}" ] || return 0
 	[ ! -e "$T/log" ] || sed 's/^/log: /' "$T/log" >&2
 	loop=$(findmnt -no SOURCE "$T/data")
 	umount "$T/data"
