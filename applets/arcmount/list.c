@@ -66,9 +66,9 @@ static void field(const char *text, char end)
 			(void)putchar_unlocked(*text);
 			continue;
 		}
-		char shown[8];
+		char shown[GB_VIS_SIZE];
 
-		(void)vis(shown, (unsigned char)*text, GB_VIS, 0);
+		(void)gb_vis(shown, *text);
 		(void)fputs(shown, stdout);
 	}
 	(void)putchar(end);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/date.h"
 #include "common/base/json.h"
 #include "common/base/mono.h"
 #include "common/base/parse.h"
@@ -316,14 +317,12 @@ int sandbox_table_print(struct sandbox_table *table, struct gb_err *err)
 
 void sandbox_when(struct gb_buf *buf, int64_t seconds)
 {
-	time_t t = (time_t)seconds;
-	struct tm tm;
-	char text[40];
+	char text[GB_DATE_SIZE];
 
 	if (seconds == 0)
 		(void)gb_buf_str(buf, "-");
-	else if (gmtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
-		(void)gb_buf_str(buf, text);
+	else if (gb_date_text(text, seconds))
+		(void)gb_buf_fmt(buf, "%sZ", text);
 	else
 		(void)gb_buf_fmt(buf, "%" PRId64, seconds);
 }

@@ -11,6 +11,7 @@
 #include "applets/vsock-rpc/sandbox.h"
 #include "applets/vsock-rpc/stream.h"
 #include "common/base/cleanup.h"
+#include "common/base/date.h"
 #include "common/base/json.h"
 #include "common/rpc/client.h"
 #include "common/rpc/wire.h"
@@ -198,12 +199,10 @@ struct watch {
 
 static void event_text(struct gb_buf *text, const Sandbox__V1__SandboxEvent *event)
 {
-	time_t t = (time_t)(event->timestamp / 1000000000);
-	struct tm tm;
-	char stamp[40] = "-";
+	char stamp[GB_DATE_SIZE] = "-";
 
-	if (event->timestamp >= 0 && gmtime_r(&t, &tm))
-		(void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+	if (event->timestamp >= 0)
+		(void)gb_date_text(stamp, event->timestamp / 1000000000);
 	(void)gb_buf_fmt(text, "%s.%09dZ ", stamp, event->timestamp >= 0 ? (int)(event->timestamp % 1000000000) : 0);
 	sandbox_put(text, event->sandbox_id);
 	(void)gb_buf_str(text, " ");

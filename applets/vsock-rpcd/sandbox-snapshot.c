@@ -11,6 +11,7 @@
 
 #include "applets/vsock-rpcd/sandbox.h"
 #include "common/base/cleanup.h"
+#include "common/base/date.h"
 #include "common/base/log.h"
 
 enum { FREEZE_MS = 10000, NAME_MAX_BYTES = 256 };
@@ -38,12 +39,9 @@ static struct rpcd_snap *snap_named(struct rpcd_sandboxes *all, struct rpcd_call
 /* RFC 3339, UTC. */
 static void time_text(int64_t ns, char *text, size_t size)
 {
-	time_t s = (time_t)(ns / 1000000000);
-	struct tm tm;
-	char date[32] = "";
+	char date[GB_DATE_SIZE];
 
-	if (gmtime_r(&s, &tm))
-		(void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)gb_date_text(date, (int64_t)(ns / 1000000000));
 	(void)snprintf(text, size, "%s.%09dZ", date, (int)(ns % 1000000000));
 }
 

@@ -11,9 +11,9 @@
 /* The encoded length of one byte. */
 static size_t width(char c)
 {
-	char one[8];
+	char one[GB_VIS_SIZE];
 
-	return (size_t)(vis(one, (unsigned char)c, GB_VIS, 0) - one);
+	return (size_t)(gb_vis(one, c) - one);
 }
 
 /* Encodes text into dst; one that does not fit keeps its first and its last part around "...". */
@@ -26,7 +26,7 @@ static void store(char *dst, size_t size, const char *text)
 		whole += width(text[k]);
 	size_t head = whole <= room ? room : room / 2;
 	for (; i < len && (size_t)(out - dst) + width(text[i]) <= head; i++)
-		out = vis(out, (unsigned char)text[i], GB_VIS, 0);
+		out = gb_vis(out, text[i]);
 	if (i < len) {
 		size_t from = len, used = (size_t)(out - dst) + 3;
 
@@ -34,7 +34,7 @@ static void store(char *dst, size_t size, const char *text)
 			used += width(text[--from]);
 		out = memcpy(out, "...", 3);
 		for (out += 3; from < len; from++)
-			out = vis(out, (unsigned char)text[from], GB_VIS, 0);
+			out = gb_vis(out, text[from]);
 	}
 	*out = '\0';
 }

@@ -101,7 +101,7 @@ void gb_log(enum gb_log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(raw, sizeof raw, fmt, ap);
 	va_end(ap);
-	(void)strnvis(text, raw, sizeof text, GB_VIS);
+	gb_vis_text(text, sizeof text, raw);
 
 	switch (kind) {
 	case TO_KMSG:

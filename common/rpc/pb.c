@@ -325,13 +325,13 @@ void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message)
 void gb_pb_plain(struct gb_buf *buf, const char *text)
 {
 	for (; *text; text++) {
-		char out[8];
+		char out[GB_VIS_SIZE];
 		unsigned char c = (unsigned char)*text;
 
 		if (c >= 0x80 || c == '\n')
 			(void)gb_buf_add(buf, text, 1);
 		else
-			(void)gb_buf_add(buf, out, (size_t)(vis(out, c, GB_VIS, 0) - out));
+			(void)gb_buf_add(buf, out, (size_t)(gb_vis(out, *text) - out));
 	}
 }
 

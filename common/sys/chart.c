@@ -65,7 +65,7 @@ static void label(const struct gb_timeline_step *step, char *text, size_t size)
 	(void)snprintf(raw, sizeof raw, "%s%s%s%s", init ? "" : step->track,
 		       init || strcmp(step->track, step->name) == 0 ? "" : " ",
 		       !init && strcmp(step->track, step->name) == 0 ? "" : step->name, step->failed ? " (failed)" : "");
-	(void)strnvis(text, raw, size, GB_VIS);
+	gb_vis_text(text, size, raw);
 }
 
 static bool is_point(const struct gb_timeline_step *step)

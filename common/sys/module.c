@@ -5,7 +5,6 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -190,12 +189,63 @@ int gb_modules_load(struct gb_modules *modules, const char *name, struct gb_err 
 	return 0;
 }
 
+/* Behind what c matches of a pattern, NULL when it does not. What depmod(8) writes is fnmatch(3)'s language of bytes; the
+ * C library's reads characters, and brings their tables along. */
+static const char *match_one(const char *p, const char *end, char c)
+{
+	if (p == end)
+		return NULL;
+	if (*p == '[') {
+		const char *at = p + 1;
+		bool not = at < end && (*at == '!' || *at == '^'), in = false;
+
+		at += not;
+		for (const char *first = at; at < end && (*at != ']' || at == first); at++) {
+			char from = *at, to = from;
+
+			if (end - at > 2 && at[1] == '-' && at[2] != ']')
+				to = *(at += 2);
+			in |= c >= from && c <= to;
+		}
+		if (at < end)
+			return in != not ? at + 1 : NULL;
+		/* not closed: a bracket like any letter */
+	}
+	if (*p == '\\' && end - p > 1)
+		p++;
+	else if (*p == '?')
+		return p + 1;
+	return *p == c ? p + 1 : NULL;
+}
+
+static bool matches(const char *p, const char *end, const char *text)
+{
+	const char *star = NULL, *from = NULL, *next;
+
+	while (*text) {
+		if (p < end && *p == '*') {
+			star = ++p;
+			from = text;
+		} else if ((next = match_one(p, end, *text))) {
+			p = next;
+			text++;
+		} else if (star) { /* the last star takes one more */
+			p = star;
+			text = ++from;
+		} else {
+			return false;
+		}
+	}
+	while (p < end && *p == '*')
+		p++;
+	return p == end;
+}
+
 const char *gb_modules_match(const struct gb_modules *modules, const char *modalias, size_t *pos, char name[64])
 {
 	const char *text = gb_buf_text(&modules->alias);
 
 	while (text[*pos]) {
-		char pattern[512];
 		const char *line = text + *pos;
 		size_t len = strcspn(line, "\n");
 
@@ -203,14 +253,11 @@ const char *gb_modules_match(const struct gb_modules *modules, const char *modal
 		if (strncmp(line, "alias ", 6) != 0)
 			continue;
 		size_t n = strcspn(line + 6, " \n");
-		if (n >= sizeof pattern || line[6 + n] != ' ')
+		if (line[6 + n] != ' ')
 			continue;
-		/* no strlcpy(3): it goes to the end of the whole table, each time */
-		memcpy(pattern, line + 6, n);
-		pattern[n] = '\0';
 		const char *module = line + 6 + n + 1;
 		size_t m = strcspn(module, " \n");
-		if (m == 0 || m >= 64 || fnmatch(pattern, modalias, 0) != 0)
+		if (m == 0 || m >= 64 || !matches(line + 6, line + 6 + n, modalias))
 			continue;
 		memcpy(name, module, m);
 		name[m] = '\0';

@@ -2,6 +2,8 @@
 /* common/base: errors, option tables, numbers, buffers, JSON. */
 #include "tests/unit/unit.h"
 
+#define LIBBSD_OPENBSD_VIS
+#include <bsd/vis.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -11,11 +13,13 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/date.h"
 #include "common/base/err.h"
 #include "common/base/io.h"
 #include "common/base/json.h"
 #include "common/base/opt.h"
 #include "common/base/parse.h"
+#include "common/base/vis.h"
 
 static void err_keeps_object_and_reason(void **state)
 {
@@ -41,6 +45,42 @@ static void err_encodes_control_bytes(void **state)
 	assert_null(strchr(err.msg, '\033'));
 	assert_null(strchr(err.msg, '\n'));
 	assert_non_null(strstr(err.msg, "c\\d")); /* a backslash alone stays as it is */
+}
+
+static void outside_text_is_shown_as_vis_does(void **state)
+{
+	char text[] = "a\tb\xff\xc3z", small[6];
+
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		char ours[GB_VIS_SIZE], theirs[8];
+
+		char *end = gb_vis(ours, (char)c);
+
+		assert_int_equal(*end, '\0');
+		(void)vis(theirs, c, VIS_TAB | VIS_NL | VIS_CSTYLE | VIS_NOSLASH, 0);
+		assert_string_equal(ours, theirs);
+		assert_int_equal(end - ours, strlen(theirs));
+	}
+	gb_vis_text(small, sizeof small, text);
+	assert_string_equal(small, "a\\tb"); /* M^? does not fit, and is not cut */
+	gb_vis_text(small, 1, text);
+	assert_string_equal(small, "");
+}
+
+static void dates_are_utc(void **state)
+{
+	char text[GB_DATE_SIZE];
+
+	(void)state;
+	assert_true(gb_date_text(text, 0));
+	assert_string_equal(text, "1970-01-01T00:00:00");
+	assert_true(gb_date_text(text, 4107542399));
+	assert_string_equal(text, "2100-02-28T23:59:59");
+	assert_true(gb_date_text(text, -1));
+	assert_string_equal(text, "1969-12-31T23:59:59");
+	assert_false(gb_date_text(text, INT64_MAX));
+	assert_string_equal(text, "");
 }
 
 static void err_wraps_and_maps(void **state)
@@ -226,6 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(err_keeps_object_and_reason), cmocka_unit_test(err_encodes_control_bytes),
+		cmocka_unit_test(outside_text_is_shown_as_vis_does), cmocka_unit_test(dates_are_utc),
 		cmocka_unit_test(err_wraps_and_maps),	       cmocka_unit_test(opt_reads_all_forms),
 		cmocka_unit_test(opt_names_what_is_wrong),     cmocka_unit_test(numbers_are_strict),
 		cmocka_unit_test(buf_grows_and_eats),	       cmocka_unit_test(json_is_always_valid),

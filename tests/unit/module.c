@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,35 @@ static void a_device_asks_by_its_alias(void **state)
 	gb_modules_close(&m);
 }
 
+/* depmod's patterns mean what fnmatch(3) says. */
+static void aliases_match_as_fnmatch_does(void **state)
+{
+	static const char *const patterns[] = {
+		"a", "*", "a*", "*a", "a*b", "a*b*c", "a**c", "?", "a?c", "[ab]", "[!ab]c", "[^a]c", "a[b-d]c", "x[0-9]*",
+		"[]a]c", "a[bc", "[a-]c", "*[bc]*c", "*abc", "pci:v*d*sv*sd*bc01sc06i01*", "b*bb", "[!]]", "a\\*",
+	};
+	static const char *const texts[] = {
+		"", "a", "b", "c", "ac", "bc", "abc", "acc", "aabc", "abbc", "abcabc", "]c", "-c", "x0", "x9y", "xa", "a[bc", "a*",
+		"bbb", "bb", "]", "\\", "a\\b", "pci:v00001AF4d1sv1sd1bc01sc06i01", "pci:v00001AF4d1sv1sd1bc02sc06i01",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GB_ARRAY_LEN(patterns); i++) {
+		struct gb_modules m = { 0 };
+		char name[64];
+
+		assert_int_equal(gb_buf_fmt(&m.alias, "alias %s found\n", patterns[i]), 0);
+		for (size_t k = 0; k < GB_ARRAY_LEN(texts); k++) {
+			size_t pos = 0;
+			bool match = gb_modules_match(&m, texts[k], &pos, name) != NULL;
+
+			if (match != (fnmatch(patterns[i], texts[k], 0) == 0))
+				fail_msg("pattern %s, text %s: %d", patterns[i], texts[k], match);
+		}
+		gb_modules_close(&m);
+	}
+}
+
 static void tables_are_read_from_a_folder(void **state)
 {
 	char dir[] = "/tmp/gb-mod-XXXXXX", path[64];
@@ -112,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_module_needs_comes_first),
 		cmocka_unit_test(a_device_asks_by_its_alias),
+		cmocka_unit_test(aliases_match_as_fnmatch_does),
 		cmocka_unit_test(tables_are_read_from_a_folder),
 	};
 
