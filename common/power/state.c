@@ -18,6 +18,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/sys/blockdev.h"
 
 void gb_power_devices_free(struct gb_power_devices *devices)
 {
@@ -94,25 +95,6 @@ static int attribute(int dir, const char *name, const char *file, char *text, si
 	return 0;
 }
 
-static unsigned count_holders(int dir, const char *name)
-{
-	char path[300];
-	unsigned n = 0;
-
-	(void)snprintf(path, sizeof path, "%s/holders", name);
-	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	gb_autoclosedir DIR *holders = fdopendir(fd);
-	if (!holders) {
-		(void)close(fd);
-		return 0;
-	}
-	for (struct dirent *e; (e = readdir(holders));)
-		n += e->d_name[0] != '.';
-	return n;
-}
-
 static int read_block(struct gb_power_devices *devices)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/block");
@@ -127,7 +109,7 @@ static int read_block(struct gb_power_devices *devices)
 		if (attribute(dirfd(dir), e->d_name, "dev", text, sizeof text) < 0 ||
 		    sscanf(text, "%u:%u", &row.major, &row.minor) != 2)
 			continue;
-		row.holders = count_holders(dirfd(dir), e->d_name);
+		row.holders = gb_blockdev_holders(row.major, row.minor);
 		if (e->d_name[0] == 'l') {
 			row.kind = GB_POWER_IS_LOOP;
 			if (attribute(dirfd(dir), e->d_name, "loop/backing_file", text, sizeof text) < 0)

@@ -3,6 +3,7 @@
 #include "common/sys/blockdev.h"
 
 #include <bsd/string.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -109,6 +110,18 @@ int gb_blockdev_busy(const struct gb_blockdev *device)
 	if (fd >= 0)
 		return 0;
 	return errno == EBUSY ? 1 : -errno;
+}
+
+unsigned gb_blockdev_holders(unsigned major, unsigned minor)
+{
+	char path[64];
+	unsigned n = 0;
+
+	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", major, minor);
+	gb_autoclosedir DIR *dir = opendir(path);
+	for (struct dirent *e; dir && (e = readdir(dir));)
+		n += e->d_name[0] != '.';
+	return n;
 }
 
 int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t size)

@@ -35,6 +35,9 @@ int gb_blockdev_lock(const struct gb_blockdev *device, bool *ret_waited, struct 
 /* Whether someone has it open for himself alone (a mount, a RAID, a mapping): 1, 0 or -errno. */
 int gb_blockdev_busy(const struct gb_blockdev *device);
 
+/* How many devices stand on one: mappings, RAIDs. */
+unsigned gb_blockdev_holders(unsigned major, unsigned minor);
+
 /* The loop device that already stands for a regular file, its path in `path`: 1, 0 or -errno. */
 int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t size);
 
