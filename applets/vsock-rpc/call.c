@@ -127,7 +127,7 @@ int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size
 {
 	uint64_t deadline = gb_mono_ms() + call->timeout;
 
-	gb_buf_free(&call->buf); /* of an earlier call */
+	call->buf.len = 0; /* of an earlier call; its memory is of use again */
 	call->frame_size = 0;
 	gb_autoclose int fd = rpc_connect(call, deadline, err);
 	if (fd < 0)
@@ -154,8 +154,7 @@ int rpc_at_peer(const struct rpc_call *call, struct gb_err *err)
 	return call->addrs_len == 1 ? gb_err_wrap(err, "%s", gb_addr_format(&call->addrs[0], text)) : -err->code;
 }
 
-/* Whether the reply is of the wanted type: 0, or -errno with err set. */
-static int check_type(const struct gb_frame *frame, uint32_t want, struct gb_err *err)
+int rpc_check_type(const struct gb_frame *frame, uint32_t want, struct gb_err *err)
 {
 	if (frame->type == want)
 		return 0;
@@ -168,7 +167,7 @@ static int check_type(const struct gb_frame *frame, uint32_t want, struct gb_err
 
 int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err)
 {
-	int r = check_type(frame, want, err);
+	int r = rpc_check_type(frame, want, err);
 
 	if (r < 0)
 		return r;
@@ -176,8 +175,7 @@ int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **r
 	return r < 0 ? gb_err_wrap(err, "reply") : 0;
 }
 
-/* Sends a message and waits for whatever comes back. */
-static int ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+int rpc_ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
 
@@ -189,18 +187,18 @@ static int ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessag
 int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	    struct gb_err *err)
 {
-	int r = ask_frame(call, type, request, err);
+	int r = rpc_ask_frame(call, type, request, err);
 
 	return r < 0 ? r : rpc_decode(&call->frame, gb_wire_reply(type), ret_reply, err);
 }
 
 int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
-	int r = ask_frame(call, type, request, err);
+	int r = rpc_ask_frame(call, type, request, err);
 
 	if (r < 0 || call->frame.type == GB_WIRE_EMPTY)
 		return r;
-	return check_type(&call->frame, gb_wire_reply(type), err);
+	return rpc_check_type(&call->frame, gb_wire_reply(type), err);
 }
 
 int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err)

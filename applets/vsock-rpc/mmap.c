@@ -46,6 +46,27 @@ static int base64(struct gb_buf *text, const unsigned char *data, size_t len)
 	return text->failed ? -ENOMEM : 0;
 }
 
+/* The data of the reply, where it was received. 0 or -errno. */
+static int take(const struct gb_frame *frame, uint64_t asked, const unsigned char **ret_data, size_t *ret_len, struct gb_err *err)
+{
+	const unsigned char *data = NULL, *none;
+	uint64_t len = 0, count = 0;
+
+	int r = rpc_check_type(frame, GB_WIRE_MMAP_READ_FILE_REPLY, err);
+	if (r < 0)
+		return r;
+	if (gb_pb_check_reply(gb_pb_type(frame->type), frame->payload, frame->payload_len, err) < 0)
+		return gb_err_wrap(err, "reply");
+	(void)gb_pb_field(frame->payload, frame->payload_len, 1, &len, &data);
+	(void)gb_pb_field(frame->payload, frame->payload_len, 2, &count, &none);
+	/* Less than there is: the file was cut while it was read, and what follows is none of it. */
+	if (count > len || len > asked)
+		return gb_err_set(err, EPROTO, "reply: %" PRIu64 " bytes of data, and a count of %" PRIu64, len, count);
+	*ret_data = data;
+	*ret_len = (size_t)count;
+	return 0;
+}
+
 int rpc_run_mmap(struct gb_cmd *cmd, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf all = { 0 }, text = { 0 };
@@ -60,22 +81,20 @@ int rpc_run_mmap(struct gb_cmd *cmd, struct gb_err *err)
 		return r;
 	for (bool more = true; more && done < own.length;) {
 		Arcbox__V1__MmapReadFileRequest request = ARCBOX__V1__MMAP_READ_FILE_REQUEST__INIT;
-		gb_autopb ProtobufCMessage *message = NULL;
+		const unsigned char *data = NULL;
+		size_t len = 0;
 		request.path = operands[0];
 		request.length = own.length - done < PIECE ? own.length - done : PIECE;
 		if (__builtin_add_overflow(own.offset, done, &request.offset))
 			break;
-		r = rpc_ask(call, GB_WIRE_MMAP_READ_FILE, &request.base, &message, err);
+		r = rpc_ask_frame(call, GB_WIRE_MMAP_READ_FILE, &request.base, err);
+		if (r == 0)
+			r = take(&call->frame, request.length, &data, &len, err);
 		if (r < 0)
 			return r;
-		const Arcbox__V1__MmapReadFileResponse *reply = (const void *)message;
-		if (reply->bytes_read != reply->data.len || reply->data.len > request.length)
-			return gb_err_set(err, EPROTO, "reply: %zu bytes of data, and a count of %" PRIu64, reply->data.len,
-					  reply->bytes_read);
-		more = reply->data.len > 0;
-		done += reply->data.len;
-		r = call->json ? gb_buf_add(&all, reply->data.data, reply->data.len)
-			       : gb_io_write(STDOUT_FILENO, reply->data.data, reply->data.len);
+		more = len > 0;
+		done += len;
+		r = call->json ? gb_buf_add(&all, data, len) : gb_io_write(STDOUT_FILENO, data, len);
 		if (r < 0)
 			return gb_err_sys(err, -r, call->json ? "reply" : "standard output");
 	}

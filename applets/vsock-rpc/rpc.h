@@ -61,6 +61,11 @@ int rpc_at_peer(const struct rpc_call *call, struct gb_err *err);
 /* Whether a frame answers our request. */
 bool rpc_is_ours(const struct rpc_call *call, const struct gb_frame *frame);
 
+/* Sends a message and waits for whatever comes back: call->frame. */
+int rpc_ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
+/* Whether a reply is of the wanted type: 0, or -errno with err set (an Error frame's text too). */
+int rpc_check_type(const struct gb_frame *frame, uint32_t want, struct gb_err *err);
+
 /* The reply's message, when its type is the wanted one: 0, or -errno with err set (an Error frame's text too). */
 int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err);
 

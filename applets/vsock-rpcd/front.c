@@ -574,7 +574,7 @@ static const struct gb_syscall calls[] = {
 	ALWAYS(ppoll),
 	/* Memory, time, the C library's own. No page is to become code. */
 	{ SYS_mmap, GB_SYSCALL_WITHOUT, 2, PROT_EXEC }, { SYS_mprotect, GB_SYSCALL_WITHOUT, 2, PROT_EXEC },
-	ALWAYS(munmap), ALWAYS(mremap), ALWAYS(madvise), ALWAYS(brk), ALWAYS(clock_gettime), ALWAYS(gettimeofday),
+	ALWAYS(munmap), ALWAYS(mremap), ALWAYS(madvise), ALWAYS(brk), ALWAYS(clock_gettime), ALWAYS(gettimeofday), ALWAYS(timerfd_settime),
 	ALWAYS(getrandom), ALWAYS(getpid), ALWAYS(gettid), ALWAYS(getppid), ALWAYS(geteuid), ALWAYS(futex), ALWAYS(rt_sigprocmask),
 	ALWAYS(rt_sigreturn), ALWAYS(restart_syscall), ALWAYS(exit), ALWAYS(exit_group), ALWAYS(sched_yield), ALWAYS(fstat),
 	/* What only somebody else's code would ask for. */

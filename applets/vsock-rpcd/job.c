@@ -25,8 +25,8 @@ static void on_done(struct gb_work *work)
 	struct rpcd_call call = rpcd_job_call(job);
 
 	job->finish(job, conn ? &call : NULL);
-	if (conn)
-		gb_conn_resume(conn);
+	if (job->conn) /* which it may have ended */
+		gb_conn_resume(job->conn);
 	free(job->trace);
 	free(job);
 }

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,18 +19,26 @@
 enum {
 	ASK_MAX = 64 << 20, /* the protocol's own bound on a request */
 	FIELDS_MAX = 2 * (1 + 10), /* key and length, key and count: the most they take */
-	BUDGET = 64 << 20,  /* memory for large replies on their way, of all connections together */
-	LARGE = 1 << 20,    /* ... which other requests do not have */
+	PIECE = 16 << 10,   /* what is copied, and not sent from where it is mapped */
+	AT_ONCE = 4,        /* half of the threads: files that come slowly, or clients that take slowly, leave the rest to others */
 };
 
+/*
+ * A reply is as large as a frame may be, and is never held in memory: its thread sends it from the mapping into the
+ * connection's channel, as fast as the front takes it. The head, with the length of all, goes out before the last page was
+ * looked at. If the file has become shorter by then, or cannot be read any more, zeros stand where it ended, and the count
+ * behind the data says how much of them is the file's.
+ */
 struct rpcd_mmap_job {
 	struct rpcd_job job; /* first: it is freed through it */
 	STAILQ_ENTRY(rpcd_mmap_job) link;
 	char *path;
 	uint64_t offset, length;
+	int fd;       /* the channel, a descriptor of our own: the connection may be gone meanwhile */
+	int wait_ms;  /* what the front has to take a part of the reply */
 	/* what came of it */
-	struct gb_buf frame;
-	size_t from;
+	bool begun;   /* there is no way back to an Error frame */
+	bool whole;
 	int code;
 	struct gb_err err;
 };
@@ -60,48 +71,141 @@ static int open_below(const struct rpcd *rpcd, const char *path)
 	return -EACCES;
 }
 
-static size_t varint(unsigned char *out, uint64_t v)
+/* In at least `width` bytes: what is left of them says that it goes on, with nothing. */
+static size_t varint(unsigned char *out, uint64_t v, size_t width)
 {
 	size_t n = 0;
 
-	for (; v >= 0x80; v >>= 7)
+	for (; v >= 0x80 || n + 1 < width; v >>= 7)
 		out[n++] = (unsigned char)(v | 0x80);
 	out[n++] = (unsigned char)v;
 	return n;
 }
 
-/* Head, trace id and the fields around the data are put together by hand: 16 MiB are not copied once more for them. */
-static int build(struct rpcd_mmap_job *job, size_t data_at, size_t got)
-{
-	unsigned char fields[FIELDS_MAX], head[GB_FRAME_HEAD];
-	size_t n = 0, tail = 0;
+/* ---- sending ---- */
 
-	if (got) {
-		fields[n++] = 1 << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
-		n += varint(fields + n, got);
-		unsigned char *end = (unsigned char *)job->frame.data + data_at + got;
-		end[tail++] = 2 << 3 | PROTOBUF_C_WIRE_TYPE_VARINT;
-		tail += varint(end + tail, got);
+/* How much went out, 0: the front must first take some, or -errno. */
+static ssize_t put(const struct rpcd_mmap_job *job, const void *data, size_t len)
+{
+	ssize_t n = send(job->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	return n >= 0 ? n : errno == EAGAIN || errno == EINTR ? 0 : -errno;
+}
+
+/* 0 or -errno: the front is gone, or its client takes nothing. */
+static int wait_room(const struct rpcd_mmap_job *job)
+{
+	struct pollfd p = { .fd = job->fd, .events = POLLOUT };
+	int n = poll(&p, 1, job->wait_ms);
+
+	return n > 0 || (n < 0 && errno == EINTR) ? 0 : n < 0 ? -errno : -ETIMEDOUT;
+}
+
+static int put_all(const struct rpcd_mmap_job *job, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len) {
+		ssize_t n = put(job, at, len);
+		if (n < 0)
+			return (int)n;
+		at += n;
+		len -= (size_t)n;
+		int r = n ? 0 : wait_room(job);
+		if (r < 0)
+			return r;
 	}
-	size_t before = GB_FRAME_HEAD + job->job.trace_len + n;
-	if (gb_frame_head(head, job->job.reply, job->job.trace_len, n + got + tail) < 0)
-		return -EMSGSIZE;
-	job->from = data_at - before;
-	unsigned char *at = (unsigned char *)job->frame.data + job->from;
-	memcpy(at, head, sizeof head);
-	memcpy(at + sizeof head, job->job.trace, job->job.trace_len);
-	memcpy(at + sizeof head + job->job.trace_len, fields, n);
-	job->frame.len = data_at + got + tail;
 	return 0;
+}
+
+/* Sends the window from *at on, as far as its pages can be had: 0 or -errno. */
+static int put_window(const struct rpcd_mmap_job *job, const struct gb_mapwindow *window, size_t *at)
+{
+	while (*at < window->len) {
+		ssize_t n = put(job, window->data + *at, window->len - *at);
+		if (n >= 0) {
+			*at += (size_t)n;
+			int r = n ? 0 : wait_room(job);
+			if (r < 0)
+				return r;
+		} else if (n == -EFAULT) { /* some page of what the kernel wanted to take at once: what is in front of that one? */
+			char piece[PIECE];
+			size_t want = window->len - *at < sizeof piece ? window->len - *at : sizeof piece;
+			size_t got = gb_mapwindow_copy(window, *at, piece, want);
+			int r = put_all(job, piece, got);
+			if (r < 0)
+				return r;
+			*at += got;
+			if (got < want)
+				break;
+		} else {
+			return (int)n;
+		}
+	}
+	return 0;
+}
+
+static int put_zeros(const struct rpcd_mmap_job *job, size_t len)
+{
+	static const char zeros[PIECE];
+	int r = 0;
+
+	for (size_t n; r == 0 && len; len -= n) {
+		n = len < sizeof zeros ? len : sizeof zeros;
+		r = put_all(job, zeros, n);
+	}
+	return r;
+}
+
+/* The first piece of the file is there already; its head, the data, and what stands behind that. 0 or -errno. */
+static int reply(struct rpcd_mmap_job *job, const struct gb_mapfile *file, const struct gb_mapwindow *window,
+		 const char *piece, size_t got)
+{
+	unsigned char head[GB_FRAME_HEAD], fields[FIELDS_MAX];
+	gb_autobuf struct gb_buf first = { 0 };
+	size_t len = window->len, n = 0, tail = 0;
+	struct stat st;
+
+	if (len) {
+		fields[n++] = 1 << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
+		n += varint(fields + n, len, 1);
+		tail = n; /* a key and the same number */
+	}
+	if (gb_frame_head(head, job->job.reply, job->job.trace_len, n + len + tail) < 0)
+		return -EMSGSIZE;
+	(void)gb_buf_add(&first, head, sizeof head);
+	(void)gb_buf_add(&first, job->job.trace, job->job.trace_len);
+	(void)gb_buf_add(&first, fields, n);
+	if (gb_buf_add(&first, piece, got) < 0)
+		return -ENOMEM;
+	job->begun = true;
+	int r = put_all(job, first.data, first.len);
+	gb_buf_free(&first);
+	if (r == 0)
+		r = put_window(job, window, &got);
+	if (r == 0)
+		r = put_zeros(job, len - got);
+	if (r < 0 || !len)
+		return r;
+	/* A last page that was cut in its middle gives zeros, too, and no error. */
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	uint64_t left = (uint64_t)st.st_size > job->offset ? (uint64_t)st.st_size - job->offset : 0;
+	fields[0] = 2 << 3 | PROTOBUF_C_WIRE_TYPE_VARINT;
+	(void)varint(fields + 1, got < left ? got : left, tail - 1);
+	return put_all(job, fields, tail);
 }
 
 static void run(struct rpcd_job *base)
 {
 	struct rpcd_mmap_job *job = (struct rpcd_mmap_job *)base;
 	gb_automapfile struct gb_mapfile file = { .fd = -1 };
-	size_t data_at = GB_FRAME_HEAD + base->trace_len + FIELDS_MAX;
-	uint64_t want = job->length, most = GB_FRAME_MAX - data_at - FIELDS_MAX;
+	gb_automapwindow struct gb_mapwindow window = { 0 };
+	uint64_t most = GB_FRAME_MAX - GB_FRAME_HEAD - base->trace_len - FIELDS_MAX;
+	char piece[PIECE];
 
+	if (job->code)
+		return;
 	int fd = open_below(base->rpcd, job->path);
 	if (fd == -EACCES || fd == -EXDEV) {
 		job->code = EACCES;
@@ -120,20 +224,22 @@ static void run(struct rpcd_job *base)
 		(void)gb_err_set(&job->err, job->code, "open %s", job->err.msg);
 		return;
 	}
-	uint64_t left = job->offset < file.size ? file.size - job->offset : 0;
-	want = want < left ? want : left;
-	want = want < most ? want : most; /* a reply that fits; the rest is another request's */
-	if (gb_buf_room(&job->frame, data_at + want + FIELDS_MAX) < 0) {
-		job->code = ENOMEM;
-		(void)gb_err_sys(&job->err, ENOMEM, "mmap %s", job->path);
-		return;
+	/* A reply that fits; the rest is another request's. */
+	r = gb_mapfile_map(&file, job->offset, job->length < most ? job->length : most, &window);
+	size_t want = window.len < sizeof piece ? window.len : sizeof piece, got = 0;
+	if (r == 0 && want) {
+		got = gb_mapwindow_copy(&window, 0, piece, want);
+		if (got < want) {
+			window.len = got;
+			r = got ? 0 : gb_mapfile_cause(&file, job->offset);
+		}
 	}
-	ssize_t n = gb_mapfile_read(&file, job->offset, job->frame.data + data_at, want);
-	if (n >= 0)
-		n = build(job, data_at, (size_t)n);
-	if (n < 0) {
-		job->code = (int)-n;
-		(void)gb_err_sys(&job->err, (int)-n, "mmap %s", job->path);
+	if (r == 0)
+		r = reply(job, &file, &window, piece, got);
+	job->whole = r == 0;
+	if (r < 0) {
+		job->code = -r;
+		(void)gb_err_sys(&job->err, -r, "mmap %s", job->path);
 	}
 }
 
@@ -142,41 +248,49 @@ static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 	struct rpcd_mmap_job *job = (struct rpcd_mmap_job *)base;
 
 	base->rpcd->mmaps_running--;
+	gb_close_fd(&job->fd);
 	if (call && base->failed)
 		rpcd_error(call, base->failed, "mmap %s: %s", job->path, strerror(base->failed));
+	else if (call && job->begun && !job->whole)
+		gb_conn_end(call->conn); /* half a frame is out */
 	else if (call && job->code)
 		rpcd_error(call, job->code, "%s", job->err.msg);
-	else if (call)
-		gb_conn_give(call->conn, &job->frame, job->from);
-	gb_buf_free(&job->frame);
 	free(job->path);
-	if (!call) /* else it is the connection's turn next, and then that of those who wait */
+	if (!base->conn) /* else it is the connection's turn next, and then that of those who wait */
 		rpcd_mmap_next(base->rpcd);
 }
 
-/* Replies that nobody takes must not fill the memory: those on their way and those to come stay within a budget, and who
- * comes later waits. Peers that do not take theirs are closed in the end. */
+/* In front of a reply that goes out beside the connection all others must be out. */
+static struct rpcd_mmap_job *next_job(const struct rpcd *rpcd)
+{
+	struct rpcd_mmap_job *job;
+
+	STAILQ_FOREACH(job, &rpcd->mmaps, link) {
+		if (!job->job.conn || (rpcd->mmaps_running < AT_ONCE && gb_conn_is_flushed(job->job.conn)))
+			return job;
+	}
+	return NULL;
+}
+
 void rpcd_mmap_next(struct rpcd *rpcd)
 {
 	struct rpcd_mmap_job *job;
 
-	while ((job = STAILQ_FIRST(&rpcd->mmaps))) {
-		size_t held = (size_t)(rpcd->mmaps_running + 1) * GB_FRAME_MAX;
-		struct gb_conn *conn;
-
-		TAILQ_FOREACH(conn, &rpcd->conns, link)
-			held += conn->tx.size > LARGE ? conn->tx.size : 0;
-		if (job->job.conn && held > BUDGET)
-			return;
-		STAILQ_REMOVE_HEAD(&rpcd->mmaps, link);
-		if (job->job.conn) {
-			rpcd->mmaps_running++;
-			rpcd_job_go(&job->job);
-		} else { /* its peer has not waited */
+	while ((job = next_job(rpcd))) {
+		STAILQ_REMOVE(&rpcd->mmaps, job, rpcd_mmap_job, link);
+		if (!job->job.conn) { /* its peer has not waited */
 			free(job->path);
 			free(job->job.trace);
 			free(job);
+			continue;
 		}
+		rpcd->mmaps_running++;
+		job->fd = fcntl(job->job.conn->wfd, F_DUPFD_CLOEXEC, 3);
+		if (job->fd < 0) {
+			job->code = errno;
+			(void)gb_err_sys(&job->err, errno, "mmap %s", job->path);
+		}
+		rpcd_job_go(&job->job);
 	}
 }
 
@@ -204,6 +318,8 @@ void rpcd_mmap(struct rpcd_call *call)
 	job->path = path;
 	job->offset = request->offset;
 	job->length = request->length;
+	job->fd = -1;
+	job->wait_ms = (int)call->rpcd->frame_ms;
 	job->job.run = run;
 	job->job.finish = finish;
 	STAILQ_INSERT_TAIL(&call->rpcd->mmaps, job, link);

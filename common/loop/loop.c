@@ -3,12 +3,13 @@
 #include "common/loop/loop.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/mono.h"
@@ -22,15 +23,47 @@ static int timer_cmp(struct gb_timer *a, struct gb_timer *b)
 
 RB_GENERATE_INTERNAL(gb_timers, gb_timer, link, timer_cmp, static __attribute__((unused)));
 
+/* The coarse clock is that of the last tick, and may be behind what the exact one has said before. */
+static void look_at_clock(struct gb_loop *loop)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &ts); /* fails only for an unknown clock */
+	uint64_t now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	if (now > loop->now)
+		loop->now = now;
+}
+
+/* Exactly: with the coarse clock a timer that is due might not be yet, and the alarm would come again at once. */
+static void on_alarm(struct gb_io *io, uint32_t events)
+{
+	struct gb_loop *loop = (struct gb_loop *)((char *)io - offsetof(struct gb_loop, alarm));
+	uint64_t count;
+
+	(void)events;
+	if (read(io->fd, &count, sizeof count) < 0) /* EAGAIN: it was set anew in this very turn */
+		return;
+	loop->alarm_due = UINT64_MAX;
+	loop->now = gb_mono_ms();
+}
+
 int gb_loop_open(struct gb_loop *loop)
 {
 	memset(loop, 0, sizeof *loop);
-	loop->signals.fd = -1;
+	loop->signals.fd = loop->alarm.fd = -1;
 	RB_INIT(&loop->timers);
 	TAILQ_INIT(&loop->always);
 	loop->now = gb_mono_ms();
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	return loop->epoll < 0 ? -errno : 0;
+	if (loop->epoll < 0)
+		return -errno;
+	loop->alarm_due = UINT64_MAX;
+	loop->alarm = (struct gb_io){ .fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), .events = EPOLLIN,
+				      .fn = on_alarm };
+	int r = loop->alarm.fd < 0 ? -errno : gb_loop_add(loop, &loop->alarm);
+	if (r < 0)
+		gb_loop_close(loop);
+	return r;
 }
 
 void gb_loop_close(struct gb_loop *loop)
@@ -40,9 +73,12 @@ void gb_loop_close(struct gb_loop *loop)
 		(void)close(loop->signals.fd);
 	if (loop->masked)
 		gb_loop_child_signals(loop);
+	gb_loop_del(&loop->alarm);
+	if (loop->alarm.fd >= 0)
+		(void)close(loop->alarm.fd);
 	if (loop->epoll >= 0)
 		(void)close(loop->epoll);
-	loop->epoll = loop->signals.fd = -1;
+	loop->epoll = loop->signals.fd = loop->alarm.fd = -1;
 }
 
 uint64_t gb_loop_now(const struct gb_loop *loop)
@@ -117,20 +153,30 @@ void gb_loop_timer_stop(struct gb_timer *timer)
 	timer->loop = NULL;
 }
 
-static int wait_ms(struct gb_loop *loop)
+/* Sees to it that the first timer wakes us. An alarm for one that was stopped, or put off, comes for nothing, once: a
+ * connection's deadline moves with each request. 0 or -errno. */
+static int set_alarm(struct gb_loop *loop)
 {
-	struct gb_io *io;
-	struct gb_timer *first = RB_MIN(gb_timers, &loop->timers);
+	const struct gb_timer *first = RB_MIN(gb_timers, &loop->timers);
+
+	if (!first || first->due >= loop->alarm_due)
+		return 0;
+	struct itimerspec at = { .it_value = { .tv_sec = (time_t)(first->due / 1000), .tv_nsec = (long)(first->due % 1000) * 1000000 } };
+	if (timerfd_settime(loop->alarm.fd, TFD_TIMER_ABSTIME, &at, NULL) < 0)
+		return -errno;
+	loop->alarm_due = first->due;
+	return 0;
+}
+
+static bool always_ready(const struct gb_loop *loop)
+{
+	const struct gb_io *io;
 
 	TAILQ_FOREACH(io, &loop->always, link) {
 		if (io->events & (EPOLLIN | EPOLLOUT))
-			return 0;
+			return true;
 	}
-	if (!first)
-		return -1;
-	uint64_t now = gb_mono_ms();
-	uint64_t left = first->due > now ? first->due - now : 0;
-	return left > INT_MAX ? INT_MAX : (int)left;
+	return false;
 }
 
 static void run_timers(struct gb_loop *loop)
@@ -163,10 +209,13 @@ static void run_always(struct gb_loop *loop)
 int gb_loop_run(struct gb_loop *loop)
 {
 	while (!loop->stopped) {
-		int n = epoll_wait(loop->epoll, loop->batch, GB_LOOP_BATCH, wait_ms(loop));
+		int r = set_alarm(loop);
+		if (r < 0)
+			return r;
+		int n = epoll_wait(loop->epoll, loop->batch, GB_LOOP_BATCH, always_ready(loop) ? 0 : -1);
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		loop->now = gb_mono_ms();
+		look_at_clock(loop);
 		loop->batch_len = n < 0 ? 0 : n;
 		for (loop->batch_at = 0; loop->batch_at < loop->batch_len && !loop->stopped;) {
 			const struct epoll_event *event = &loop->batch[loop->batch_at++];

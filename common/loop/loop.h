@@ -48,6 +48,8 @@ struct gb_loop {
 	int epoll;
 	uint64_t now;
 	struct gb_timers timers;
+	struct gb_io alarm;  /* a timerfd(2): a wait with a deadline of its own would set a timer of the kernel's each time */
+	uint64_t alarm_due;  /* when it comes; UINT64_MAX: it does not */
 	TAILQ_HEAD(, gb_io) always;
 	struct epoll_event batch[GB_LOOP_BATCH];
 	int batch_len, batch_at;
@@ -67,7 +69,8 @@ void gb_loop_close(struct gb_loop *loop);
 int gb_loop_run(struct gb_loop *loop);
 void gb_loop_stop(struct gb_loop *loop, int result);
 
-/* Milliseconds of CLOCK_MONOTONIC when the current callback's turn began. */
+/* Milliseconds of CLOCK_MONOTONIC when the current callback's turn began, at most a tick of the kernel (1 to 10 ms) ago:
+ * reading the clock itself is slow on machines whose TSC is not used. */
 uint64_t gb_loop_now(const struct gb_loop *loop);
 
 /* Starts to watch io (fd, events and fn set by the caller): 0 or -errno. */

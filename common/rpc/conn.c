@@ -226,14 +226,19 @@ static bool flush(struct gb_conn *conn)
 	return true;
 }
 
-static bool put_frame(struct gb_conn *conn, const unsigned char *head, const void *trace, size_t trace_len,
-		      size_t payload_len)
+/* A stream's buffer may never be empty: what is written leaves it from time to time. */
+static void compact(struct gb_conn *conn)
 {
-	/* A stream's buffer may never be empty: what is written leaves it from time to time. */
 	if (conn->tx_at >= TX_LOW && conn->tx_at >= tx_left(conn)) {
 		gb_buf_eat(&conn->tx, conn->tx_at);
 		conn->tx_at = 0;
 	}
+}
+
+static bool put_frame(struct gb_conn *conn, const unsigned char *head, const void *trace, size_t trace_len,
+		      size_t payload_len)
+{
+	compact(conn);
 	/* Room for all of it first: half a frame in the buffer could not be taken back by a sticky failure. */
 	if (gb_buf_room(&conn->tx, GB_FRAME_HEAD + trace_len + payload_len) < 0)
 		return false;
@@ -283,20 +288,9 @@ void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, in
 	(void)gb_buf_add(&conn->tx, text, len);
 }
 
-void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from)
+bool gb_conn_is_flushed(const struct gb_conn *conn)
 {
-	if (!tx_left(conn)) {
-		gb_buf_free(&conn->tx);
-		conn->tx = *frame;
-		conn->tx_at = from;
-		conn->tx_since = gb_loop_now(conn->host->loop);
-		*frame = (struct gb_buf){ 0 };
-		return;
-	}
-	int r = gb_buf_add(&conn->tx, frame->data + from, frame->len - from);
-	gb_buf_free(frame);
-	if (r < 0)
-		gb_conn_end(conn);
+	return !tx_left(conn);
 }
 
 int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len)
@@ -311,6 +305,7 @@ int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len)
 		len -= n < 0 ? 0 : (size_t)n;
 		conn->tx_since = gb_loop_now(conn->host->loop);
 	}
+	compact(conn);
 	return len ? gb_buf_add(&conn->tx, at, len) : 0;
 }
 

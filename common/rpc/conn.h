@@ -109,8 +109,9 @@ void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_
 void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* Replies with a frame that stands at the end of *frame, from byte `from` on; its memory is taken over. */
-void gb_conn_give(struct gb_conn *conn, struct gb_buf *frame, size_t from);
+/* Whether all that was replied so far has been handed to the kernel. A held connection's handler may then write whole
+ * frames to the descriptor itself. */
+bool gb_conn_is_flushed(const struct gb_conn *conn);
 
 /* Hands on bytes of replies that are frames already; gb_conn_turn() goes on from there. 0, or -errno: the peer is gone, or
  * there is no memory. */

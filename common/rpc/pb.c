@@ -162,6 +162,37 @@ int gb_pb_check(const ProtobufCMessageDescriptor *type, const void *data, size_t
 	return check_all(type, data, len, GB_PB_FIELDS_MAX, err);
 }
 
+int gb_pb_check_reply(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct gb_err *err)
+{
+	return check_all(type, data, len, GB_PB_REPLY_FIELDS_MAX, err);
+}
+
+bool gb_pb_field(const void *data, size_t len, unsigned number, uint64_t *ret_value, const unsigned char **ret_data)
+{
+	const unsigned char *p = data;
+	struct cursor c = { p, p + len };
+	uint64_t key, n = 0;
+	bool found = false;
+
+	while (c.at < c.end && varint(&c, &key)) {
+		unsigned wire = key & 7;
+		size_t skip = wire == PROTOBUF_C_WIRE_TYPE_64BIT ? 8 : wire == PROTOBUF_C_WIRE_TYPE_32BIT ? 4 : 0;
+		if (skip == 0 && !varint(&c, &n))
+			break;
+		if (wire == PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
+			skip = (size_t)n;
+		if (skip > (size_t)(c.end - c.at))
+			break;
+		if (key >> 3 == number && wire != PROTOBUF_C_WIRE_TYPE_64BIT && wire != PROTOBUF_C_WIRE_TYPE_32BIT) {
+			*ret_value = n;
+			*ret_data = c.at;
+			found = true;
+		}
+		c.at += skip;
+	}
+	return found;
+}
+
 int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, ProtobufCMessage **ret_message,
 		 struct gb_err *err)
 {

@@ -3,7 +3,9 @@
 #ifndef GB_RPC_PB_H
 #define GB_RPC_PB_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
@@ -25,6 +27,13 @@ enum { GB_PB_REPLY_FIELDS_MAX = 65536 };
  * with err set. Pure.
  */
 int gb_pb_check(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct gb_err *err);
+
+/* The same for a reply, which may have more fields. */
+int gb_pb_check_reply(const ProtobufCMessageDescriptor *type, const void *data, size_t len, struct gb_err *err);
+
+/* Field `number` of a payload that was checked, where it stands (the last of several): its value, or its length and with it
+ * its bytes. false: there is none. For payloads too large to be copied. */
+bool gb_pb_field(const void *data, size_t len, unsigned number, uint64_t *ret_value, const unsigned char **ret_data);
 
 /* Checks and decodes; *ret_message is released with gb_pb_free(). 0, -EBADMSG or -ENOMEM, with err set. */
 int gb_pb_decode(const ProtobufCMessageDescriptor *type, const void *data, size_t len, ProtobufCMessage **ret_message,

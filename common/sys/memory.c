@@ -3,6 +3,9 @@
 #include "common/sys/memory.h"
 
 #include <link.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -28,5 +31,11 @@ static int let_go(struct dl_phdr_info *info, size_t size, void *data)
 
 void gb_memory_settle(void)
 {
+#ifdef __GLIBC__
+	/* It would learn from the first large buffer to keep so much and more, for good (M_MMAP_THRESHOLD, mallopt(3)). */
+	enum { LARGE = 128 << 10 };
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE);
+	(void)mallopt(M_TRIM_THRESHOLD, LARGE);
+#endif
 	(void)dl_iterate_phdr(let_go, NULL);
 }

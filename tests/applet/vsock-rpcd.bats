@@ -425,6 +425,41 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	rpc ping
 }
 
+@test "mmap: of a file that is cut while its reply is on the way, the count says how much is the file's" {
+	truncate -s 12M "$dir/big"
+	start_daemon --mmap-root "$dir"
+	path=$(printf %s "$dir/big" | xxd -p | tr -d '\n')
+	mkfifo "$dir/reply"
+	bytes "$(printf '%08x 0000000b 0001 74 0a' $((6 + 1 + 2 + ${#path} / 2 + 5)))$(printf %02x $((${#path} / 2)))$path 1880808006" >"$dir/request"
+	socat -t 60 "UNIX-CONNECT:$dir/s" - <"$dir/request" >"$dir/reply" 3>&- &
+	client=$!
+	exec 7<"$dir/reply"
+	head -c 10000 <&7 >"$dir/got" # the rest is far from being sent: nobody takes it
+	truncate -s 4101 "$dir/big"
+	cat <&7 >>"$dir/got"
+	exec 7<&-
+	wait "$client"
+	# head, trace id, key and length, 12 MiB, key and count: as long as was announced, and 4101 in four bytes at its end
+	[ "$(stat -c %s "$dir/got")" -eq $((10 + 1 + 5 + (12 << 20) + 5)) ]
+	[ "$(head -c 16 "$dir/got" | xxd -p)" = "$(printf '%08x0000100b0001740a80808006' $((6 + 1 + 5 + (12 << 20) + 5)))" ]
+	[ "$(tail -c 5 "$dir/got" | xxd -p)" = 1085a08000 ]
+	cmp -n $((12 << 20)) <(tail -c +17 "$dir/got") /dev/zero
+	rpc mmap "$dir/big" | cmp - "$dir/big"
+}
+
+@test "mmap: what was read leaves no memory behind, in neither process" {
+	truncate -s 64M "$dir/big"
+	start_daemon --mmap-root "$dir"
+	! grep -q libasan "/proc/$daemon/maps" || skip "AddressSanitizer keeps what was freed"
+	rpc mmap "$dir/big" | cmp - "$dir/big"
+	rpc mmap "$dir/big" | (sleep 0.2; cmp - "$dir/big") # and one who is slow
+	for p in "$daemon" "$(front_of "$daemon")"; do
+		run awk '/^RssAnon:/ { print $2 }' "/proc/$p/status"
+		echo "$p: $output kB"
+		[ "$output" -lt 1500 ]
+	done
+}
+
 @test "trim: a clause for each mount, and its failure is an exit status" {
 	awk '$2 == "/var/lib/docker" || $2 == "/var/lib/containerd"' /proc/mounts | grep -q . && skip "this machine has them mounted"
 	start_daemon

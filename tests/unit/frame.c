@@ -144,6 +144,27 @@ static void packed_doubles(void **state)
 	assert_int_equal(((const Arcbox__V1__SystemInfo *)(const void *)plain)->n_load_average, 2);
 }
 
+static void fields_where_they_stand(void **state)
+{
+	/* 1: "ab", 3: fixed64, 2: 300 in three bytes, 1 again: "c", 4: fixed32 */
+	static const unsigned char bytes[] = { 0x0a, 2, 'a', 'b', 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0xac, 0x82, 0,
+					       0x0a, 1, 'c', 0x25, 1, 2, 3, 4 };
+	const unsigned char *data = NULL;
+	uint64_t value = 77;
+
+	(void)state;
+	assert_true(gb_pb_field(bytes, sizeof bytes, 1, &value, &data));
+	assert_int_equal(value, 1);
+	assert_ptr_equal(data, bytes + 19);
+	assert_true(gb_pb_field(bytes, sizeof bytes, 2, &value, &data));
+	assert_int_equal(value, 300);
+	assert_false(gb_pb_field(bytes, sizeof bytes, 3, &value, &data)); /* it has no place in a varint or in bytes */
+	assert_false(gb_pb_field(bytes, sizeof bytes, 5, &value, &data));
+	assert_false(gb_pb_field(bytes, 0, 1, &value, &data));
+	assert_false(gb_pb_field(bytes, 3, 1, &value, &data)); /* cut off */
+	assert_int_equal(value, 300);
+}
+
 static void error_payloads(void **state)
 {
 	unsigned char bytes[64], head[GB_FRAME_ERROR_HEAD];
@@ -329,6 +350,7 @@ int main(void)
 		cmocka_unit_test(vectors_of_the_protocol),
 		cmocka_unit_test(vectors_of_raw_payloads),
 		cmocka_unit_test(packed_doubles),
+		cmocka_unit_test(fields_where_they_stand),
 		cmocka_unit_test(error_payloads),
 		cmocka_unit_test(malformed_frames_are_seen_in_their_heads),
 		cmocka_unit_test(frames_that_no_client_takes_are_not_built),
