@@ -3,6 +3,7 @@
 #ifndef GB_APPLET_H
 #define GB_APPLET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/err.h"
@@ -43,11 +44,16 @@ struct gb_cmd {
 	int argc;
 	char **argv;
 	void *data; /* what an applet's run hands to its verbs */
+	bool unmarked; /* looks on, or runs others: no step of the boot's timeline */
 };
 
 /* Finds the verb named by argv[0] (and the words behind it) in the applet's table and runs it. -GB_E_USAGE when there is
  * none. */
 int gb_verb_run(struct gb_cmd *cmd, int argc, char **argv, struct gb_err *err);
+
+/* Runs the applet named argv[0] in this process, as a program of that name would: its exit status, with what it printed
+ * flushed and its error told; -ENOENT when there is none of that name (an alias is none). */
+int gb_applet_call(int argc, char **argv);
 
 /* The option table in charge: the verb's, else the applet's. */
 const struct gb_opt *gb_cmd_opts(const struct gb_cmd *cmd);

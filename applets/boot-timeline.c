@@ -55,6 +55,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	int key, r, hows = 0;
 	bool all = false;
 
+	cmd->unmarked = true; /* it looks on */
 	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, GB_OPT_STOP);
 	while ((key = gb_opt_next(&scan, err)) > 0) {
 		switch (key) {

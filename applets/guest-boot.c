@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* guest-boot: what an init script has no need to be told in shell: pseudo file systems, modules, a port, CPU caches. */
+/* guest-boot: what an init script has no need to be told in shell: steps and their log, pseudo file systems, modules, a
+ * port, CPU caches. */
+#include <bsd/stdlib.h>
 #include <bsd/string.h>
 #include <dirent.h>
 #include <errno.h>
@@ -12,11 +14,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "applets/applet.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/log.h"
 #include "common/base/mono.h"
 #include "common/base/parse.h"
 #include "common/mount/apply.h"
@@ -25,7 +29,12 @@
 #include "common/sys/module.h"
 #include "common/sys/timeline.h"
 
-enum { OPT_LIST = GB_OPT_LONG, OPT_DIR, OPT_DEVICES, OPT_WAIT, OPT_ROOT };
+enum { OPT_LIST = GB_OPT_LONG, OPT_DIR, OPT_DEVICES, OPT_WAIT, OPT_ROOT, OPT_LOG };
+
+static const struct gb_opt steps_opts[] = {
+	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [kmsg]" },
+	{ 0 },
+};
 
 static const struct gb_opt modules_opts[] = {
 	{ OPT_LIST, "list", "FILE", "load the modules named in FILE, a line each" },
@@ -55,6 +64,132 @@ static const char *option_root(struct gb_cmd *cmd, const char *ret_root[1], stru
 		ret_root[0] = scan.arg;
 	*ret_code = key < 0 ? key : gb_opt_operands(&scan, 0, 0, NULL, err);
 	return ret_root[0];
+}
+
+/* ---- steps ---- */
+
+/* What a step prints goes to the log, a line a record; a record of the kernel's log holds some 900 bytes. */
+static void relay(const char *name, int fd)
+{
+	char text[800];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, text + len, sizeof text - 1 - len)) > 0 || (n < 0 && errno == EINTR)) {
+		char *line = text;
+
+		len += n > 0 ? (size_t)n : 0;
+		for (char *end; (end = memchr(line, '\n', len - (size_t)(line - text))); line = end + 1) {
+			*end = '\0';
+			gb_log(GB_LOG_WARNING, "%s: %s", name, line);
+		}
+		len -= (size_t)(line - text);
+		memmove(text, line, len);
+		if (len == sizeof text - 1) { /* a line of that length goes on in the next record */
+			text[len] = '\0';
+			gb_log(GB_LOG_WARNING, "%s: %s", name, text);
+			len = 0;
+		}
+	}
+	text[len] = '\0';
+	if (len)
+		gb_log(GB_LOG_WARNING, "%s: %s", name, text);
+}
+
+/* In the child. An applet of ours needs no program to be loaded: most of what a short step would cost. */
+static void become_step(int argc, char **argv, int out)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (null >= 0)
+		(void)dup2(null, STDIN_FILENO);
+	(void)gb_log_open("stderr", NULL);
+	if (dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
+		_exit(126);
+	int status = gb_applet_call(argc, argv);
+	if (status >= 0)
+		_exit(status);
+	(void)execvp(argv[0], argv);
+	status = errno == ENOENT ? 127 : 126;
+	dprintf(STDERR_FILENO, "%s: %s\n", argv[0], strerror(errno));
+	_exit(status);
+}
+
+/* Whether the step did what it should. It ends when its output does: what it leaves behind has to let go of that. */
+static bool run_step(const char *name, int argc, char **argv)
+{
+	gb_autobuf struct gb_buf words = { 0 };
+	int status = 0, fds[2];
+	pid_t pid = -1;
+
+	if (pipe2(fds, O_CLOEXEC) == 0) {
+		pid = fork();
+		if (pid == 0)
+			become_step(argc, argv, fds[1]);
+		int saved = errno;
+		(void)close(fds[1]);
+		if (pid > 0)
+			relay(name, fds[0]);
+		(void)close(fds[0]);
+		errno = saved;
+	}
+	if (pid < 0) {
+		gb_log(GB_LOG_ERR, "step %s: failed: fork: %s", name, strerror(errno));
+		return false;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status == 0) {
+		gb_log(GB_LOG_WARNING, "step %s: done", name);
+		return true;
+	}
+	for (int i = 0; i < argc; i++)
+		(void)gb_buf_fmt(&words, "%s%s", i ? " " : "", argv[i]);
+	gb_log(GB_LOG_ERR, "step %s: failed with status %d: %s", name,
+	       WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), gb_buf_text(&words));
+	return false;
+}
+
+/* The word that ends a step's command; argc where there is none. */
+static int step_end(int argc, char **argv, int i)
+{
+	while (i < argc && strcmp(argv[i], ",") != 0)
+		i++;
+	return i;
+}
+
+static int run_steps(struct gb_cmd *cmd, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf names = { 0 };
+	const char *target = "kmsg";
+	struct gb_optscan scan;
+	int key, end, failed = 0;
+
+	cmd->unmarked = true; /* its steps are what counts */
+	gb_opt_start(&scan, steps_opts, cmd->argc, cmd->argv, GB_OPT_STOP);
+	while ((key = gb_opt_next(&scan, err)) > 0)
+		target = scan.arg;
+	if (key < 0)
+		return key;
+	for (int i = scan.index; i <= scan.argc; i = end + 1) {
+		end = step_end(scan.argc, scan.argv, i);
+		if (end - i < 2)
+			return gb_err_set(err, GB_E_USAGE, "each step is a name and a command%s%s", i < end ? ": " : "",
+					  i < end ? scan.argv[i] : "");
+	}
+	setprogname("guestbox");
+	int r = gb_log_open(target, err);
+	if (r < 0)
+		return r;
+	for (int i = scan.index; i < scan.argc; i = end + 1) {
+		end = step_end(scan.argc, scan.argv, i);
+		scan.argv[end] = NULL; /* argv[argc] is one already */
+		if (!run_step(scan.argv[i], end - i - 1, scan.argv + i + 1))
+			(void)gb_buf_fmt(&names, "%s%s", failed++ ? " " : "", scan.argv[i]);
+	}
+	if (failed) /* not before: a child would have what is not flushed, too */
+		puts(gb_buf_text(&names));
+	return failed ? gb_err_set(err, GB_E_SILENT, "%d failed", failed) : 0;
 }
 
 /* ---- pseudo-fs ---- */
@@ -88,6 +223,9 @@ static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
 	if (snprintf(path, sizeof path, "%s/run/guestbox", root[0]) < (int)sizeof path && gb_io_mkdirs(path) == 0 &&
 	    snprintf(path, sizeof path, "%s/run/guestbox/timeline", root[0]) < (int)sizeof path)
 		make_file(path);
+	/* What init/functions waits for the daemon with: mkfifo(1) would be a process. */
+	if (snprintf(path, sizeof path, "%s/run/guestbox/rpcd-ready", root[0]) < (int)sizeof path)
+		(void)mkfifo(path, 0600);
 	return failed ? gb_err_set(err, GB_E_SILENT, "%d failed", failed) : 0;
 }
 
@@ -334,6 +472,7 @@ static int run_cache(struct gb_cmd *cmd, struct gb_err *err)
 }
 
 static const struct gb_verb verbs[] = {
+	{ "steps", "[--log TARGET] NAME COMMAND [ARG...] [, NAME COMMAND [ARG...]]...", "run commands one after the other, and log how each ended", steps_opts, run_steps, NULL },
 	{ "pseudo-fs", "[--root DIR]", "mount /proc, /sys, /dev and their like, where they are not", root_opts, run_pseudo, NULL },
 	{ "modules", "[--list FILE] [--devices] [--dir DIR] [NAME...]", "load kernel modules and what they need", modules_opts, run_modules, NULL },
 	{ "port", "[--wait S] NAME", "whether there is a virtio-serial port of that name: 0 yes, 1 no", port_opts, run_port, NULL },
@@ -343,7 +482,7 @@ static const struct gb_verb verbs[] = {
 
 const struct gb_applet gb_applet_guest_boot = {
 	.name = "guest-boot",
-	.summary = "the parts of a boot: pseudo file systems, modules, a port, CPU caches",
+	.summary = "the parts of a boot: steps, pseudo file systems, modules, a port, CPU caches",
 	.synopsis = "VERB [OPTION]... [ARG]...",
 	.verbs = verbs,
 };

@@ -123,8 +123,8 @@ static void mark(const struct gb_cmd *cmd, uint64_t begun)
 	char name[56];
 	const char *last = cmd->argc > 1 ? cmd->argv[cmd->argc - 1] : "";
 
-	if (strcmp(cmd->applet->name, "boot-timeline") == 0)
-		return; /* it looks on */
+	if (cmd->unmarked)
+		return;
 	if (*last == '-')
 		last = "";
 	(void)snprintf(name, sizeof name, "%s%s%s", cmd->verb ? cmd->verb->name : cmd->applet->name, *last ? " " : "", last);
@@ -154,6 +154,14 @@ static int run(const struct gb_applet *applet, const struct gb_verb *alias, int 
 		(void)gb_err_sys(&err, -r, "%s", argv[0]);
 	mark(&cmd, begun);
 	return flushed(r < 0 ? report(&cmd, &err) : r);
+}
+
+int gb_applet_call(int argc, char **argv)
+{
+	const struct gb_verb *alias;
+	const struct gb_applet *applet = find(argv[0], &alias);
+
+	return applet && !alias ? run(applet, NULL, argc, argv) : -ENOENT;
 }
 
 static int link_one(const char *dir, int dirfd, const char *target, const char *name, bool symbolic,

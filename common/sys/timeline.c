@@ -134,10 +134,18 @@ int gb_timeline_kmsg(const char *line, struct gb_timeline_step *ret_step)
 	unsigned long long seq, usec;
 	const char *text = strchr(line, ';');
 
-	/* Documentation/ABI/testing/dev-kmsg. Facility 1 (user): what a process wrote, never the kernel itself. */
-	if (!text || sscanf(line, "%u,%llu,%llu,", &prio, &seq, &usec) != 3 || prio >> 3 != 1 || usec > 3155760000000000u)
+	/* Documentation/ABI/testing/dev-kmsg. */
+	if (!text || sscanf(line, "%u,%llu,%llu,", &prio, &seq, &usec) != 3 || usec > 3155760000000000u)
 		return 0;
 	text++;
+	/* Facility 0 is the kernel itself, which says when it executes /init: run_init_process(), init/main.c. */
+	if (prio >> 3 == 0 && strncmp(text, "Run ", 4) == 0 && strstr(text, " as init process")) {
+		*ret_step = (struct gb_timeline_step){ .end = usec * 1000, .track = "init", .name = "kernel" };
+		return 1;
+	}
+	/* Facility 1 (user) is what a process wrote. */
+	if (prio >> 3 != 1)
+		return 0;
 	if (strncmp(text, "guestbox: ", 10) != 0)
 		return 0;
 	text += 10;
@@ -194,6 +202,7 @@ static int by_end(const void *a, const void *b)
 void gb_timeline_order(struct gb_timeline *timeline)
 {
 	uint64_t last = 0;
+	bool kernel = false;
 
 	if (timeline->count)
 		qsort(timeline->steps, timeline->count, sizeof *timeline->steps, by_end);
@@ -206,6 +215,13 @@ void gb_timeline_order(struct gb_timeline *timeline)
 			s->begin = s->end;
 			timeline->ready = s->end;
 			continue;
+		}
+		/* A script's first line says that the kernel is done. Where the kernel's own line is there, too, what lies
+		 * between the two is the start of the script's shell. */
+		if (strcmp(s->name, "kernel") == 0) {
+			if (kernel)
+				(void)strlcpy(s->name, "shell", sizeof s->name);
+			kernel = true;
 		}
 		s->begin = last;
 		last = s->end;

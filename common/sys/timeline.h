@@ -56,13 +56,14 @@ int gb_timeline_decode(const unsigned char record[GB_TIMELINE_RECORD], struct gb
 bool gb_timeline_is_sane(const struct gb_timeline_step *step);
 void gb_timeline_encode(const struct gb_timeline_step *step, unsigned char ret_record[GB_TIMELINE_RECORD]);
 
-/* One line of /dev/kmsg ("PRIO,SEQ,USEC,FLAGS;TEXT"): 1 a step, 2 "ready", 0 none of ours. begin is left 0. */
+/* One line of /dev/kmsg ("PRIO,SEQ,USEC,FLAGS;TEXT"): 1 a step (the kernel's, when it executes /init), 2 "ready", 0 none
+ * of ours. begin is left 0. */
 int gb_timeline_kmsg(const char *line, struct gb_timeline_step *ret_step);
 
 /* Adds a step if it is not there: 1, 0 when it was, or -ENOMEM. */
 int gb_timeline_put(struct gb_timeline *timeline, const struct gb_timeline_step *step);
 
-/* Sorts, and lets each step of the init script begin where the one before it ended. */
+/* Sorts, and lets each step of the init script begin where the one before it ended. A second "kernel" is called "shell". */
 void gb_timeline_order(struct gb_timeline *timeline);
 
 #endif

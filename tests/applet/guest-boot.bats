@@ -17,6 +17,61 @@ setup() {
 	fails 2 "surplus" gb guest-boot cpu-cache x
 }
 
+@test "steps: each is run and logged, what it prints a line a record; who failed is said; the rest goes on" {
+	run gb guest-boot steps --log "json:$T/log" one printf 'a\nb\nlast' , two sh -c 'echo out; echo err >&2; exit 3' , \
+		three sh -c 'kill -9 $$' , four "$T/none" , five true
+	echo "$output"
+	cat "$T/log"
+	[ "$status" -eq 1 ]
+	[ "$output" = "two three four" ]
+	jq -r '"\(.level) \(.name) \(.text)"' "$T/log" >"$T/text"
+	diff - "$T/text" <<-END
+		4 guestbox one: a
+		4 guestbox one: b
+		4 guestbox one: last
+		4 guestbox step one: done
+		4 guestbox two: out
+		4 guestbox two: err
+		3 guestbox step two: failed with status 3: sh -c echo out; echo err >&2; exit 3
+		3 guestbox step three: failed with status 137: sh -c kill -9 \$\$
+		4 guestbox four: $T/none: No such file or directory
+		3 guestbox step four: failed with status 127: $T/none
+		4 guestbox step five: done
+	END
+}
+
+@test "steps: an applet of ours needs no program of its own, and its failure is its own" {
+	: >"$T/file"
+	export GUESTBOX_TIMELINE=$T/timeline
+	: >"$T/timeline"
+	PATH=/nowhere run gb guest-boot steps --log stderr list mmapcat --verify "$T/file" , usage mmapcat --nothing , missing mmapcat "$T/none"
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"step list: done"* ]]
+	[[ $output == *"usage: mmapcat: unknown option"*"step usage: failed with status 2: mmapcat --nothing"* ]]
+	[[ $output == *"missing: mmapcat: $T/none: No such file or directory"*"step missing: failed with status 1"*"usage missing" ]]
+	# The steps are marked, not what runs them.
+	GUESTBOX_KMSG=/dev/null run gb boot-timeline -a --json
+	[ "$(jq -r '.steps[].track' <<<"$output" | sort -u)" = mmapcat ]
+}
+
+@test "steps: a line without an end and one that is longer than a record of the log are whole" {
+	run gb guest-boot steps --log "json:$T/log" long sh -c 'head -c 3000 /dev/zero | tr "\0" x; echo; printf "a\0b\nc"'
+	[ "$status" -eq 0 ]
+	[ "$(jq -r 'select(.text | startswith("long: x")) | .text[6:]' "$T/log" | tr -d '\n' | wc -c)" -eq 3000 ]
+	[ "$(jq -r '.text' "$T/log" | tail -n 3 | tr '\n' '|')" = "long: a|long: c|step long: done|" ]
+}
+
+@test "steps: nothing is run when one of them is none" {
+	for words in "" "one" "one true ," ", one true" "one true , two" "one true , , two true"; do
+		rm -f "$T/ran"
+		# shellcheck disable=SC2086 # words
+		fails 2 "each step is a name and a command" gb guest-boot steps --log stderr first touch "$T/ran" , $words
+		[ ! -e "$T/ran" ]
+	done
+	fails 2 "log target" gb guest-boot steps --log nowhere one true
+}
+
 @test "modules: a folder that is none, a list that is missing, a module that is not there" {
 	fails 1 "$T/modules.dep" gb guest-boot modules --dir "$T" x
 	echo 'kernel/a.ko:' >"$T/modules.dep"
@@ -51,6 +106,18 @@ setup() {
 shell() {
 	command -v busybox >/dev/null || skip "busybox is not installed"
 	busybox sh -c "PATH=$T/bin:\$PATH; . '$abs_top_srcdir/init/functions'; $1"
+}
+
+@test "the init scripts' steps: what failed is remembered, in order, and the script goes on" {
+	mkdir "$T/bin"
+	cat >"$T/bin/guest-boot" <<-'END'
+		#!/bin/sh
+		case $2 in bad) echo "bad worse"; exit 1 ;; crash) kill -9 $$ ;; esac
+	END
+	chmod +x "$T/bin/guest-boot"
+	run shell 'steps good; steps bad || echo "no"; steps crash; echo "$failed|"'
+	echo "$output"
+	[[ $output == *"no"*"bad worse steps|" ]]
 }
 
 @test "an interpreter for x86-64 is registered on arm64 only, with its magic and mask" {

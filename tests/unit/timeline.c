@@ -72,6 +72,8 @@ static void lines_of_the_kernels_log(void **state)
 		"12,1,5,-;guestbox: readying", "12,1,99999999999999999999,-;guestbox: ready",
 		/* not a process's, but the kernel's: a device may have such a name */
 		"4,1,5,-;guestbox: step a: done", "6,1,5,-;guestbox: ready",
+		/* and the other way round */
+		"14,1,5,-;Run /init as init process", "6,1,5,-;Run for it",
 	};
 
 	(void)state;
@@ -82,6 +84,9 @@ static void lines_of_the_kernels_log(void **state)
 	assert_false(s.failed);
 	assert_int_equal(gb_timeline_kmsg("11,340,5,-;guestbox: step shares: failed with status 1: arcmount shares", &s), 1);
 	assert_true(s.failed);
+	assert_int_equal(gb_timeline_kmsg("6,339,1234000,-;Run /init as init process", &s), 1);
+	assert_int_equal(s.end, 1234000000);
+	assert_string_equal(s.name, "kernel");
 	assert_int_equal(gb_timeline_kmsg("12,340,6,-;guestbox: ready", &s), 2);
 	assert_false(s.failed);
 	assert_int_equal(gb_timeline_kmsg("11,340,6,-;guestbox: ready, degraded: failed: shares", &s), 2);
@@ -121,6 +126,27 @@ static void each_step_of_the_script_begins_where_the_last_ended(void **state)
 	assert_int_equal(t.ready, 900);
 }
 
+static void between_the_kernels_word_and_the_scripts_lies_the_shell(void **state)
+{
+	gb_autotimeline struct gb_timeline t = { 0 };
+	static const struct gb_timeline_step steps[] = {
+		{ .end = 350, .track = "init", .name = "kernel" }, /* the script's first line */
+		{ .end = 300, .track = "init", .name = "kernel" }, /* the kernel's own */
+		{ .begin = 310, .end = 320, .track = "x", .name = "kernel" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(gb_timeline_put(&t, &steps[i]), 1);
+	gb_timeline_order(&t);
+	assert_string_equal(t.steps[0].name, "kernel");
+	assert_int_equal(t.steps[0].end, 300);
+	assert_string_equal(t.steps[1].name, "kernel");
+	assert_string_equal(t.steps[2].name, "shell");
+	assert_int_equal(t.steps[2].begin, 300);
+	assert_int_equal(t.steps[2].end, 350);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +154,7 @@ int main(void)
 		cmocka_unit_test(what_we_did_not_write_is_no_record),
 		cmocka_unit_test(lines_of_the_kernels_log),
 		cmocka_unit_test(each_step_of_the_script_begins_where_the_last_ended),
+		cmocka_unit_test(between_the_kernels_word_and_the_scripts_lies_the_shell),
 	};
 
 	return cmocka_run_group_tests_name("timeline", tests, NULL, NULL);
