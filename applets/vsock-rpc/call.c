@@ -123,16 +123,13 @@ bool rpc_is_ours(const struct rpc_call *call, const struct gb_frame *frame)
 	return own || (frame->type == GB_WIRE_ERROR && frame->trace_len == 0);
 }
 
-int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size_t len, struct gb_err *err)
+static int exchange(struct rpc_call *call, int fd, uint32_t type, const void *payload, size_t len, uint64_t deadline,
+		    struct gb_err *err)
 {
-	uint64_t deadline = gb_mono_ms() + call->timeout;
+	uint64_t start = gb_mono_ns();
 
 	call->buf.len = 0; /* of an earlier call; its memory is of use again */
 	call->frame_size = 0;
-	gb_autoclose int fd = rpc_connect(call, deadline, err);
-	if (fd < 0)
-		return fd;
-	uint64_t start = gb_mono_ns();
 	int r = gb_client_send(fd, type, call->trace, payload, len, deadline, err);
 	while (r == 0) {
 		gb_buf_eat(&call->buf, call->frame_size);
@@ -145,6 +142,14 @@ int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size
 		return rpc_at_peer(call, err);
 	call->seconds = (double)(gb_mono_ns() - start) / 1e9;
 	return 0;
+}
+
+int rpc_exchange(struct rpc_call *call, uint32_t type, const void *payload, size_t len, struct gb_err *err)
+{
+	uint64_t deadline = gb_mono_ms() + call->timeout;
+
+	gb_autoclose int fd = rpc_connect(call, deadline, err);
+	return fd < 0 ? fd : exchange(call, fd, type, payload, len, deadline, err);
 }
 
 int rpc_at_peer(const struct rpc_call *call, struct gb_err *err)
@@ -175,30 +180,49 @@ int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **r
 	return r < 0 ? gb_err_wrap(err, "reply") : 0;
 }
 
-int rpc_ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+/* Sends a message, over a connection that is there or (-1) one of its own, and waits for whatever comes back. */
+static int ask_frame(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
 
 	if (request && gb_pb_encode(request, &payload) < 0)
 		return gb_err_sys(err, ENOMEM, "request");
-	return rpc_exchange(call, type, gb_buf_text(&payload), payload.len, err);
+	if (conn < 0)
+		return rpc_exchange(call, type, gb_buf_text(&payload), payload.len, err);
+	return exchange(call, conn, type, gb_buf_text(&payload), payload.len, gb_mono_ms() + call->timeout, err);
+}
+
+int rpc_ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+{
+	return ask_frame(call, -1, type, request, err);
+}
+
+int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
+	       struct gb_err *err)
+{
+	int r = ask_frame(call, conn, type, request, err);
+
+	return r < 0 ? r : rpc_decode(&call->frame, gb_wire_reply(type), ret_reply, err);
 }
 
 int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	    struct gb_err *err)
 {
-	int r = rpc_ask_frame(call, type, request, err);
-
-	return r < 0 ? r : rpc_decode(&call->frame, gb_wire_reply(type), ret_reply, err);
+	return rpc_ask_on(call, -1, type, request, ret_reply, err);
 }
 
-int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
-	int r = rpc_ask_frame(call, type, request, err);
+	int r = ask_frame(call, conn, type, request, err);
 
 	if (r < 0 || call->frame.type == GB_WIRE_EMPTY)
 		return r;
 	return rpc_check_type(&call->frame, gb_wire_reply(type), err);
+}
+
+int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+{
+	return rpc_ask_empty_on(call, -1, type, request, err);
 }
 
 int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err)

@@ -16,6 +16,8 @@ static const struct gb_verb verbs[] = {
 	{ "shutdown", "[--grace S]", "power the guest off in order", rpc_shutdown_opts, rpc_run_shutdown, NULL },
 	{ "sandbox create", "[OPTION...] [CMD [ARG...]]", "make a sandbox, and print its id", sandbox_create_opts,
 	  sandbox_run_create, NULL },
+	{ "sandbox launch", "[OPTION...] CMD [ARG...]", "make a sandbox and run a command in it", sandbox_launch_opts,
+	  sandbox_run_launch, NULL },
 	{ "sandbox run", "[OPTION...] ID CMD [ARG...]", "run a command in it, without input", sandbox_run_opts,
 	  sandbox_run_run, NULL },
 	{ "sandbox exec", "[-t] [-n] [OPTION...] ID CMD [ARG...]", "run a command in it, with our input or on a terminal",

@@ -76,6 +76,11 @@ int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *reques
 /* The same where the reply has no content: the wanted type, or Empty (as other agents may). */
 int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 
+/* The same two over a connection that is there (rpc_connect()), and stays; -1: over one of their own. */
+int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
+	       struct gb_err *err);
+int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
+
 /* A pause between two questions, longer each time, as the host's own client polls; *pause starts at RPC_PAUSE_MS. false:
  * there is no time left for it. */
 enum { RPC_PAUSE_MS = 120 };

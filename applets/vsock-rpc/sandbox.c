@@ -20,6 +20,7 @@
 enum {
 	OPT_ID = RPC_OPT_OWN, OPT_IMAGE, OPT_ROOTFS, OPT_CPUS, OPT_TTL, OPT_NETWORK, OPT_KERNEL, OPT_BOOT_ARGS, OPT_SSH_KEY,
 	OPT_WAIT, OPT_LIMIT, OPT_GRACE, OPT_STATE, OPT_ACTION, OPT_COUNT, OPT_NAME, OPT_SANDBOX, OPT_NEW_ADDRESS,
+	OPT_RM,
 };
 
 #define LABEL_OPT(help) { 'l', "label", "KEY=VALUE", help }
@@ -28,22 +29,33 @@ enum {
 	{ 'w', "workdir", "DIR", "its working directory" }, \
 	{ 'u', "user", "USER[:GROUP]", "whom it runs as, names or numbers of the sandbox" }
 
+#define CREATE_OPTS \
+	{ OPT_ID, "id", "ID", "its name [a random one]" }, \
+	{ OPT_IMAGE, "image", "NAME", "its files: an image of the store (sandbox image ls)" }, \
+	{ OPT_ROOTFS, "rootfs", "PATH", "its files: a folder or file system image in the guest" }, \
+	{ OPT_CPUS, "cpus", "N", "the most CPU time it gets, in CPUs" }, \
+	{ 'm', "memory", "SIZE", "the most memory it gets (M, G), whole M" }, \
+	{ 'v', "mount", "SRC:DST[:ro]", "a folder or file SRC of the guest, at DST inside" }, \
+	COMMAND_OPTS, \
+	LABEL_OPT("a label, for ls and events to find it by"), \
+	{ OPT_TTL, "ttl", "S", "remove it after this many seconds" }, \
+	{ OPT_NETWORK, "network", "tap|none", "an address of its own, or loopback alone [tap]" }
+
 const struct gb_opt sandbox_create_opts[] = {
 	RPC_COMMON_OPTS,
-	{ OPT_ID, "id", "ID", "its name [a random one]" },
-	{ OPT_IMAGE, "image", "NAME", "its files: an image of the store (sandbox image ls)" },
-	{ OPT_ROOTFS, "rootfs", "PATH", "its files: a folder or file system image in the guest" },
-	{ OPT_CPUS, "cpus", "N", "the most CPU time it gets, in CPUs" },
-	{ 'm', "memory", "SIZE", "the most memory it gets (M, G), whole M" },
-	{ 'v', "mount", "SRC:DST[:ro]", "a folder or file SRC of the guest, at DST inside" },
-	COMMAND_OPTS,
-	LABEL_OPT("a label, for ls and events to find it by"),
-	{ OPT_TTL, "ttl", "S", "remove it after this many seconds" },
-	{ OPT_NETWORK, "network", "tap|none", "an address of its own, or loopback alone [tap]" },
+	CREATE_OPTS,
 	{ OPT_KERNEL, "kernel", "PATH", "a kernel, for agents that run sandboxes as machines" },
 	{ OPT_BOOT_ARGS, "boot-args", "TEXT", "that kernel's command line" },
 	{ OPT_SSH_KEY, "ssh-key", "TEXT", "a public key that may log in, for agents that run an ssh server in it" },
 	{ OPT_WAIT, "wait", NULL, "return when it is ready, or has failed" },
+	{ 0 },
+};
+
+const struct gb_opt sandbox_launch_opts[] = {
+	RPC_COMMON_OPTS,
+	CREATE_OPTS,
+	{ OPT_LIMIT, "limit", "S", "kill the command and all that it started after this many seconds" },
+	{ OPT_RM, "rm", NULL, "remove the sandbox when the command has ended" },
 	{ 0 },
 };
 
@@ -199,6 +211,7 @@ static int own_option(void *data, int key, char *arg, struct gb_err *err)
 	case 'u': args->user = arg; return 0;
 	case OPT_WAIT: args->wait = true; return 0;
 	case OPT_NEW_ADDRESS: args->new_address = true; return 0;
+	case OPT_RM: args->remove = true; return 0;
 	case 't': args->tty = true; return 0;
 	case 'n': args->no_stdin = true; return 0;
 	case 'f': args->force = true; return 0;
@@ -404,7 +417,7 @@ static int inspect(struct rpc_call *call, char *id, ProtobufCMessage **ret_info,
 /* Until it is ready, or cannot be any more. */
 static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_info, struct gb_err *err)
 {
-	uint64_t deadline = gb_mono_ms() + call->timeout, pause = 10;
+	uint64_t deadline = gb_mono_ms() + call->timeout, pause = 2;
 
 	for (;;) {
 		gb_autopb ProtobufCMessage *message = NULL;
@@ -426,24 +439,19 @@ static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_in
 	}
 }
 
-int sandbox_run_create(struct gb_cmd *cmd, struct gb_err *err)
+int sandbox_create_args(struct gb_cmd *cmd, int min, const char *what, struct sandbox_create *create, char ***ret_operands,
+			struct gb_err *err)
 {
 	Sandbox__V1__CreateSandboxRequest request = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
-	Sandbox__V1__ResourceLimits limits = SANDBOX__V1__RESOURCE_LIMITS__INIT;
-	Sandbox__V1__NetworkSpec network = SANDBOX__V1__NETWORK_SPEC__INIT;
-	gb_autofree struct sandbox_args *args = NULL;
-	gb_autofree void *env = NULL, *label_list = NULL;
-	gb_autopb ProtobufCMessage *message = NULL, *info = NULL;
-	char **operands;
 
-	int r = sandbox_args(cmd, GB_OPT_STOP, 0, -1, NULL, &args, &operands, err);
+	sandbox__v1__resource_limits__init(&create->limits);
+	sandbox__v1__network_spec__init(&create->network);
+	int r = sandbox_args(cmd, GB_OPT_STOP, min, -1, what, &create->args, ret_operands, err);
 	if (r < 0)
 		return r;
+	const struct sandbox_args *args = create->args;
 	if (args->image && args->rootfs)
 		return gb_err_set(err, GB_E_USAGE, "--image and --rootfs: only one of them");
-	for (; operands[request.n_cmd]; request.n_cmd++)
-		;
-	request.cmd = operands;
 #define SET(field, value) do { if (value) request.field = (value); } while (0)
 	SET(id, args->id);
 	SET(image, args->image);
@@ -453,29 +461,57 @@ int sandbox_run_create(struct gb_cmd *cmd, struct gb_err *err)
 	SET(working_dir, args->workdir);
 	SET(user, args->user);
 	SET(ssh_public_key, args->ssh_key);
-	limits.vcpus = args->cpus;
-	limits.memory_mib = args->memory_mib;
+	create->limits.vcpus = args->cpus;
+	create->limits.memory_mib = args->memory_mib;
 	if (args->cpus || args->memory_mib)
-		request.limits = &limits;
+		request.limits = &create->limits;
 	if (args->network) {
-		network.mode = args->network;
-		request.network = &network;
+		create->network.mode = args->network;
+		request.network = &create->network;
 	}
 	request.ttl_seconds = args->ttl;
-	request.mounts = args->mount_list;
+	request.mounts = create->args->mount_list;
 	request.n_mounts = args->mounts_len;
-	r = sandbox_map(&request.base, "env", &args->env, &env, err);
-	if (r == 0)
-		r = sandbox_map(&request.base, "labels", &args->labels, &label_list, err);
-	if (r == 0)
-		r = rpc_ask(args->call, GB_WIRE_SANDBOX_CREATE, &request.base, &message, err);
+	create->request = request;
+	r = sandbox_map(&create->request.base, "env", &args->env, &create->env, err);
+	return r < 0 ? r : sandbox_map(&create->request.base, "labels", &args->labels, &create->labels, err);
+}
+
+void sandbox_create_free(struct sandbox_create *create)
+{
+	free(create->env);
+	free(create->labels);
+	free(create->args);
+}
+
+static int create(const struct sandbox_create *c, struct gb_err *err)
+{
+	gb_autopb ProtobufCMessage *message = NULL, *info = NULL;
+
+	int r = rpc_ask(c->args->call, GB_WIRE_SANDBOX_CREATE, &c->request.base, &message, err);
 	if (r < 0)
 		return r;
 	char *id = ((Sandbox__V1__CreateSandboxResponse *)(void *)message)->id;
-	if (!args->wait)
-		return print_word(args->call, message, id, err);
-	r = wait_ready(args->call, id, &info, err);
-	return r < 0 ? r : print_word(args->call, info, id, err);
+	if (!c->args->wait)
+		return print_word(c->args->call, message, id, err);
+	r = wait_ready(c->args->call, id, &info, err);
+	return r < 0 ? r : print_word(c->args->call, info, id, err);
+}
+
+int sandbox_run_create(struct gb_cmd *cmd, struct gb_err *err)
+{
+	struct sandbox_create c = { 0 };
+	char **operands;
+
+	int r = sandbox_create_args(cmd, 0, NULL, &c, &operands, err);
+	if (r == 0) {
+		for (; operands[c.request.n_cmd]; c.request.n_cmd++)
+			;
+		c.request.cmd = operands;
+		r = create(&c, err);
+	}
+	sandbox_create_free(&c);
+	return r;
 }
 
 /* One request for each operand; the first that fails ends it. */

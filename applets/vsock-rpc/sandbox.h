@@ -18,7 +18,7 @@ struct sandbox_args {
 	char *id, *image, *rootfs, *workdir, *user, *network, *kernel, *boot_args, *ssh_key, *state, *action, *name, *sandbox;
 	uint32_t cpus, ttl, limit, grace;
 	uint64_t memory_mib;
-	bool tty, force, wait, no_stdin, new_address;
+	bool tty, force, wait, no_stdin, new_address, remove;
 	uint32_t count; /* of events; 0: no end */
 	struct sandbox_pairs env, labels;
 	Sandbox__V1__Mount mounts[SANDBOX_MOUNTS_MAX], *mount_list[SANDBOX_MOUNTS_MAX];
@@ -32,6 +32,18 @@ int sandbox_args(struct gb_cmd *cmd, int flags, int min, int max, const char *wh
 /* Sets a map field of a request: the memory is in *ret_memory, one block, freed by the caller after the call. */
 int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandbox_pairs *pairs, void **ret_memory,
 		struct gb_err *err);
+
+/* Reads what create and launch share: request and the memory that it needs (both freed by the caller; ret_args too). */
+struct sandbox_create {
+	Sandbox__V1__CreateSandboxRequest request;
+	Sandbox__V1__ResourceLimits limits;
+	Sandbox__V1__NetworkSpec network;
+	struct sandbox_args *args;
+	void *env, *labels;
+};
+int sandbox_create_args(struct gb_cmd *cmd, int min, const char *what, struct sandbox_create *create, char ***ret_operands,
+			struct gb_err *err);
+void sandbox_create_free(struct sandbox_create *create);
 
 /* Text that came from the guest, as it may reach a terminal. */
 void sandbox_put(struct gb_buf *buf, const char *text);
@@ -51,10 +63,10 @@ struct gb_buf *sandbox_cell(struct sandbox_table *table);
 int sandbox_table_print(struct sandbox_table *table, struct gb_err *err);
 
 /* The commands, each with its option table. */
-gb_run_fn sandbox_run_create, sandbox_run_run, sandbox_run_exec, sandbox_run_stop, sandbox_run_rm, sandbox_run_ls,
+gb_run_fn sandbox_run_create, sandbox_run_launch, sandbox_run_run, sandbox_run_exec, sandbox_run_stop, sandbox_run_rm, sandbox_run_ls,
 	sandbox_run_inspect, sandbox_run_events, sandbox_run_checkpoint, sandbox_run_restore, sandbox_run_snapshots,
 	sandbox_run_snapshots_rm, sandbox_run_image_import, sandbox_run_image_ls, sandbox_run_image_rm;
-extern const struct gb_opt sandbox_create_opts[], sandbox_run_opts[], sandbox_exec_opts[], sandbox_stop_opts[],
+extern const struct gb_opt sandbox_create_opts[], sandbox_launch_opts[], sandbox_run_opts[], sandbox_exec_opts[], sandbox_stop_opts[],
 	sandbox_rm_opts[], sandbox_ls_opts[], sandbox_events_opts[], sandbox_checkpoint_opts[], sandbox_restore_opts[],
 	sandbox_snapshots_opts[], sandbox_image_import_opts[];
 

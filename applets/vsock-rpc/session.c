@@ -13,6 +13,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/date.h"
 #include "common/base/json.h"
+#include "common/base/mono.h"
 #include "common/rpc/client.h"
 #include "common/rpc/wire.h"
 
@@ -21,6 +22,7 @@ enum { KEPT_MAX = 16 << 20 };
 
 struct session {
 	uint32_t want; /* the type of its frames */
+	const char *id; /* for its JSON; NULL: whoever asked knows it */
 	bool json;
 	struct gb_buf kept[2];
 	int32_t exit_code;
@@ -77,6 +79,8 @@ static int print_session(struct session *session, struct gb_err *err)
 	struct gb_json json = { 0 };
 
 	gb_json_open(&json, NULL, '{');
+	if (session->id)
+		gb_json_str(&json, "id", session->id);
 	gb_json_mem(&json, "stdout", gb_buf_text(&session->kept[0]), session->kept[0].len);
 	gb_json_mem(&json, "stderr", gb_buf_text(&session->kept[1]), session->kept[1].len);
 	gb_json_int(&json, "exit_code", session->exit_code);
@@ -85,9 +89,9 @@ static int print_session(struct session *session, struct gb_err *err)
 	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
 }
 
-static int converse(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
+static int converse(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, const char *id, struct gb_err *err)
 {
-	struct session session = { .want = gb_wire_reply(type), .json = stream->call->json };
+	struct session session = { .want = gb_wire_reply(type), .id = id, .json = stream->call->json };
 
 	stream->frame = on_output;
 	stream->data = &session;
@@ -133,7 +137,52 @@ int sandbox_run_run(struct gb_cmd *cmd, struct gb_err *err)
 	request.tty = args->tty;
 	request.timeout_seconds = args->limit;
 	struct rpc_stream stream = { .call = args->call, .input = -1 };
-	return converse(&stream, GB_WIRE_SANDBOX_RUN, &request.base, err);
+	return converse(&stream, GB_WIRE_SANDBOX_RUN, &request.base, NULL, err);
+}
+
+/* Create and Run, one behind the other over one connection: the daemon runs the command as soon as it can. */
+static int launch(struct sandbox_create *c, char **operands, struct gb_err *err)
+{
+	Sandbox__V1__RunRequest request = SANDBOX__V1__RUN_REQUEST__INIT;
+	struct rpc_call *call = c->args->call;
+	gb_autopb ProtobufCMessage *message = NULL;
+
+	gb_autoclose int conn = rpc_connect(call, gb_mono_ms() + call->timeout, err);
+	int r = conn < 0 ? conn : rpc_ask_on(call, conn, GB_WIRE_SANDBOX_CREATE, &c->request.base, &message, err);
+	if (r < 0)
+		return r;
+	/* Only now: had there been one of this id already, it would run in that. */
+	request.id = ((Sandbox__V1__CreateSandboxResponse *)(void *)message)->id;
+	request.cmd = operands;
+	request.n_cmd = count(operands);
+	request.timeout_seconds = c->args->limit;
+	struct rpc_stream stream = { .call = call, .conn = conn, .input = -1 };
+	int status = converse(&stream, GB_WIRE_SANDBOX_RUN, &request.base, request.id, err);
+	if (c->args->remove) {
+		Sandbox__V1__RemoveSandboxRequest rm = SANDBOX__V1__REMOVE_SANDBOX_REQUEST__INIT;
+		struct gb_err why;
+		rm.id = request.id;
+		rm.force = true;
+		/* After an error it is not sure that there is still a connection. */
+		r = rpc_ask_empty_on(call, status < 0 ? -1 : conn, GB_WIRE_SANDBOX_REMOVE, &rm.base, &why);
+		if (r < 0 && status >= 0) {
+			*err = why;
+			return r;
+		}
+	}
+	return status;
+}
+
+int sandbox_run_launch(struct gb_cmd *cmd, struct gb_err *err)
+{
+	struct sandbox_create c = { 0 };
+	char **operands;
+
+	int r = sandbox_create_args(cmd, 1, "command", &c, &operands, err);
+	if (r == 0)
+		r = launch(&c, operands, err);
+	sandbox_create_free(&c);
+	return r;
 }
 
 /* The size of our terminal: of whichever descriptor is one. */
@@ -187,7 +236,7 @@ int sandbox_run_exec(struct gb_cmd *cmd, struct gb_err *err)
 		if (r < 0)
 			return gb_err_sys(err, -r, "terminal");
 	}
-	return converse(&stream, GB_WIRE_SANDBOX_EXEC, &request.base, err);
+	return converse(&stream, GB_WIRE_SANDBOX_EXEC, &request.base, NULL, err);
 }
 
 /* ---- events ---- */

@@ -221,7 +221,8 @@ int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage 
 
 	if (gb_pb_encode(request, &payload) < 0)
 		return gb_err_sys(err, ENOMEM, "request");
-	gb_autoclose int fd = rpc_connect(stream->call, deadline, err);
+	gb_autoclose int own = stream->conn ? -1 : rpc_connect(stream->call, deadline, err);
+	int fd = stream->conn ? stream->conn : own;
 	if (fd < 0)
 		return fd;
 	link.fd = fd;

@@ -15,6 +15,7 @@ struct rpc_out {
 
 struct rpc_stream {
 	struct rpc_call *call;
+	int conn; /* the caller's connection to use; 0: one is made */
 	/* Input: what this descriptor yields goes out in frames of this type, and its end as an empty one. -1: none. */
 	int input;
 	uint32_t input_type;
@@ -27,7 +28,7 @@ struct rpc_stream {
 	uint64_t sent; /* bytes of input that went out */
 };
 
-/* Connects, sends the request, and goes on until frame() says that it is over and all output is written. The call's
+/* Connects (unless stream->conn is a connection), sends the request, and goes on until frame() says that it is over and all output is written. The call's
  * timeout is for connecting and for sending the request alone. The result of frame(), or -errno with err set. */
 int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 

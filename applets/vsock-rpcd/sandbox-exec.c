@@ -36,6 +36,7 @@ struct rpcd_command {
 	struct gb_sandbox_exec ex;
 	struct gb_child child;
 	bool launching, exited, spoke, timed_out;
+	struct launch_task *waiting; /* its start, while the sandbox starts */
 	int code;
 	struct stream {
 		struct rpcd_command *session;
@@ -481,6 +482,13 @@ static void launch_run(struct rpcd_task *base)
 	base->result = r;
 }
 
+static void task_free(struct launch_task *task)
+{
+	protobuf_c_message_free_unpacked(task->request, NULL);
+	gb_pb_free((ProtobufCMessage **)&task->record);
+	free(task);
+}
+
 static void launch_failed(struct rpcd_command *s, int code, const char *text)
 {
 	struct gb_conn *conn = s->conn;
@@ -554,9 +562,7 @@ static void launch_done(struct rpcd_task *base)
 		if (s->console.fd < 0)
 			feed(s); /* an end of input that has come already; and from here on more is wanted */
 	}
-	protobuf_c_message_free_unpacked(task->request, NULL);
-	gb_pb_free((ProtobufCMessage **)&task->record);
-	free(task);
+	task_free(task);
 	if (box->clean_wanted)
 		rpcd_box_clean(box);
 }
@@ -588,7 +594,9 @@ static void launch(struct rpcd_call *call)
 		rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
 		return;
 	}
-	if (box->state != RPCD_READY || box->claimed || box->session || box->task) {
+	/* The host need not ask until it is ready: the first command may come right behind the create. */
+	bool early = box->state == RPCD_STARTING && !box->removing && !box->session;
+	if (!early && (box->state != RPCD_READY || box->claimed || box->session || box->task)) {
 		rpcd_wrong_state(call, box, "a command needs one that is ready");
 		return;
 	}
@@ -598,13 +606,10 @@ static void launch(struct rpcd_call *call)
 		s->trace = malloc(call->trace_len + 1);
 	if (task) {
 		task->request = rpcd_copy(call->request);
-		task->record = rpcd_copy(box->record);
 	}
-	if (!s || !s->trace || !task || !task->request || !task->record) {
+	if (!s || !s->trace || !task || !task->request) {
 		if (task && task->request)
 			protobuf_c_message_free_unpacked(task->request, NULL);
-		if (task)
-			gb_pb_free((ProtobufCMessage **)&task->record);
 		if (s)
 			free(s->trace);
 		free(s);
@@ -632,15 +637,51 @@ static void launch(struct rpcd_call *call)
 	/* Claimed before anything is started. */
 	s->launching = true;
 	box->session = s;
-	box->state = RPCD_RUNNING;
 	call->conn->data = s;
 	gb_conn_stream(call->conn, c.exec ? &exec_stream : &run_stream);
 	gb_conn_input(call->conn, false); /* until there is who takes it */
 	task->session = s;
-	task->number = ++box->execs;
 	task->task.run = launch_run;
 	task->task.done = launch_done;
-	rpcd_task_start(all, &task->task);
+	s->waiting = task;
+	if (!early)
+		rpcd_command_begin(box);
+}
+
+void rpcd_command_begin(struct rpcd_box *box)
+{
+	struct rpcd_command *s = box->session;
+	struct launch_task *task = s ? s->waiting : NULL;
+
+	if (!task)
+		return;
+	s->waiting = NULL;
+	if (!s->conn) { /* whoever wanted it has left before it was possible */
+		task_free(task);
+		launch_failed(s, GB_RPC_FAILED, "");
+		return;
+	}
+	task->number = ++box->execs;
+	task->record = rpcd_copy(box->record);
+	box->state = RPCD_RUNNING;
+	if (task->record) {
+		rpcd_task_start(box->all, &task->task);
+	} else {
+		task->task.all = box->all;
+		task->task.result = -ENOMEM;
+		launch_done(&task->task);
+	}
+}
+
+void rpcd_command_refuse(struct rpcd_box *box, int code, const char *text)
+{
+	struct rpcd_command *s = box->session;
+
+	if (!s || !s->waiting)
+		return;
+	task_free(s->waiting);
+	s->waiting = NULL;
+	launch_failed(s, code, text);
 }
 
 void rpcd_sandbox_run(struct rpcd_call *call)

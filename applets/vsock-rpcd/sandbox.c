@@ -528,18 +528,24 @@ static void start_done(struct rpcd_task *base)
 				rpcd_reply(&call, &reply.base);
 			rpcd_wait_end(waiter);
 		}
+		if (box->removing || ended)
+			rpcd_command_refuse(box, GB_RPC_WRONG_STATE, box->removing ? "the sandbox was removed while it started"
+										   : "the sandbox's own command has ended already");
 		if (box->removing)
 			send_signal(box, SIGKILL);
 		else
 			rpcd_box_save(box);
 		if (ended)
 			on_end(box);
+		else
+			rpcd_command_begin(box);
 	} else {
 		gb_log(GB_LOG_NOTICE, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
 		box->state = RPCD_FAILED;
 		rpcd_set_text(&box->record->error, base->err.msg);
 		rpcd_box_event(box, "failed", "error", base->err.msg);
 		answer(&box->starts, rpcd_code(r), base->err.msg);
+		rpcd_command_refuse(box, rpcd_code(r) == GB_RPC_NOT_FOUND ? GB_RPC_FAILED : rpcd_code(r), base->err.msg);
 		rpcd_box_clean(box); /* what the boot could not undo; and its address is free again */
 	}
 	free(task);
@@ -556,7 +562,7 @@ void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap)
 		rpcd_set_text(&box->record->error, "out of memory");
 		rpcd_box_event(box, "failed", "error", "out of memory");
 		answer(&box->starts, GB_RPC_FAILED, "out of memory");
-		return;
+		return; /* no command waits for it yet: this is within its create */
 	}
 	box->task = true;
 	task->box = box;

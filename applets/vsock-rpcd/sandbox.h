@@ -93,6 +93,10 @@ int rpcd_code(int error);
 
 /* Its sandbox is gone: the command ends here and now, whatever its host has not taken yet. Not while it is launching. */
 void rpcd_command_cut(struct rpcd_command *session);
+/* Of a sandbox that has become ready, or never will be (then code and text are the Error frame): the command that has
+ * waited for that, if there is one. */
+void rpcd_command_begin(struct rpcd_box *box);
+void rpcd_command_refuse(struct rpcd_box *box, int code, const char *text);
 /* Whether its program is not started yet. */
 bool rpcd_command_is_launching(const struct rpcd_command *session);
 /* A command has ended: back to ready, with its exit status. */

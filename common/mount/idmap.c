@@ -58,7 +58,7 @@ int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 	return fd;
 }
 
-int gb_mount_tree(int fd, int userns, unsigned flags, const char *target)
+int gb_mount_tree_open(int fd, int userns, unsigned flags)
 {
 	unsigned recursive = flags & GB_TREE_RECURSIVE ? AT_RECURSIVE : 0;
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
@@ -74,6 +74,15 @@ int gb_mount_tree(int fd, int userns, unsigned flags, const char *target)
 	}
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) < 0)
 		return -errno;
+	return gb_take_fd(&tree);
+}
+
+int gb_mount_tree(int fd, int userns, unsigned flags, const char *target)
+{
+	gb_autoclose int tree = gb_mount_tree_open(fd, userns, flags);
+
+	if (tree < 0)
+		return tree;
 	return syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 

@@ -20,6 +20,8 @@ enum {
  * who is 0 on disk is that namespace's 0 to whoever looks through the mount. 0 or -errno (-EINVAL: the file system
  * cannot map owners). */
 int gb_mount_tree(int fd, int userns, unsigned flags, const char *target);
+/* The same copy, attached nowhere: a descriptor, with which it goes, or -errno. */
+int gb_mount_tree_open(int fd, int userns, unsigned flags);
 
 /* All mounts of this (mount namespace) stop to propagate: 0 or -errno. */
 int gb_mount_private(void);

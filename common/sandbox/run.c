@@ -12,7 +12,6 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,7 @@
 #include "common/mount/loop.h"
 #include "common/net/veth.h"
 #include "common/sandbox/pid1.h"
+#include "common/sandbox/program.h"
 #include "common/sandbox/store.h"
 #include "common/sys/mountinfo.h"
 #include "common/sys/proc.h"
@@ -41,8 +41,6 @@
 enum { CLEAN_MS = 5000, LOG_MAX = 65536, BINDS = 80 };
 
 #define PID1 "/dev/.guestbox-pid1"
-
-extern char **environ;
 
 static char *word(const char *text)
 {
@@ -104,39 +102,6 @@ int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
 			  place->runtime_dir ? place->runtime_dir : "a runtime folder");
 }
 
-struct child {
-	int fds[5]; /* what becomes 0 to 4; -1: /dev/null for 0 to 2, closed above */
-};
-
-static int spawn(const char *program, char *const *argv, const struct child *child, pid_t *ret_pid)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	pid_t pid;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	(void)posix_spawn_file_actions_init(&actions);
-	for (int i = 0; i < (int)GB_ARRAY_LEN(child->fds); i++) {
-		if (child->fds[i] >= 0)
-			(void)posix_spawn_file_actions_adddup2(&actions, child->fds[i], i);
-		else if (i <= STDERR_FILENO)
-			(void)posix_spawn_file_actions_addopen(&actions, i, "/dev/null", i ? O_WRONLY : O_RDONLY, 0);
-	}
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setsigdefault(&attr, &all);
-	int r = posix_spawn(&pid, program, &actions, &attr, argv, environ);
-	(void)posix_spawnattr_destroy(&attr);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	if (r)
-		return -r;
-	*ret_pid = pid;
-	return 0;
-}
-
 void gb_sandbox_log_reason(const char *log, char *text, size_t size)
 {
 	const char *line = log, *best = log;
@@ -172,7 +137,7 @@ static int runtime(const struct gb_sandbox_place *place, const char *instance, c
 {
 	char log[160], state[96];
 	const char *argv[16] = { place->runtime, "--root", state, "--log", log };
-	struct child child = { .fds = { -1, -1, -1, -1, -1 } };
+	struct gb_sandbox_child child = GB_SANDBOX_CHILD;
 	size_t n = 5;
 	int status;
 	pid_t pid;
@@ -183,7 +148,7 @@ static int runtime(const struct gb_sandbox_place *place, const char *instance, c
 		argv[n++] = *args;
 	child.fds[3] = status_fd;
 	(void)unlink(log);
-	int r = spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &pid);
+	int r = gb_sandbox_spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &pid);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s", place->runtime);
 	while (waitpid(pid, &status, 0) < 0) {
@@ -868,11 +833,11 @@ static void close_exec(struct gb_sandbox_exec *exec)
  * So it is started detached, under a process of ours that the command's falls to when runc ends (PR_SET_CHILD_SUBREAPER),
  * and that ends as the command does. pid_path: where runc leaves the command's process id.
  */
-static void keep_command(const char *program, char *const *argv, const struct child *child, const char *pid_path)
+static void keep_command(const char *program, char *const *argv, const struct gb_sandbox_child *child, const char *pid_path)
 {
-	static const struct child same = { .fds = { 0, 1, 2, 3, 4 } };
+	static const struct gb_sandbox_child same = { .fds = { 0, 1, 2, 3, 4, -1, -1, -1 } };
 	gb_autobuf struct gb_buf text = { 0 };
-	int fds[GB_ARRAY_LEN(child->fds)], status = 0;
+	int fds[5], status = 0;
 	pid_t pid;
 
 	/* Nothing of the daemon's stays open here. The descriptors go out of each other's way first. */
@@ -884,7 +849,7 @@ static void keep_command(const char *program, char *const *argv, const struct ch
 	}
 	closefrom(GB_ARRAY_LEN(fds));
 	(void)prctl(PR_SET_NAME, "runc-exec");
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || spawn(program, argv, &same, &pid) < 0)
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || gb_sandbox_spawn_as_it_is(program, argv, &same, &pid) < 0)
 		_exit(126);
 	closefrom(0);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -903,7 +868,7 @@ static void keep_command(const char *program, char *const *argv, const struct ch
 	}
 }
 
-static int spawn_detached(const char *program, char *const *argv, const struct child *child, const char *pid_path, pid_t *ret_pid)
+static int spawn_detached(const char *program, char *const *argv, const struct gb_sandbox_child *child, const char *pid_path, pid_t *ret_pid)
 {
 	pid_t pid = fork();
 
@@ -965,10 +930,10 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *inst
 			argv[n++] = pid_path;
 		}
 		argv[n++] = instance;
-		const struct child child = { .fds = { in, out, errs, json, log } };
+		const struct gb_sandbox_child child = { .fds = { in, out, errs, json, log, -1, -1, -1 } };
 		char *const *words = (char *const *)(uintptr_t)argv;
 		r = place->runc ? spawn_detached(place->runtime, words, &child, pid_path, &exec.pid)
-				: spawn(place->runtime, words, &child, &exec.pid);
+				: gb_sandbox_spawn(place->runtime, words, &child, &exec.pid);
 	}
 	gb_close_fd(&in);
 	gb_close_fd(&out);

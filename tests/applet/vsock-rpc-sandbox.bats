@@ -116,6 +116,59 @@ decoded() { protoc --decode="sandbox.v1.$1" -I "$abs_top_srcdir" "$abs_top_srcdi
 	[ ! -s "$dir/request" ]
 }
 
+@test "launch: create and run over one connection, the id that the daemon gave, --rm behind it" {
+	message CreateSandboxResponse created <<<'id: "box-7" state: "starting"'
+	message RunOutput out <<<'stream: "stdout" data: "hello\n"'
+	message RunOutput exit <<<'stream: "exit" exit_code: 5 done: true'
+	: >"$dir/nothing"
+	peer <<-'EOF'
+		frame 20 DIR/create
+		reply 1020 DIR/created
+		frame 30 DIR/run
+		reply 1035 DIR/out
+		reply 1035 DIR/exit
+		frame 22 DIR/remove
+		reply 1022 DIR/nothing
+		eof
+	EOF
+	run sandbox launch --rootfs /srv/root -e A=1 --limit 9 --rm --json -- sh -c 'exit 5'
+	echo "$output"
+	[ "$status" -eq 5 ]
+	[ "$output" = '{"id":"box-7","stdout":"hello\n","stderr":"","exit_code":5}' ]
+	done_well
+	diff <(decoded CreateSandboxRequest create) - <<-'EOF'
+		rootfs: "/srv/root"
+		env {
+		  key: "A"
+		  value: "1"
+		}
+	EOF
+	diff <(decoded RunRequest run) - <<-'EOF'
+		id: "box-7"
+		cmd: "sh"
+		cmd: "-c"
+		cmd: "exit 5"
+		timeout_seconds: 9
+	EOF
+	diff <(decoded RemoveSandboxRequest remove) - <<-'EOF'
+		id: "box-7"
+		force: true
+	EOF
+}
+
+@test "launch: of one whose id is taken nothing is run" {
+	printf '\0\0\1\231\0\0\0\25there is one already.' >"$dir/conflict"
+	peer <<-'EOF'
+		frame 20
+		reply ffff DIR/conflict
+		eof
+	EOF
+	run sandbox launch --id taken -- rm -rf /
+	[ "$status" -eq 1 ]
+	[[ "$output" == *"there is one already"* ]]
+	done_well
+}
+
 @test "run: stdout and stderr apart, the status its own, options in their fields" {
 	message RunOutput out <<<'stream: "stdout" data: "one\ntwo\000\377\n"'
 	message RunOutput err <<<'stream: "stderr" data: "complaint\n"'

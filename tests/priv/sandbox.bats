@@ -53,6 +53,25 @@ teardown() {
 	'
 }
 
+@test "launch: a command that comes right behind the create waits for it; a start that fails is its error" {
+	sandbox_inside '
+		s=0; [ "$(sb launch --id a --rootfs $R sh -c "echo out; hostname; exit 3")" = "out
+a" ] || s=$?
+		s=0; sb launch --id b --rootfs $R --network none sh -c "exit 3" || s=$?; [ $s = 3 ]
+		state_is b ready
+		[ "$(sb inspect --json b | jq -r .last_exit_code)" = 3 ]
+		refused 409 "there is one already" sb launch --id b --rootfs $R touch /root/there
+		sb run b test ! -e /root/there
+		refused 400 "not found in the sandbox" sb launch --id c --rootfs $R nosuch
+		refused 400 "neither a folder nor a regular file" sb launch --id d --rootfs $R -v /dev/null:/mnt true
+		state_is d failed
+		[ "$(sb launch --rm --rootfs $R cat /proc/self/uid_map | wc -l)" = 1 ]
+		[ "$(sb ls --json | jq -r ".sandboxes | length")" = 4 ]
+		sb rm a b c d
+		[ -z "$(find $C -mindepth 1 -type d)" ]
+	'
+}
+
 @test "exit statuses, users, folders, environment; what cannot be run is an Error frame" {
 	sandbox_inside '
 		sb create --id a --rootfs $R -e GREETING=hello -w /tmp -u bob --wait
