@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/io.h"
@@ -117,11 +119,16 @@ void gb_json_bool(struct gb_json *json, const char *key, bool value)
 
 void gb_json_double(struct gb_json *json, const char *key, double value)
 {
+	char text[32] = "null";
+
 	lead(json, key);
-	if (isfinite(value))
-		(void)gb_buf_fmt(&json->buf, "%.17g", value);
-	else
-		(void)gb_buf_str(&json->buf, "null");
+	/* As few digits as give the same number back: 0.1, and not 0.10000000000000001. */
+	for (int digits = 15; digits <= 17 && isfinite(value); digits++) {
+		(void)snprintf(text, sizeof text, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	(void)gb_buf_str(&json->buf, text);
 }
 
 int gb_json_flush(struct gb_json *json, int fd)

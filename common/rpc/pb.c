@@ -413,6 +413,14 @@ static void text_value(struct gb_buf *buf, const ProtobufCMessage *message, cons
 	}
 }
 
+/* Empty values leave blanks behind, which nobody can see. */
+static void end_line(struct gb_buf *buf)
+{
+	while (buf->len && buf->data[buf->len - 1] == ' ')
+		buf->data[--buf->len] = '\0';
+	(void)gb_buf_str(buf, "\n");
+}
+
 void gb_pb_text(struct gb_buf *buf, const ProtobufCMessage *message)
 {
 	int width = 0;
@@ -427,11 +435,12 @@ void gb_pb_text(struct gb_buf *buf, const ProtobufCMessage *message)
 		(void)gb_buf_fmt(buf, "%s:%*s", field->name, width - (int)strlen(field->name) + 1, "");
 		for (size_t i = 0; i < count(message, field); i++) {
 			/* A list of messages takes a line each. */
+			if (i && field->type == PROTOBUF_C_TYPE_MESSAGE)
+				end_line(buf);
 			if (i)
-				(void)gb_buf_fmt(buf, "%s%*s", field->type == PROTOBUF_C_TYPE_MESSAGE ? "\n" : "",
-						 field->type == PROTOBUF_C_TYPE_MESSAGE ? width + 2 : 1, "");
+				(void)gb_buf_fmt(buf, "%*s", field->type == PROTOBUF_C_TYPE_MESSAGE ? width + 2 : 1, "");
 			text_value(buf, message, field, i);
 		}
-		(void)gb_buf_str(buf, "\n");
+		end_line(buf);
 	}
 }
