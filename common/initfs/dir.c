@@ -24,15 +24,15 @@ struct linux_dirent64 {
 	char d_name[];
 };
 
-void gb_initfs_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-	struct gb_initfs *fs = fuse_req_userdata(req);
+	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_file *file;
 	struct gb_node *node = NULL;
 	gb_autoclose int fd = -1;
 	int r = 0;
 
-	if (fs->config.inject && id == GB_ID_INIT) {
+	if (gb_initfs_is_init(fs, id)) {
 		r = -ENOTDIR;
 	} else if (!gb_initfs_is_dir(fs, id)) {
 		node = gb_node_get(&fs->table, id);
@@ -212,7 +212,7 @@ static void take_back(struct gb_initfs *fs, const char *data, size_t len)
 
 static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
-	struct gb_initfs *fs = fuse_req_userdata(req);
+	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_file *dir = gb_file_get(&fs->table, fi->fh, GB_FILE_DIR);
 	struct reply reply = { .req = req, .size = size < REPLY_MAX ? size : REPLY_MAX, .plus = plus };
 	int r = 0;
@@ -239,32 +239,32 @@ static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct f
 		take_back(fs, data, reply.len);
 }
 
-void gb_initfs_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi)
+static void op_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	list(req, id, size, off, fi, false);
 }
 
-void gb_initfs_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi)
+static void op_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	list(req, id, size, off, fi, true);
 }
 
-void gb_initfs_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
+static void op_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
-	struct gb_initfs *fs = fuse_req_userdata(req);
+	struct gb_initfs *fs = gb_initfs_of(req);
 	int32_t backing;
 
 	(void)id;
 	fuse_reply_err(req, -gb_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing));
 }
 
-void gb_initfs_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
 {
-	struct gb_initfs *fs = fuse_req_userdata(req);
+	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_file *dir = gb_file_get(&fs->table, fi->fh, GB_FILE_DIR);
 	int r = 0;
 
-	if (fs->config.inject && id == GB_ID_INIT)
+	if (gb_initfs_is_init(fs, id))
 		r = ENOTDIR;
 	else if (!dir)
 		r = EBADF;
@@ -272,4 +272,13 @@ void gb_initfs_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse
 		r = errno;
 	gb_file_put(&fs->table, dir);
 	fuse_reply_err(req, r);
+}
+
+void gb_initfs_dir_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->opendir = op_opendir;
+	ops->readdir = op_readdir;
+	ops->readdirplus = op_readdirplus;
+	ops->releasedir = op_releasedir;
+	ops->fsyncdir = op_fsyncdir;
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Nodes, open handles and descriptors: one lock, held for pointer work only. */
+/* Nodes and their descriptors: one lock, held for pointer work only. */
 #include "common/initfs/node.h"
 
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -16,11 +14,6 @@
 #ifndef STATX_MNT_ID
 #define STATX_MNT_ID 0x1000U /* Linux 5.8 */
 #endif
-
-struct handle {
-	struct file_handle head;
-	unsigned char bytes[MAX_HANDLE_SZ];
-};
 
 static size_t hash(uint64_t a, uint64_t b)
 {
@@ -173,8 +166,7 @@ struct gb_node *gb_node_get(struct gb_table *table, uint64_t id)
 	return node;
 }
 
-/* Ends a use; an unused node with a descriptor joins those that may lose it. Locked. */
-static void unuse(struct gb_table *table, struct gb_node *node)
+void gb_node_unuse(struct gb_table *table, struct gb_node *node)
 {
 	node->uses--;
 	if (node->uses == 0 && node->fd >= 0 && !node->pinned && !node->in_lru) {
@@ -189,7 +181,7 @@ void gb_node_put(struct gb_table *table, struct gb_node *node)
 	if (!node)
 		return;
 	pthread_mutex_lock(&table->lock);
-	unuse(table, node);
+	gb_node_unuse(table, node);
 	pthread_mutex_unlock(&table->lock);
 }
 
@@ -225,7 +217,7 @@ static void evict(struct gb_table *table)
  * that was exchanged in between is stale, and the kernel looks it up again. */
 static int by_handle(struct gb_node *node, int flags)
 {
-	struct handle h = { .head = { .handle_bytes = node->handle_len, .handle_type = node->handle_type } };
+	struct gb_handle h = { .head = { .handle_bytes = node->handle_len, .handle_type = node->handle_type } };
 	struct stat st;
 
 	memcpy(h.bytes, node->handle, node->handle_len);
@@ -341,88 +333,11 @@ uint16_t gb_table_dev(struct gb_table *table, uint64_t dev)
 	return (uint16_t)(i < UINT16_MAX - 1 ? i + 1 : UINT16_MAX);
 }
 
-/* close(2) reports nothing on these: what it could report, write(2) and fsync(2) have reported. */
-static bool closes_silently(int fd)
-{
-	static const unsigned long local[] = { 0xef53 /* ext */, 0x58465342 /* xfs */, 0x9123683e /* btrfs */,
-					       0x01021994 /* tmpfs */, 0xf2f52010 /* f2fs */, 0xe0f5e1e2 /* erofs */,
-					       0x73717368 /* squashfs */ };
-	struct statfs st;
-
-	if (fstatfs(fd, &st) < 0)
-		return false;
-	for (size_t i = 0; i < GB_ARRAY_LEN(local); i++) {
-		if ((unsigned long)st.f_type == local[i])
-			return true;
-	}
-	return false;
-}
-
-/* Whether handles of this mount can be made and resolved by us. */
-static bool try_handles(int fd)
-{
-	struct handle h = { .head.handle_bytes = MAX_HANDLE_SZ };
-	struct statfs st;
-	int mount_id;
-
-	/* FUSE, virtiofs: a handle is good only as long as that file system's kernel side remembers the file. */
-	if (fstatfs(fd, &st) < 0 || (unsigned long)st.f_type == FUSE_SUPER_MAGIC)
-		return false;
-	if (name_to_handle_at(fd, "", &h.head, &mount_id, AT_EMPTY_PATH) < 0)
-		return false;
-	gb_autoclose int again = open_by_handle_at(fd, &h.head, O_PATH | O_CLOEXEC);
-	return again >= 0;
-}
-
-static struct gb_mnt *find_mnt(struct gb_table *table, uint64_t id)
-{
-	struct gb_mnt *m;
-
-	pthread_mutex_lock(&table->lock);
-	SLIST_FOREACH(m, &table->mnts, next) {
-		if (m->id == id)
-			break;
-	}
-	pthread_mutex_unlock(&table->lock);
-	return m;
-}
-
-/* The mount of what dirfd/name is; fd is opened for reading if it is a folder, else -1, and taken over. */
-static struct gb_mnt *add_mnt(struct gb_table *table, uint64_t id, int fd, bool want_handles)
-{
-	struct gb_mnt *m = calloc(1, sizeof *m), *other;
-
-	if (!m) {
-		if (fd >= 0)
-			(void)close(fd);
-		return NULL;
-	}
-	m->id = id;
-	m->fd = fd;
-	m->handles = fd >= 0 && want_handles && try_handles(fd);
-	m->noflush = fd >= 0 && closes_silently(fd);
-	pthread_mutex_lock(&table->lock);
-	SLIST_FOREACH(other, &table->mnts, next) {
-		if (other->id == id)
-			break;
-	}
-	if (!other)
-		SLIST_INSERT_HEAD(&table->mnts, m, next);
-	pthread_mutex_unlock(&table->lock);
-	if (other) {
-		if (fd >= 0)
-			(void)close(fd);
-		free(m);
-		return other;
-	}
-	return m;
-}
-
 static const unsigned stat_mask = STATX_BASIC_STATS | STATX_MNT_ID;
 
 /* Reads attributes and, where the mount has them, the handle. *ret_fd: a descriptor that was opened on the way, or -1. */
 static int identify(struct gb_table *table, struct gb_mnt **mnt, int dirfd, const char *name, struct statx *stx,
-		    struct handle *h, int *ret_fd)
+		    struct gb_handle *h, int *ret_fd)
 {
 	int mount_id, empty = *name ? 0 : AT_EMPTY_PATH;
 	struct gb_mnt *here = *mnt;
@@ -449,10 +364,10 @@ static int identify(struct gb_table *table, struct gb_mnt **mnt, int dirfd, cons
 	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, stat_mask, stx) < 0)
 		return -errno;
 	if (stx->stx_mnt_id != here->id) {
-		here = find_mnt(table, stx->stx_mnt_id);
+		here = gb_mnt_find(table, stx->stx_mnt_id);
 		if (!here) {
 			int root = S_ISDIR(stx->stx_mode) ? openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-			here = add_mnt(table, stx->stx_mnt_id, root, table->root_mnt->handles);
+			here = gb_mnt_add(table, stx->stx_mnt_id, root, table->root_mnt->handles);
 		}
 		if (!here)
 			return -ENOMEM;
@@ -470,7 +385,7 @@ static int identify(struct gb_table *table, struct gb_mnt **mnt, int dirfd, cons
 }
 
 static bool same(const struct gb_node *n, const struct gb_mnt *mnt, const struct statx *stx, uint64_t dev,
-		 const struct handle *h)
+		 const struct gb_handle *h)
 {
 	return n->ino == stx->stx_ino && n->dev == dev && n->mnt == mnt && n->type == (stx->stx_mode & S_IFMT) &&
 	       n->handle_len == h->head.handle_bytes &&
@@ -481,7 +396,7 @@ static bool same(const struct gb_node *n, const struct gb_mnt *mnt, const struct
 int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place,
 		   struct statx *ret_stx, struct gb_node **ret_node)
 {
-	struct handle h;
+	struct gb_handle h;
 	struct gb_node *node;
 	int opened;
 
@@ -540,7 +455,7 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 /* The node of a name, looked up in the source: it may be known by another of its names. */
 static struct gb_node *victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name)
 {
-	struct handle h = { .head.handle_bytes = MAX_HANDLE_SZ };
+	struct gb_handle h = { .head.handle_bytes = MAX_HANDLE_SZ };
 	struct gb_node *node;
 	struct statx stx;
 	int mount_id;
@@ -595,7 +510,7 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 		(void)close(fd);
 	}
 	node->pinned = node->fd >= 0;
-	unuse(table, node);
+	gb_node_unuse(table, node);
 	pthread_mutex_unlock(&table->lock);
 }
 
@@ -608,126 +523,6 @@ void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exch
 	if (moved)
 		set_place(table, moved, to);
 	pthread_mutex_unlock(&table->lock);
-}
-
-/* A free place for a file's number. Locked. */
-static int64_t free_slot(struct gb_table *table)
-{
-	for (uint32_t n = 0; n < table->slot_count; n++) {
-		uint32_t i = (table->slot_free + n) % table->slot_count;
-		if (!table->slots[i].file) {
-			table->slot_free = i + 1;
-			return i;
-		}
-	}
-	uint32_t count = table->slot_count ? table->slot_count * 2 : 64;
-	struct gb_slot *more = count < (1U << 30) ? reallocarray(table->slots, count, sizeof *more) : NULL;
-	if (!more)
-		return -ENOMEM;
-	memset(more + table->slot_count, 0, (count - table->slot_count) * sizeof *more);
-	table->slots = more;
-	table->slot_free = table->slot_count + 1;
-	uint32_t first = table->slot_count;
-	table->slot_count = count;
-	return first;
-}
-
-int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,
-		 struct gb_file **ret_file)
-{
-	struct gb_file *file = calloc(1, sizeof *file);
-
-	if (!file)
-		return -ENOMEM;
-	pthread_mutex_init(&file->lock, NULL);
-	file->fd = fd;
-	file->type = type;
-	file->refs = 1;
-	file->node = node;
-	pthread_mutex_lock(&table->lock);
-	int64_t slot = free_slot(table);
-	if (slot >= 0) {
-		table->slots[slot].file = file;
-		file->fh = (uint64_t)table->slots[slot].generation << 32 | (uint64_t)(slot + 1);
-		if (node) {
-			node->uses++;
-			node->opens += type == GB_FILE_PLAIN;
-			TAILQ_INSERT_HEAD(&node->files, file, next);
-		}
-	}
-	pthread_mutex_unlock(&table->lock);
-	if (slot < 0) {
-		pthread_mutex_destroy(&file->lock);
-		free(file);
-		return (int)slot;
-	}
-	*ret_file = file;
-	return 0;
-}
-
-/* Locked. */
-static struct gb_file *find_file(struct gb_table *table, uint64_t fh, enum gb_file_type type)
-{
-	uint32_t slot = (uint32_t)fh - 1;
-
-	if ((uint32_t)fh == 0 || slot >= table->slot_count)
-		return NULL;
-	struct gb_file *file = table->slots[slot].file;
-	return file && file->fh == fh && file->type == type ? file : NULL;
-}
-
-struct gb_file *gb_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type)
-{
-	pthread_mutex_lock(&table->lock);
-	struct gb_file *file = find_file(table, fh, type);
-	if (file)
-		file->refs++;
-	pthread_mutex_unlock(&table->lock);
-	return file;
-}
-
-void gb_file_put(struct gb_table *table, struct gb_file *file)
-{
-	if (!file)
-		return;
-	pthread_mutex_lock(&table->lock);
-	bool last = --file->refs == 0;
-	if (last && file->node) {
-		TAILQ_REMOVE(&file->node->files, file, next);
-		unuse(table, file->node);
-	}
-	pthread_mutex_unlock(&table->lock);
-	if (!last)
-		return;
-	if (file->fd >= 0)
-		(void)close(file->fd);
-	pthread_mutex_destroy(&file->lock);
-	free(file->buf);
-	free(file);
-}
-
-int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing)
-{
-	*ret_backing = 0;
-	pthread_mutex_lock(&table->lock);
-	struct gb_file *file = find_file(table, fh, type);
-	if (file) {
-		struct gb_slot *slot = &table->slots[(uint32_t)fh - 1];
-		slot->file = NULL;
-		slot->generation++;
-		struct gb_node *node = file->node;
-		/* The last plain file of a node: whether it is passed through is decided anew at its next open. */
-		if (node && type == GB_FILE_PLAIN && --node->opens == 0) {
-			*ret_backing = node->backing_id;
-			node->backing_id = 0;
-			node->backing = GB_BACKING_UNKNOWN;
-		}
-	}
-	pthread_mutex_unlock(&table->lock);
-	if (!file)
-		return -EBADF;
-	gb_file_put(table, file);
-	return 0;
 }
 
 int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles)
@@ -758,7 +553,7 @@ int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsign
 	}
 	/* Without the mount's number (before Linux 5.8) a handle's mount is not known. */
 	want_handles = want_handles && (stx.stx_mask & STATX_MNT_ID);
-	table->root_mnt = add_mnt(table, stx.stx_mnt_id, root_fd, want_handles);
+	table->root_mnt = gb_mnt_add(table, stx.stx_mnt_id, root_fd, want_handles);
 	if (!table->root_mnt) {
 		free(root);
 		(void)close(fd);

@@ -17,6 +17,7 @@
  */
 struct gb_file;
 struct gb_mnt;
+struct gb_table;
 
 enum gb_backing { GB_BACKING_UNKNOWN, GB_BACKING_NO, GB_BACKING_YES };
 
@@ -44,6 +45,12 @@ struct gb_node {
 	unsigned char handle[];
 };
 
+/* A handle with room for what any file system gives. */
+struct gb_handle {
+	struct file_handle head;
+	unsigned char bytes[MAX_HANDLE_SZ];
+};
+
 /* One mount of the source: handles are resolved against a descriptor of it. */
 struct gb_mnt {
 	SLIST_ENTRY(gb_mnt) next;
@@ -52,6 +59,12 @@ struct gb_mnt {
 	bool handles; /* they can be made and resolved here */
 	bool noflush; /* closing a file of this file system reports nothing */
 };
+
+/* A mount by its number (statx(2)), or NULL. */
+struct gb_mnt *gb_mnt_find(struct gb_table *table, uint64_t id);
+/* Makes it known, or finds it. fd is opened for reading if what it is mounted on is a folder, else -1, and taken over.
+ * NULL: no memory. */
+struct gb_mnt *gb_mnt_add(struct gb_table *table, uint64_t id, int fd, bool want_handles);
 
 enum gb_file_type { GB_FILE_PLAIN = 1, GB_FILE_DIR };
 
@@ -100,6 +113,8 @@ void gb_table_close(struct gb_table *table);
 /* A node that the kernel names; the caller's use ends with gb_node_put. NULL: unknown. */
 struct gb_node *gb_node_get(struct gb_table *table, uint64_t id);
 void gb_node_put(struct gb_table *table, struct gb_node *node);
+/* Ends a use while the table is locked: an unused node with a descriptor joins those that may lose it. */
+void gb_node_unuse(struct gb_table *table, struct gb_node *node);
 void gb_node_forget(struct gb_table *table, uint64_t id, uint64_t count);
 
 /* A descriptor of a node in use, for fstatat(2) and the like with AT_EMPTY_PATH, and as a folder to start from. Release

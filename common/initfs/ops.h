@@ -15,6 +15,9 @@ enum { GB_ID_ROOT = 1, GB_ID_INIT = 2, GB_ID_DIRS = 3 };
 /* A source object that would report the virtual file's number reports this. */
 #define GB_INO_MOVED 0xfffffffdULL
 
+/* How long the kernel may remember the virtual objects: they never change. */
+#define GB_FOREVER 1e9
+
 struct gb_initfs {
 	struct gb_initfs_config config;
 	struct gb_store store;
@@ -38,11 +41,23 @@ struct gb_initfs {
 	void (*on_ready)(struct gb_initfs *fs);
 };
 
-extern const struct fuse_lowlevel_ops gb_initfs_ops;
+/* Each file's requests. */
+void gb_initfs_names_ops(struct fuse_lowlevel_ops *ops);
+void gb_initfs_attr_ops(struct fuse_lowlevel_ops *ops);
+void gb_initfs_open_ops(struct fuse_lowlevel_ops *ops);
+void gb_initfs_data_ops(struct fuse_lowlevel_ops *ops);
+void gb_initfs_dir_ops(struct fuse_lowlevel_ops *ops);
+
+static inline struct gb_initfs *gb_initfs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
 
 /* Names at the root that are ours: the number, or 0. */
 uint64_t gb_initfs_virtual(const struct gb_initfs *fs, uint64_t parent, const char *name);
+bool gb_initfs_is_init(const struct gb_initfs *fs, uint64_t id);
 bool gb_initfs_is_dir(const struct gb_initfs *fs, uint64_t id);
+bool gb_initfs_is_virtual(const struct gb_initfs *fs, uint64_t id);
 void gb_initfs_virtual_stat(const struct gb_initfs *fs, uint64_t id, struct stat *st);
 
 /* Attributes as the share reports them. */
@@ -57,16 +72,28 @@ void gb_initfs_virtual_entry(const struct gb_initfs *fs, uint64_t id, struct fus
 /* 0, or the -errno that a name gets before anything else is looked at: syntax, virtual parents, reserved names. */
 int gb_initfs_guard(const struct gb_initfs *fs, uint64_t parent, const char *name);
 
-/* dir.c */
-void gb_initfs_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
-void gb_initfs_readdir(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi);
-void gb_initfs_readdirplus(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi);
-void gb_initfs_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi);
-void gb_initfs_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi);
+/* A node of a request, in use, with a descriptor. After a failure, too, it ends with gb_at_end() or gb_at_reply(). */
+struct gb_at {
+	struct gb_node *node;
+	struct gb_hold hold;
+};
+int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
+/* A parent in which a name is made or removed. */
+int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at);
+void gb_at_end(struct gb_initfs *fs, struct gb_at *at);
+/* Ends it and answers: 0 or -errno. */
+int gb_at_reply(fuse_req_t req, struct gb_at *at, int r);
+
+/* The path of a held descriptor, for system calls without a form that takes one. It leads to a symbolic link itself,
+ * not to its target: the walk ends at what the descriptor refers to. */
+struct gb_fd_path { char text[32]; };
+const char *gb_fd_path(int fd, struct gb_fd_path *path);
 
 /* Acts as the caller of a request in this thread, for what creates objects; and as ourselves again. */
 void gb_initfs_become(const struct gb_initfs *fs, uid_t uid, gid_t gid, mode_t mask);
 void gb_initfs_return(const struct gb_initfs *fs, uid_t uid, gid_t gid);
+/* mode as mknodat(2) should get it where the thread has no umask of its own. */
+mode_t gb_initfs_masked(mode_t mode, mode_t mask);
 /* What a thread that serves requests calls first (its umask is then its own) and last. */
 void gb_initfs_thread_begin(void);
 void gb_initfs_thread_end(void);

@@ -198,10 +198,32 @@ static int settle_names(struct gb_initfs *fs, int source, struct gb_err *err)
 	return 0;
 }
 
+static void op_init(void *data, struct fuse_conn_info *conn)
+{
+	struct gb_initfs *fs = data;
+	const unsigned wanted = FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
+				FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
+
+	conn->want |= conn->capable & wanted;
+	/* As root we do not clear set-user-ID bits by writing: the kernel tells us to. */
+	conn->want &= ~(unsigned)FUSE_CAP_HANDLE_KILLPRIV;
+	/* Locks stay in the kernel: it serves flock(2) and fcntl(2) by itself. */
+	conn->want &= ~(unsigned)(FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_EXPORT_SUPPORT);
+	/* Requests are small (writes come in one piece, and are copied once): a pipe between costs more than it saves. */
+	conn->want &= ~(unsigned)FUSE_CAP_SPLICE_READ;
+	if (fs->config.splice)
+		conn->want |= conn->capable & FUSE_CAP_SPLICE_WRITE;
+	if (fs->config.writeback)
+		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
+	if (fs->config.cache == GB_INITFS_ALWAYS)
+		conn->want |= conn->capable & FUSE_CAP_CACHE_SYMLINKS;
+}
+
 /* -o: what the library and the kernel take, after what we always want. */
 static int make_session(struct gb_initfs *fs, struct gb_err *err)
 {
 	const struct gb_initfs_config *c = &fs->config;
+	struct fuse_lowlevel_ops ops = { .init = op_init };
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	gb_autobuf struct gb_buf options = { 0 };
 
@@ -223,7 +245,12 @@ static int make_session(struct gb_initfs *fs, struct gb_err *err)
 		fuse_opt_free_args(&args);
 		return gb_err_sys(err, ENOMEM, "session");
 	}
-	fs->session = fuse_session_new(&args, &gb_initfs_ops, sizeof gb_initfs_ops, fs);
+	gb_initfs_names_ops(&ops);
+	gb_initfs_attr_ops(&ops);
+	gb_initfs_open_ops(&ops);
+	gb_initfs_data_ops(&ops);
+	gb_initfs_dir_ops(&ops);
+	fs->session = fuse_session_new(&args, &ops, sizeof ops, fs);
 	fuse_opt_free_args(&args);
 	if (!fs->session) {
 		fuse_failed(err, GB_E_USAGE, "-o");
