@@ -20,7 +20,7 @@ static void reply_attr(fuse_req_t req, const struct gb_at *at)
 	struct stat st;
 
 	if (statx(at->hold.fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &stx) < 0) {
-		fuse_reply_err(req, errno);
+		gb_initfs_err(req, errno);
 		return;
 	}
 	gb_initfs_stat(fs, at->node, &stx, &st);
@@ -158,7 +158,7 @@ static void op_access(fuse_req_t req, fuse_ino_t id, int mask)
 	int r;
 
 	if (gb_initfs_is_virtual(fs, id)) {
-		fuse_reply_err(req, mask & W_OK ? EACCES : 0);
+		gb_initfs_err(req, mask & W_OK ? EACCES : 0);
 		return;
 	}
 	r = gb_at_node(fs, id, &at);
@@ -243,16 +243,16 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg_at, 
 	while (i < GB_ARRAY_LEN(known) && known[i].cmd != cmd)
 		i++;
 	if (gb_initfs_is_virtual(fs, id) || i == GB_ARRAY_LEN(known)) {
-		fuse_reply_err(req, ENOTTY);
+		gb_initfs_err(req, ENOTTY);
 		return;
 	}
 	if (in_size < known[i].in || out_size < known[i].out) {
-		fuse_reply_err(req, EINVAL);
+		gb_initfs_err(req, EINVAL);
 		return;
 	}
 	struct gb_file *file = gb_file_get(&fs->table, fi->fh, flags & FUSE_IOCTL_DIR ? GB_FILE_DIR : GB_FILE_PLAIN);
 	if (!file) {
-		fuse_reply_err(req, EBADF);
+		gb_initfs_err(req, EBADF);
 		return;
 	}
 	if (known[i].in) {
@@ -263,18 +263,12 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg_at, 
 		r = errno == ENOSYS ? -ENOTTY : -errno;
 	gb_file_put(&fs->table, file);
 	if (r < 0)
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 	else
 		fuse_reply_ioctl(req, 0, &arg, known[i].out);
 }
 
 /* --- extended attributes --- */
-
-/* What the source's file system does not have must not look like a server that does not know the request. */
-static int xattr_error(int error)
-{
-	return error == ENOSYS ? -EOPNOTSUPP : -error;
-}
 
 static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
 {
@@ -293,7 +287,7 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 		(void)gb_fd_path(at.hold.fd, &path);
 		n = name ? getxattr(path.text, name, value, size) : listxattr(path.text, value, size);
 		if (n < 0)
-			r = xattr_error(errno);
+			r = -errno;
 	}
 	if (r < 0) {
 		gb_at_reply(req, &at, r);
@@ -309,7 +303,7 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 static void op_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
 {
 	if (gb_initfs_is_virtual(gb_initfs_of(req), id))
-		fuse_reply_err(req, ENODATA);
+		gb_initfs_err(req, ENODATA);
 	else
 		reply_xattr(req, id, name, size);
 }
@@ -332,7 +326,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const c
 	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
 
 	if (r == 0 && setxattr(gb_fd_path(at.hold.fd, &path), name, value, size, flags) < 0)
-		r = xattr_error(errno);
+		r = -errno;
 	gb_at_reply(req, &at, r);
 }
 
@@ -344,7 +338,7 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t id, const char *name)
 	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
 
 	if (r == 0 && removexattr(gb_fd_path(at.hold.fd, &path), name) < 0)
-		r = xattr_error(errno);
+		r = -errno;
 	gb_at_reply(req, &at, r);
 }
 

@@ -18,7 +18,7 @@ static struct gb_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
 static int file_reply(fuse_req_t req, struct gb_file *file, int r)
 {
 	gb_file_put(&gb_initfs_of(req)->table, file);
-	return fuse_reply_err(req, r < 0 ? -r : 0);
+	return gb_initfs_err(req, r < 0 ? -r : 0);
 }
 
 /* A pipe a worker, as large as the largest read. gb_initfs_thread_end() ends it. */
@@ -132,7 +132,7 @@ static void reply_range(fuse_req_t req, int fd, size_t size, off_t off)
 		}
 	}
 	if (n < 0)
-		fuse_reply_err(req, (int)-n);
+		gb_initfs_err(req, (int)-n);
 	else
 		fuse_reply_buf(req, NULL, 0);
 }
@@ -160,7 +160,7 @@ static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struc
 	}
 	struct gb_file *file = file_of(req, fi);
 	if (!file) {
-		fuse_reply_err(req, EBADF);
+		gb_initfs_err(req, EBADF);
 		return;
 	}
 	reply_range(req, file->fd, size, off);
@@ -175,12 +175,12 @@ static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 	int r = 0;
 
 	if (gb_initfs_is_init(fs, id)) {
-		fuse_reply_err(req, EACCES);
+		gb_initfs_err(req, EACCES);
 		return;
 	}
 	file = file_of(req, fi);
 	if (!file) {
-		fuse_reply_err(req, EBADF);
+		gb_initfs_err(req, EBADF);
 		return;
 	}
 	while (done < size) {
@@ -195,7 +195,7 @@ static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 	}
 	gb_file_put(&fs->table, file);
 	if (done == 0 && r < 0)
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 	else
 		fuse_reply_write(req, done);
 }
@@ -245,21 +245,21 @@ static void op_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struc
 
 	if (gb_initfs_is_init(fs, id)) {
 		if (whence != SEEK_DATA && whence != SEEK_HOLE)
-			fuse_reply_err(req, EINVAL);
+			gb_initfs_err(req, EINVAL);
 		else if (off < 0 || (uint64_t)off >= fs->store.size)
-			fuse_reply_err(req, ENXIO);
+			gb_initfs_err(req, ENXIO);
 		else
 			fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)fs->store.size);
 		return;
 	}
 	struct gb_file *file = file_of(req, fi);
 	if (!file) {
-		fuse_reply_err(req, EBADF);
+		gb_initfs_err(req, EBADF);
 		return;
 	}
 	off_t at = lseek(file->fd, off, whence);
 	if (at < 0)
-		fuse_reply_err(req, errno);
+		gb_initfs_err(req, errno);
 	else
 		fuse_reply_lseek(req, at);
 	gb_file_put(&fs->table, file);
@@ -272,7 +272,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, stru
 
 	if (gb_initfs_is_init(fs, out) || gb_initfs_is_init(fs, in)) {
 		/* EXDEV: the kernel copies by itself */
-		fuse_reply_err(req, gb_initfs_is_init(fs, out) ? EACCES : EXDEV);
+		gb_initfs_err(req, gb_initfs_is_init(fs, out) ? EACCES : EXDEV);
 		return;
 	}
 	struct gb_file *from = file_of(req, in_fi), *to = file_of(req, out_fi);
@@ -287,7 +287,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, stru
 	gb_file_put(&fs->table, from);
 	gb_file_put(&fs->table, to);
 	if (r < 0)
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 	else
 		fuse_reply_write(req, (size_t)n);
 }

@@ -44,7 +44,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		r = gb_file_open(&fs->table, node, fd, GB_FILE_DIR, &file);
 	gb_node_put(&fs->table, node);
 	if (r < 0) {
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 		return;
 	}
 	(void)gb_take_fd(&fd);
@@ -218,7 +218,7 @@ static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct f
 	int r = 0;
 
 	if (!dir) {
-		fuse_reply_err(req, EBADF);
+		gb_initfs_err(req, EBADF);
 		return;
 	}
 	gb_autofree char *data = reply.data = malloc(reply.size ? reply.size : 1);
@@ -234,7 +234,7 @@ static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct f
 	gb_file_put(&fs->table, dir);
 	/* An error after some entries: those first, the error comes with the next request. */
 	if (r < 0 && reply.len == 0)
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 	else if (fuse_reply_buf(req, data, reply.len) == -ENOENT && plus)
 		take_back(fs, data, reply.len);
 }
@@ -255,7 +255,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *
 	int32_t backing;
 
 	(void)id;
-	fuse_reply_err(req, -gb_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing));
+	gb_initfs_err(req, -gb_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing));
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
@@ -271,7 +271,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse
 	else if (dir->fd >= 0 && (datasync ? fdatasync(dir->fd) : fsync(dir->fd)) < 0)
 		r = errno;
 	gb_file_put(&fs->table, dir);
-	fuse_reply_err(req, r);
+	gb_initfs_err(req, r);
 }
 
 void gb_initfs_dir_ops(struct fuse_lowlevel_ops *ops)

@@ -16,7 +16,7 @@ static void reply_entry(fuse_req_t req, const struct gb_at *parent, const char *
 	int r = gb_initfs_entry(fs, parent->node->mnt, parent->hold.fd, name, gb_node_place(parent->node->id, name), &entry,
 				&node);
 	if (r < 0)
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 	else if (fuse_reply_entry(req, &entry) == -ENOENT)
 		gb_node_forget(&fs->table, entry.ino, 1); /* its process is gone, the kernel forgot the request */
 	gb_node_put(&fs->table, node);
@@ -35,11 +35,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	if (gb_initfs_is_init(fs, parent)) {
-		fuse_reply_err(req, ENOTDIR);
+		gb_initfs_err(req, ENOTDIR);
 		return;
 	}
 	if (gb_initfs_is_dir(fs, parent)) {
-		fuse_reply_err(req, ENOENT);
+		gb_initfs_err(req, ENOENT);
 		return;
 	}
 	int r = gb_initfs_guard(fs, parent, name);

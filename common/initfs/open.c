@@ -85,7 +85,7 @@ static void open_init(fuse_req_t req, int flags)
 	struct gb_fuse_open_out out = { .open_flags = FOPEN_KEEP_CACHE | GB_FOPEN_NOFLUSH };
 
 	if (changes(flags)) {
-		fuse_reply_err(req, EACCES);
+		gb_initfs_err(req, EACCES);
 		return;
 	}
 	if (fs->store_backing > 0) {
@@ -107,7 +107,7 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		return;
 	}
 	if (gb_initfs_is_dir(fs, id)) {
-		fuse_reply_err(req, EISDIR);
+		gb_initfs_err(req, EISDIR);
 		return;
 	}
 	node = gb_node_get(&fs->table, id);
@@ -120,7 +120,7 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		r = gb_file_open(&fs->table, node, fd, GB_FILE_PLAIN, &file);
 	gb_node_put(&fs->table, node);
 	if (r < 0) {
-		fuse_reply_err(req, -r);
+		gb_initfs_err(req, -r);
 		return;
 	}
 	(void)gb_take_fd(&fd);
@@ -280,7 +280,7 @@ bool gb_initfs_raw(struct gb_initfs *fs, const void *request, size_t len)
 	}
 	memcpy(&arg, (const char *)request + sizeof in, sizeof arg);
 	int r = tmpfile_in(fs, &in, &arg, &out);
-	raw_answer(fs, in.unique, r, &out, r < 0 ? 0 : sizeof out, &failed);
+	raw_answer(fs, in.unique, r == -ENOSYS ? -EOPNOTSUPP : r, &out, r < 0 ? 0 : sizeof out, &failed);
 	if (r == 0 && failed) {
 		close_file(fs, out.open.fh);
 		gb_node_forget(&fs->table, out.entry.nodeid, 1);
@@ -295,7 +295,7 @@ static void op_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 	int r = gb_initfs_is_init(fs, id) ? 0 : gb_file_close(&fs->table, fi->fh, GB_FILE_PLAIN, &backing_id);
 
 	backing_close(fs, backing_id);
-	fuse_reply_err(req, -r);
+	gb_initfs_err(req, -r);
 }
 
 void gb_initfs_open_ops(struct fuse_lowlevel_ops *ops)

@@ -173,6 +173,11 @@ void gb_initfs_return(const struct gb_initfs *fs, uid_t uid, gid_t gid)
 
 /* --- nodes and descriptors of a request --- */
 
+int gb_initfs_err(fuse_req_t req, int error)
+{
+	return fuse_reply_err(req, error == ENOSYS ? EOPNOTSUPP : error);
+}
+
 void gb_at_end(struct gb_initfs *fs, struct gb_at *at)
 {
 	if (at->node)
@@ -199,7 +204,7 @@ int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_
 int gb_at_reply(fuse_req_t req, struct gb_at *at, int r)
 {
 	gb_at_end(gb_initfs_of(req), at);
-	return fuse_reply_err(req, r < 0 ? -r : 0);
+	return gb_initfs_err(req, r < 0 ? -r : 0);
 }
 
 const char *gb_fd_path(int fd, struct gb_fd_path *path)

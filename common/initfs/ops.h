@@ -72,6 +72,10 @@ void gb_initfs_virtual_entry(const struct gb_initfs *fs, uint64_t id, struct fus
 /* 0, or the -errno that a name gets before anything else is looked at: syntax, virtual parents, reserved names. */
 int gb_initfs_guard(const struct gb_initfs *fs, uint64_t parent, const char *name);
 
+/* Answers with an error, or 0. The kernel takes ENOSYS for "never ask again", for the whole mount: what is the failure of
+ * one object, or of one file system below the source, becomes EOPNOTSUPP. */
+int gb_initfs_err(fuse_req_t req, int error);
+
 /* A node of a request, in use, with a descriptor. After a failure, too, it ends with gb_at_end() or gb_at_reply(). */
 struct gb_at {
 	struct gb_node *node;

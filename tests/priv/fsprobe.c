@@ -127,7 +127,13 @@ static int walkdir(const char *path)
 		return said(-1);
 	for (;;) {
 		at[count] = telldir(d);
-		if (!(e = readdir(d)))
+		errno = 0;
+		e = readdir(d);
+		if (!e && errno) {
+			said(-1);
+			return closedir(d);
+		}
+		if (!e)
 			break;
 		names[count++] = strdup(e->d_name);
 	}
@@ -329,8 +335,8 @@ int main(int argc, char **argv)
 		return said(lstat(a, &st));
 	if (!strcmp(op, "access"))
 		return said(access(a, !strcmp(b, "w") ? W_OK : !strcmp(b, "x") ? X_OK : R_OK));
-	if (!strcmp(op, "fsync"))
-		return said(fsync(must_open(a, O_RDWR)));
+	if (!strcmp(op, "fsync")) /* PATH [FLAGS] */
+		return said(fsync(must_open(a, *b ? flags_of(b) : O_RDWR)));
 	if (!strcmp(op, "statfs")) {
 		struct statvfs fs;
 		return said(statvfs(a, &fs));

@@ -34,15 +34,7 @@ opened() {
 		ln -s target "$src/l"
 		setfattr -n trusted.a -v b "$src/f"
 		[ "$(stat -c %s "$mnt/f")" = 300000 ]
-		: >"$DISK/trace"
-		strace -f -qq -o "$DISK/trace" -e trace="$calls" -e signal=STOP -e inject="$calls:signal=STOP:when=1" \
-			-p "$init_pid" 2>"$DISK/strace" 3>&- &
-		tracer=$!
-		until [ "$(awk '$1 == "TracerPid:" && $2 != 0' "/proc/$init_pid"/task/*/status | wc -l)" -eq \
-			"$(find "/proc/$init_pid/task" -mindepth 1 -maxdepth 1 | wc -l)" ]; do
-			kill -0 "$tracer"
-			sleep 0.01
-		done
+		trace -e trace="$calls" -e signal=STOP -e inject="$calls:signal=STOP:when=1"
 		# shellcheck disable=SC2086 # words
 		probe ${op//@/$mnt} >"$DISK/said" 2>&1 3>&- &
 		client=$!
@@ -53,8 +45,7 @@ opened() {
 		grep -q 'stopped by SIGSTOP' "$DISK/trace" || { echo "not stopped: $(cat "$DISK/said" "$DISK/trace")"; false; }
 		kill -0 "$client" # it waits for the answer
 		kill -KILL "$client"
-		kill "$tracer"
-		wait "$tracer" || true
+		untrace
 		kill -CONT "$init_pid"
 		wait "$client" || true
 		timeout 60 ls -lR "$mnt" >/dev/null

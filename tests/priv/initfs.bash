@@ -66,3 +66,20 @@ unharmed() {
 	[ "$(stat -c '%F %a %h %u:%g %s %i' "$v")" = "regular file 755 1 0:0 $size 2" ]
 	[ "$(find "$mnt" -mindepth 1 -maxdepth 1 -name init.krun | wc -l)" -eq 1 ]
 }
+
+# trace OPTION...: strace on all threads of the server, its output in $DISK/trace; untrace ends it.
+trace() {
+	: >"$DISK/trace"
+	strace -f -qq -o "$DISK/trace" "$@" -p "$init_pid" 2>"$DISK/strace" 3>&- &
+	tracer=$!
+	until [ "$(awk '$1 == "TracerPid:" && $2 != 0' "/proc/$init_pid"/task/*/status | wc -l)" -eq \
+		"$(find "/proc/$init_pid/task" -mindepth 1 -maxdepth 1 | wc -l)" ]; do
+		kill -0 "$tracer"
+		sleep 0.01
+	done
+}
+
+untrace() {
+	kill "$tracer"
+	wait "$tracer" || true
+}
