@@ -33,6 +33,20 @@ AC_DEFUN([GB_SANITIZERS], [
   ])
 ])
 
+AC_DEFUN([GB_COVERAGE], [
+  AC_ARG_ENABLE([coverage],
+    AS_HELP_STRING([--enable-coverage], [count the lines that run, with gcov: make coverage configures a tree like that]),
+    [], [enable_coverage=no])
+  AS_IF([test "x$enable_coverage" = xyes], [
+    AS_IF([test "x$enable_sanitizers$enable_static_binary" != xnono],
+      [AC_MSG_ERROR([--enable-coverage goes with neither the sanitizers nor a static binary])])
+    # what threads count is counted; what the optimizer would merge stays apart
+    GB_CFLAGS="$GB_CFLAGS -O0 -g --coverage -fprofile-update=atomic -fprofile-abs-path"
+    GB_LDFLAGS="$GB_LDFLAGS --coverage"
+  ])
+  AM_CONDITIONAL([ENABLE_COVERAGE], [test "x$enable_coverage" = xyes])
+])
+
 AC_DEFUN([GB_COMPILER_FLAGS], [
   AC_ARG_ENABLE([werror], AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors (CI does)]),
     [], [enable_werror=no])
@@ -43,7 +57,7 @@ AC_DEFUN([GB_COMPILER_FLAGS], [
       -fstack-protector-strong -fstack-clash-protection],
     [_GB_TRY_FLAG([GB_CFLAGS], gb_flag)])
   AS_IF([test "x$enable_werror" = xyes], [GB_CFLAGS="$GB_CFLAGS -Werror"])
-  AS_IF([test "x$enable_sanitizers" != xyes], [GB_CPPFLAGS="$GB_CPPFLAGS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"])
+  AS_IF([test "x$enable_sanitizers$enable_coverage" = xnono], [GB_CPPFLAGS="$GB_CPPFLAGS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"])
   GB_LDFLAGS="$GB_LDFLAGS -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack"
   AC_SUBST([GB_CPPFLAGS])
   AC_SUBST([GB_CFLAGS])

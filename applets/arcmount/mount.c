@@ -154,7 +154,7 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 
 			if (!q.type || strcmp(q.type, "auto") == 0 || !real) {
 				/* The file's own start tells the type only when no offset is given. */
-				if (!real && !q.type && (r = find_type(device, type, sizeof type, err)) < 0)
+				if (!real && !q.type && find_type(device, type, sizeof type, err) < 0)
 					return gb_err_wrap(err, "cannot mount on %s", job->target);
 				q.type = !real && !q.type ? type : q.type;
 			}
@@ -387,6 +387,8 @@ int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
 		/* "-B --make-rprivate": the recursion is that of the propagation. */
 		r = arcmount_join(&words, spread & MS_SHARED ? "rshared" : spread & MS_PRIVATE ? "rprivate"
 				  : spread & MS_SLAVE ? "rslave" : "runbindable", err);
+		if (r < 0)
+			return r;
 		spread = 0;
 	}
 	job.flags |= spread;

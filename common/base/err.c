@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The error object. */
+#undef GB_ANALYSIS /* the functions themselves are meant here */
 #include "common/base/err.h"
 
 #include <stdarg.h>

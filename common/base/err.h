@@ -32,6 +32,19 @@ int gb_err_sys(struct gb_err *err, int code, const char *fmt, ...) __attribute__
 /* Puts "text: " in front of what err already says. Returns -err->code. */
 int gb_err_wrap(struct gb_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What the analyzers of tests/analysis cannot see from a caller: all three return less than zero. */
+#ifdef GB_ANALYSIS
+static inline int gb_err_negative(int r)
+{
+	if (r >= 0)
+		__builtin_unreachable();
+	return r;
+}
+#define gb_err_set(...) gb_err_negative(gb_err_set(__VA_ARGS__))
+#define gb_err_sys(...) gb_err_negative(gb_err_sys(__VA_ARGS__))
+#define gb_err_wrap(...) gb_err_negative(gb_err_wrap(__VA_ARGS__))
+#endif
+
 /* The exit status that stands for this error: 0, 1, 2 or 3. */
 int gb_err_status(const struct gb_err *err);
 

@@ -159,7 +159,7 @@ int gb_mount_dax_best(const struct gb_mount_request *request, enum gb_mount_dax 
 
 		r = with_word(request, tries[i].word, to);
 		/* Only what a change of the word can heal is tried again. */
-		if (r < 0 && r != -EINVAL && r != -EOPNOTSUPP && r != -ENOTSUP) {
+		if (r < 0 && r != -EINVAL && r != -EOPNOTSUPP) {
 			if (to != err && err)
 				*err = *why;
 			return r;
