@@ -259,7 +259,7 @@ int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandb
 	char *at = memory + ((pairs->len * sizeof(void *) + 15) & ~(size_t)15);
 	ProtobufCMessage **list = (ProtobufCMessage **)(void *)memory;
 	for (size_t i = 0; i < pairs->len; i++, at += size) {
-		protobuf_c_message_init(entry, at);
+		((ProtobufCMessage *)(void *)at)->descriptor = entry; /* and all of its fields */
 		*(char **)(void *)(at + key->offset) = pairs->list[i].key;
 		*(char **)(void *)(at + value->offset) = pairs->list[i].value;
 		list[i] = (ProtobufCMessage *)(void *)at;

@@ -39,3 +39,12 @@ setup() {
 	[ "$status" -ne 0 ]
 	[[ $output == *strerrordesc_np* ]]
 }
+
+@test "nothing scans a floating-point number: tools/musl-deps leaves that out of scanf" {
+	local scan='\b(v?[fs]?scanf\([^;]*%[*0-9]*[lL]?[aefgAEFG]|(strto[df]|strtold|atof)\()'
+	run grep -rPzo "$scan" "$abs_top_srcdir/applets" "$abs_top_srcdir/common" --include=*.c --include=*.h
+	echo "$output"
+	[ "$status" -eq 1 ]
+	printf '%s\n' 'sscanf(text, "%u"' '	" %*s %lf", &n, &x);' >"$BATS_TEST_TMPDIR/x.c"
+	grep -Pzoq "$scan" "$BATS_TEST_TMPDIR/x.c"
+}
