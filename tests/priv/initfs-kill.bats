@@ -122,3 +122,36 @@ opened() {
 	umount "$DISK/lower"
 	lower=''
 }
+
+@test "SIGTERM in the middle of work: it ends, and what its clients were told is written is there" {
+	mkdir "$src/d"
+	(cd "$src/d" && seq 300 | xargs touch)
+	head -c 4M /dev/urandom >"$src/big"
+	for way in '' '--passthrough=off --cache=never' --writeback; do
+		echo "way: $way"
+		rm -f "$src/log"
+		echo 0 >"$DISK/told"
+		# shellcheck disable=SC2086 # words
+		serve $way
+		# each ends with its first failure
+		# shellcheck disable=SC2016 # the inner shells'
+		bash -c 'cd "$1"; i=0; while echo "line $((++i))" >>log; do echo "$i" >"$2"; done' - "$mnt" "$DISK/told" 2>/dev/null 3>&- &
+		clients=$!
+		# shellcheck disable=SC2016
+		bash -c 'while cat "$1/big" >/dev/null; do :; done' - "$mnt" 2>/dev/null 3>&- &
+		clients="$clients $!"
+		# shellcheck disable=SC2016
+		bash -c 'while ls -l "$1/d" && [ -e "$1/d/1" ]; do :; done' - "$mnt" >/dev/null 2>&1 3>&- &
+		clients="$clients $!"
+		until [ "$(cat "$DISK/told")" -gt 30 ] 2>/dev/null; do sleep 0.01; done # empty while it is written
+		kill -TERM "$init_pid"
+		gone
+		! mountpoint -q "$mnt"
+		for client in $clients; do wait "$client" || true; done
+		told=$(cat "$DISK/told") there=$(wc -l <"$src/log")
+		echo "told: $told, there: $there"
+		[ "$told" -gt 30 ]
+		[ "$there" -ge "$told" ] && [ "$there" -le $((told + 1)) ]
+		[ "$(tail -n 1 "$src/log")" = "line $there" ]
+	done
+}

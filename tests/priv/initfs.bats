@@ -220,6 +220,30 @@ teardown() { fs_teardown; }
 	cmp "$src/sparse" "$src/copied"
 }
 
+# reads FILE...: how many FUSE_READ requests the server gets while they are read.
+reads() {
+	trace -e trace=read -xx -s 8
+	cat "$@" | cat >/dev/null
+	untrace
+	# a request begins with its length and its kind, 15
+	grep -c '\\x0f\\x00\\x00\\x00"' "$DISK/trace" || true
+}
+
+@test "passed through: the same bytes, and not one read comes to the server" {
+	head -c 3000000 /dev/urandom >"$src/f"
+	serve --passthrough=off
+	[ "$(reads "$v" "$mnt/f")" -gt 10 ] # it can be seen
+	unserve
+	"$GUESTBOX" initfs --passthrough=on --init "$payload" --force "$src" "$mnt" 3>&- ||
+		skip "this kernel has no FUSE passthrough, or not for us"
+	umount "$mnt"
+	serve --passthrough=on
+	[ "$(reads "$v" "$mnt/f")" -eq 0 ]
+	cmp "$payload" "$v"
+	cmp "$src/f" "$mnt/f"
+	gets ok map "$v" "$payload" shared
+}
+
 @test "programs on it: cp, cat, tar, mmap, execve" {
 	serve
 	cp "$v" "$DISK/copy" && cmp "$DISK/copy" "$payload"

@@ -275,13 +275,22 @@ static void xattrs_and_access(void **state)
 	assert_int_equal(((struct fuse_getxattr_out *)(void *)answer)->size, 0);
 	list.size = 256;
 	assert_int_equal(ask(FUSE_LISTXATTR, 2, &list, sizeof list, NULL, 0), 0);
+	struct fuse_setxattr_in set = { .size = 1 }; /* in its older, shorter form: INIT has agreed on no other */
+	assert_int_equal(ask(FUSE_SETXATTR, 2, &set, FUSE_COMPAT_SETXATTR_IN_SIZE, "user.a\0v", 8), -EACCES);
 	assert_int_equal(named(FUSE_REMOVEXATTR, 2, NULL, 0, "user.a"), -EACCES);
 	static const struct { uint32_t mask; int want; } masks[] = { { R_OK, 0 }, { X_OK, 0 }, { W_OK, -EACCES }, { 0, 0 } };
 	for (size_t i = 0; i < 4; i++) {
 		struct fuse_access_in in = { .mask = masks[i].mask };
 		assert_int_equal(ask(FUSE_ACCESS, 2, &in, sizeof in, NULL, 0), masks[i].want);
 	}
-	assert_int_equal(ask(FUSE_STATFS, 2, NULL, 0, NULL, 0), sizeof(struct fuse_statfs_out));
+	struct fuse_statfs_out own, root;
+	assert_int_equal(ask(FUSE_STATFS, 2, NULL, 0, NULL, 0), sizeof own);
+	memcpy(&own, answer, sizeof own);
+	assert_int_equal(ask(FUSE_STATFS, 1, NULL, 0, NULL, 0), sizeof root);
+	memcpy(&root, answer, sizeof root);
+	/* the free space may have changed in between */
+	assert_true(own.st.blocks > 0 && own.st.blocks == root.st.blocks && own.st.bsize == root.st.bsize);
+	assert_true(own.st.files == root.st.files && own.st.namelen == root.st.namelen);
 }
 
 static void forgets(void **state)
@@ -313,6 +322,33 @@ static void forgets(void **state)
 	struct fuse_read_in read_in = { .fh = 5, .size = 10 };
 	assert_int_equal(ask(FUSE_READ, entry()->nodeid, &read_in, sizeof read_in, NULL, 0), -EBADF);
 	assert_int_equal(unlink(path), 0);
+}
+
+/* What is not the virtual file: the name in another folder, the name for an ordinary object, and how long that is kept. */
+static void others(void **state)
+{
+	struct fuse_mkdir_in mkdir_in = { .mode = 0755 };
+	struct fuse_mknod_in mknod_in = { .mode = S_IFREG | 0644 };
+	struct fuse_rename2_in rename_in = { .newdir = 1 };
+	char path[96];
+
+	(void)state;
+	assert_int_equal(named(FUSE_MKDIR, 1, &mkdir_in, sizeof mkdir_in, "sub"), sizeof(struct fuse_entry_out));
+	uint64_t sub = entry()->nodeid;
+	assert_true(entry()->entry_valid == 1 && entry()->attr_valid == 1); /* cache=auto */
+	assert_int_equal(named(FUSE_LOOKUP, sub, NULL, 0, "init.krun"), -ENOENT);
+	assert_int_equal(named(FUSE_MKNOD, sub, &mknod_in, sizeof mknod_in, "init.krun"), sizeof(struct fuse_entry_out));
+	assert_int_equal(named(FUSE_LOOKUP, sub, NULL, 0, "init.krun"), sizeof(struct fuse_entry_out));
+	uint64_t real = entry()->nodeid;
+	assert_true(real > sub && entry()->attr.size == 0 && entry()->attr.ino != 2);
+	struct fuse_link_in link_in = { .oldnodeid = real };
+	assert_int_equal(named(FUSE_LINK, 1, &link_in, sizeof link_in, "init.krun"), -EACCES);
+	assert_int_equal(ask(FUSE_RENAME2, sub, &rename_in, sizeof rename_in, "init.krun\0init.krun", 20), -EACCES);
+	assert_int_equal(named(FUSE_UNLINK, sub, NULL, 0, "init.krun"), 0);
+	assert_int_equal(named(FUSE_RMDIR, 1, NULL, 0, "sub"), 0);
+	(void)snprintf(path, sizeof path, "%s/sub", source);
+	assert_int_equal(access(path, F_OK), -1);
+	identity(state);
 }
 
 /* Buffers with room for one entry each: every name once, the virtual file last. */
@@ -546,6 +582,7 @@ int main(void)
 		cmocka_unit_test(xattrs_and_access), cmocka_unit_test(forgets),	     cmocka_unit_test(listing),
 		cmocka_unit_test(unknown_requests), cmocka_unit_test(store),
 		cmocka_unit_test(interrupted_copy), cmocka_unit_test(refused_programs), cmocka_unit_test(not_injected),
+		cmocka_unit_test(others),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
