@@ -28,7 +28,7 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout 5 "$@"; }
 	DIR=$dir CID=$cid ACCEL=tcg APPEND="no_timer_check" setpriv --pdeathsig TERM "$abs_top_srcdir/examples/vmm/qemu" "$VM_KERNEL" \
 		"$BATS_TEST_TMPDIR/initramfs" "$BATS_TEST_TMPDIR/disk" "$BATS_TEST_TMPDIR/folder" >"$BATS_TEST_TMPDIR/console" 2>&1 </dev/null 3>&- &
 	machine=$!
-	end=$((SECONDS + 90))
+	end=$((SECONDS + 240))
 	until rpc ping hello; do kill -0 "$machine"; [ $SECONDS -lt $end ]; sleep 0.2; done
 	[ "$(rpc mmap /arcbox/file)" = hello ]
 	rpc shutdown

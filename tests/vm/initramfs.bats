@@ -97,7 +97,7 @@ boot()
 	VM_APPEND=(root=/dev/vdb rootfstype=ext4 "$@")
 	vm_start 3>&-
 	vm_test_export
-	vm_wait_rpc 90
+	vm_wait_rpc 240
 }
 
 # holds DISK: volumes and share are in the root, the daemon answers, the steps are in the timeline, the end is clean.
