@@ -101,6 +101,8 @@ int sandbox_run_image_import(struct gb_cmd *cmd, struct gb_err *err)
 	sandbox_put(&text, image->name);
 	(void)gb_buf_fmt(&text, ": %" PRIu64 " files, ", image->files);
 	size_text(&text, image->bytes);
+	if (image->layers)
+		(void)gb_buf_fmt(&text, ", %" PRIu32 " layer%s", image->layers, image->layers == 1 ? "" : "s");
 	if (image->left_out)
 		(void)gb_buf_fmt(&text, "; %" PRIu64 " device nodes and attributes left out", image->left_out);
 	printf("%s\n", gb_buf_text(&text));

@@ -20,7 +20,7 @@
 enum {
 	OPT_ID = RPC_OPT_OWN, OPT_IMAGE, OPT_ROOTFS, OPT_CPUS, OPT_TTL, OPT_NETWORK, OPT_KERNEL, OPT_BOOT_ARGS, OPT_SSH_KEY,
 	OPT_WAIT, OPT_LIMIT, OPT_GRACE, OPT_STATE, OPT_ACTION, OPT_COUNT, OPT_NAME, OPT_SANDBOX, OPT_NEW_ADDRESS,
-	OPT_RM,
+	OPT_RM, OPT_IMAGE_COMMAND,
 };
 
 #define LABEL_OPT(help) { 'l', "label", "KEY=VALUE", help }
@@ -44,6 +44,7 @@ enum {
 const struct gb_opt sandbox_create_opts[] = {
 	RPC_COMMON_OPTS,
 	CREATE_OPTS,
+	{ OPT_IMAGE_COMMAND, "image-command", NULL, "run what the image says: its entrypoint, with COMMAND or its own arguments" },
 	{ OPT_KERNEL, "kernel", "PATH", "a kernel, for agents that run sandboxes as machines" },
 	{ OPT_BOOT_ARGS, "boot-args", "TEXT", "that kernel's command line" },
 	{ OPT_SSH_KEY, "ssh-key", "TEXT", "a public key that may log in, for agents that run an ssh server in it" },
@@ -210,6 +211,7 @@ static int own_option(void *data, int key, char *arg, struct gb_err *err)
 	case 'w': args->workdir = arg; return 0;
 	case 'u': args->user = arg; return 0;
 	case OPT_WAIT: args->wait = true; return 0;
+	case OPT_IMAGE_COMMAND: args->image_command = true; return 0;
 	case OPT_NEW_ADDRESS: args->new_address = true; return 0;
 	case OPT_RM: args->remove = true; return 0;
 	case 't': args->tty = true; return 0;
@@ -469,6 +471,7 @@ int sandbox_create_args(struct gb_cmd *cmd, int min, const char *what, struct sa
 		create->network.mode = args->network;
 		request.network = &create->network;
 	}
+	request.image_command = args->image_command;
 	request.ttl_seconds = args->ttl;
 	request.mounts = create->args->mount_list;
 	request.n_mounts = args->mounts_len;

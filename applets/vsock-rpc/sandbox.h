@@ -18,7 +18,7 @@ struct sandbox_args {
 	char *id, *image, *rootfs, *workdir, *user, *network, *kernel, *boot_args, *ssh_key, *state, *action, *name, *sandbox;
 	uint32_t cpus, ttl, limit, grace;
 	uint64_t memory_mib;
-	bool tty, force, wait, no_stdin, new_address, remove;
+	bool tty, force, wait, image_command, no_stdin, new_address, remove;
 	uint32_t count; /* of events; 0: no end */
 	struct sandbox_pairs env, labels;
 	Sandbox__V1__Mount mounts[SANDBOX_MOUNTS_MAX], *mount_list[SANDBOX_MOUNTS_MAX];

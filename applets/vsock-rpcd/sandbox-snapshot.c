@@ -61,8 +61,11 @@ static void checkpoint_run(struct rpcd_task *base)
 	const struct gb_sandbox_place *place = &base->all->place;
 	const rpcd_record *record = task->snapshot->record;
 	char cgroup[160], folder[512], box[512];
-	struct gb_err why;
+	struct gb_err why = { 0 };
+	struct gb_sandbox_place own = *place;
 
+	if (*record->runtime)
+		gb_sandbox_set_runtime(&own, record->runtime);
 	/* The files as they are at one moment, that of the processes. */
 	(void)snprintf(cgroup, sizeof cgroup, "%s/%s", place->cgroup + 1, record->instance);
 	gb_sandbox_box_path(place, record->instance, "processes", box, sizeof box);
@@ -71,7 +74,7 @@ static void checkpoint_run(struct rpcd_task *base)
 		(void)gb_err_sys(&base->err, -r, "sandbox \"%s\": freeze", record->spec->id);
 	bool dumped = false;
 	if (r == 0) {
-		dumped = mkdir(box, 0700) == 0 && gb_sandbox_dump(place, record->instance, box, &why) == 0;
+		dumped = mkdir(box, 0700) == 0 && gb_sandbox_dump(&own, record, box, &why) == 0;
 		if (!dumped)
 			(void)snprintf(task->note, sizeof task->note, "%.200s", why.msg);
 		r = gb_sandbox_snapshot_make(place, record, task->snapshot->id, &base->err);

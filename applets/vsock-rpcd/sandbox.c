@@ -731,7 +731,7 @@ void rpcd_sandbox_create(struct rpcd_call *call)
 	const Sandbox__V1__CreateSandboxRequest *request = (const Sandbox__V1__CreateSandboxRequest *)call->request;
 	Sandbox__V1__CreateSandboxResponse reply = SANDBOX__V1__CREATE_SANDBOX_RESPONSE__INIT;
 	struct rpcd_sandboxes *all = rpcd_sandboxes_of(call);
-	char instance[GB_SANDBOX_INSTANCE + 1], uuid[37], text[INET_ADDRSTRLEN] = "";
+	char instance[GB_SANDBOX_INSTANCE + 1], uuid[37], text[INET_ADDRSTRLEN] = "", images[300];
 	rpcd_record *record;
 	struct gb_err err;
 
@@ -759,6 +759,15 @@ void rpcd_sandbox_create(struct rpcd_call *call)
 	if (!record || !record->spec || !fill(record)) {
 		gb_pb_free((ProtobufCMessage **)&record);
 		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+		return;
+	}
+	(void)snprintf(images, sizeof images, "%s/images", all->place.data);
+	r = gb_sandbox_image_defaults(images, record->spec, &err);
+	if (r == 0) /* of its configuration as of a request */
+		r = gb_sandbox_check_create(record->spec, &err);
+	if (r < 0) {
+		gb_pb_free((ProtobufCMessage **)&record);
+		rpcd_error(call, rpcd_code(r), "%s", err.msg);
 		return;
 	}
 	r = settle_limits(record->spec->limits, &err);

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
+#include <sha256.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -19,14 +22,16 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/btrfs/ioctl.h"
+#include "common/sandbox/manifest.h"
 #include "common/sandbox/sandbox.h"
 #include "common/sandbox/spec.h"
 #include "common/sandbox/store.h"
 #include "common/sandbox/untar.h"
+#include "common/sandbox/unzip.h"
 
 enum {
 	ENTRIES_MAX = 4 << 20,
-	RECORD_MAX = 4096,
+	RECORD_MAX = 1 << 20,
 	NAME_ROOM = 32, /* of a folder that is being made or removed */
 };
 /* What an import leaves free on the data disk: a twentieth, and at most this. */
@@ -79,25 +84,250 @@ static int write_record(int dir, const Guestbox__V1__Image *image, struct gb_err
 	return r < 0 ? gb_err_sys(err, -r, "image: record") : 0;
 }
 
+/* What an import leaves free of the disk. */
+static int reserve_of(int fd, uint64_t *ret, struct gb_err *err)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(fd, &fs) < 0)
+		return gb_err_sys(err, errno, "image: free space");
+	uint64_t twentieth = (uint64_t)fs.f_blocks * fs.f_frsize / 20;
+	*ret = twentieth < reserve_max ? twentieth : reserve_max;
+	return 0;
+}
+
+/* One archive, compressed or not, into root. head are its first bytes. */
+static int untar(int in, const unsigned char *head, size_t len, int root, enum gb_untar_mode mode, Guestbox__V1__Image *image,
+		 struct gb_err *err)
+{
+	struct gb_untar_limits limits = { .mode = mode, .entries = ENTRIES_MAX, .bytes = UINT64_MAX, .ids = GB_SANDBOX_IDS };
+	const char *program = gb_unzip_program(head, len);
+	struct gb_untar_result result;
+	struct gb_unzip unzip;
+
+	int r = reserve_of(root, &limits.reserve, err);
+	if (r < 0)
+		return r;
+	if (!program) {
+		r = gb_untar_confined(in, root, &limits, &result, err);
+	} else {
+		r = gb_unzip_start(program, in, &unzip, err);
+		if (r < 0)
+			return r;
+		r = gb_untar_confined(unzip.out, root, &limits, &result, err);
+		/* An archive that ends too early does so for what befell the program: that is the reason to tell. */
+		struct gb_err why;
+		int ended = gb_unzip_end(&unzip, &why);
+		if (ended < 0 && (r == 0 || r == -EBADMSG) && !(r < 0 && strstr(why.msg, "signal"))) {
+			r = ended;
+			*err = why;
+		}
+	}
+	if (r == 0 && mode != GB_UNTAR_WHITEOUTS) {
+		image->files += result.entries;
+		image->bytes += result.bytes;
+		image->left_out += result.left_out;
+	}
+	return r;
+}
+
+/* ---- archives of images ---- */
+
+/* A file that the archive's papers name. Older archives have one layer as a link to another's. */
+static int open_blob(int archive, const char *path, struct gb_err *err)
+{
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	gb_autoclose int fd = (int)syscall(SYS_openat2, archive, path, &how, sizeof how);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return errno == ENOENT || errno == ELOOP || errno == EXDEV
+			       ? gb_err_set(err, EBADMSG, "image archive: %s: named in it, and not there", path)
+			       : gb_err_sys(err, errno, "image archive: %s", path);
+	if (!S_ISREG(st.st_mode))
+		return gb_err_set(err, EBADMSG, "image archive: %s: not a file", path);
+	return gb_take_fd(&fd);
+}
+
+/* What fd gives has this SHA-256: 0, -EBADMSG or -errno. */
+static int check_digest(int fd, const char *path, const char *digest, struct gb_err *err)
+{
+	enum { CHUNK = 256 << 10 };
+	gb_autofree unsigned char *chunk = malloc(CHUNK);
+	unsigned char sum[SHA256_DIGEST_LENGTH];
+	char text[GB_DIGEST + 1];
+	SHA256_CTX sha;
+	ssize_t n;
+
+	if (!chunk)
+		return gb_err_sys(err, ENOMEM, "image archive");
+	SHA256_Init(&sha);
+	while ((n = gb_io_read(fd, chunk, CHUNK)) > 0)
+		SHA256_Update(&sha, chunk, (size_t)n);
+	if (n < 0)
+		return gb_err_sys(err, (int)-n, "image archive: %s", path);
+	SHA256_Final(sum, &sha);
+	for (size_t i = 0; i < sizeof sum; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", sum[i]);
+	return strcmp(text, digest) == 0 ? 0 : gb_err_set(err, EBADMSG, "image archive: %s: damaged: its SHA-256 is %s, and not %s",
+							  path, text, digest);
+}
+
+/* A document of the archive, checked. */
+static int read_blob(int archive, const struct gb_blob *blob, struct gb_buf *text, struct gb_err *err)
+{
+	gb_autoclose int fd = open_blob(archive, blob->path, err);
+	char path[32];
+
+	if (fd < 0)
+		return fd;
+	int r = *blob->digest ? check_digest(fd, blob->path, blob->digest, err) : 0;
+	if (r < 0)
+		return r;
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	r = gb_io_slurp(AT_FDCWD, path, GB_MANIFEST_MAX, text);
+	return r < 0 ? gb_err_sys(err, -r, "image archive: %s", blob->path) : 0;
+}
+
+/* One layer on top of those below. diff: the SHA-256 of what it is unpacked, "" when it is checked as it is. */
+static int apply_layer(int archive, const struct gb_blob *blob, const char *diff, bool first, int root, Guestbox__V1__Image *image,
+		       struct gb_err *err)
+{
+	unsigned char head[GB_UNZIP_HEAD];
+	struct gb_unzip unzip;
+	int r;
+
+	gb_autoclose int fd = open_blob(archive, blob->path, err);
+	if (fd < 0)
+		return fd;
+	ssize_t n = gb_io_pread(fd, head, sizeof head, 0);
+	if (n < 0)
+		return gb_err_sys(err, (int)-n, "image archive: %s", blob->path);
+	const char *program = gb_unzip_program(head, (size_t)n);
+	if (*blob->digest) {
+		r = check_digest(fd, blob->path, blob->digest, err);
+	} else if (!program) {
+		r = check_digest(fd, blob->path, diff, err);
+	} else {
+		r = gb_unzip_start(program, fd, &unzip, err);
+		if (r == 0) {
+			r = check_digest(unzip.out, blob->path, diff, err);
+			int ended = gb_unzip_end(&unzip, r < 0 ? NULL : err);
+			r = r < 0 ? r : ended;
+		}
+	}
+	/* The lowest one has nothing to take away from. */
+	for (int mode = first ? GB_UNTAR_LAYER : GB_UNTAR_WHITEOUTS; r == 0 && mode <= GB_UNTAR_LAYER; mode++) {
+		if (lseek(fd, 0, SEEK_SET) < 0)
+			return gb_err_sys(err, errno, "image archive: %s", blob->path);
+		r = untar(fd, head, (size_t)n, root, (enum gb_untar_mode)mode, image, err);
+		if (r < 0)
+			return gb_err_wrap(err, "%s", blob->path);
+	}
+	return r;
+}
+
+/* The manifest of an archive; 1 if it is none of an image. */
+static int find_manifest(int archive, struct gb_manifest *ret_manifest, struct gb_err *err)
+{
+	enum { INDEXES = 4 };
+	gb_autobuf struct gb_buf text = { 0 };
+	struct stat st;
+	int r;
+
+	if (fstatat(archive, "manifest.json", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+		const struct gb_blob blob = { .path = (char *)(uintptr_t)"manifest.json" };
+		r = read_blob(archive, &blob, &text, err);
+		return r < 0 ? r : gb_manifest_docker(gb_buf_text(&text), text.len, ret_manifest, err);
+	}
+	if (fstatat(archive, "oci-layout", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	    fstatat(archive, "index.json", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return 1;
+	struct gb_blob at = { .path = strdup("index.json") };
+	r = at.path ? 1 : gb_err_sys(err, ENOMEM, "image archive");
+	for (int i = 0; r == 1 && i < INDEXES; i++) {
+		struct gb_blob next = { 0 };
+		text.len = 0;
+		r = read_blob(archive, &at, &text, err);
+		if (r == 0)
+			r = gb_manifest_index(gb_buf_text(&text), text.len, &next, err);
+		free(at.path);
+		at = next;
+	}
+	if (r == 1)
+		r = gb_err_set(err, EBADMSG, "image archive: an index in an index in an index");
+	text.len = 0;
+	if (r == 0)
+		r = read_blob(archive, &at, &text, err);
+	if (r == 0)
+		r = gb_manifest_oci(gb_buf_text(&text), text.len, ret_manifest, err);
+	free(at.path);
+	return r;
+}
+
+/* All layers of an image into root, and its configuration into image. */
+static int apply_image(int archive, const struct gb_manifest *manifest, int root, Guestbox__V1__Image *image, struct gb_err *err)
+{
+	gb_autofree char (*diffs)[GB_DIGEST + 1] = calloc(GB_MANIFEST_LAYERS, sizeof *diffs);
+	gb_autobuf struct gb_buf text = { 0 };
+	size_t n = 0;
+
+	if (!diffs)
+		return gb_err_sys(err, ENOMEM, "image archive");
+	int r = read_blob(archive, &manifest->config, &text, err);
+	if (r == 0)
+		r = gb_manifest_config(gb_buf_text(&text), text.len, image, diffs, &n, err);
+	if (r == 0 && n != manifest->layers_len)
+		r = gb_err_set(err, EBADMSG, "image archive: %zu layers, and the digests of %zu", manifest->layers_len, n);
+	image->files = image->bytes = image->left_out = 0;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = apply_layer(archive, &manifest->layers[i], diffs[i], i == 0, root, image, err);
+	image->layers = (uint32_t)n;
+	return r;
+}
+
+/* What was unpacked may be an image's layers and papers, and no root file system: then they take its place. */
+static int unfold(int dir, int *root, Guestbox__V1__Image *image, struct gb_err *err)
+{
+	struct gb_manifest *manifest = calloc(1, sizeof *manifest);
+
+	if (!manifest)
+		return gb_err_sys(err, ENOMEM, "image archive");
+	int r = find_manifest(*root, manifest, err);
+	if (r == 0) {
+		gb_autoclose int archive = gb_take_fd(root);
+		if (renameat(dir, "root", dir, "archive") < 0)
+			r = gb_err_sys(err, errno, "image archive");
+		if (r == 0)
+			r = *root = make_root(dir, err);
+		if (r >= 0)
+			r = apply_image(archive, manifest, *root, image, err);
+	}
+	gb_manifest_free(manifest);
+	free(manifest);
+	if (r == 0 && (r = gb_sandbox_tree_remove(dir, "archive")) < 0)
+		r = gb_err_sys(err, -r, "image archive: remove");
+	return r < 0 ? r : 0;
+}
+
+/* ---- an import ---- */
+
 static int unpack(int dir, const struct gb_sandbox_import *import, Guestbox__V1__Image *image, struct gb_err *err)
 {
-	struct gb_untar_limits limits = { .entries = ENTRIES_MAX, .bytes = UINT64_MAX, .ids = GB_SANDBOX_IDS };
-	struct gb_untar_result result;
-	struct statvfs fs;
+	unsigned char head[GB_UNZIP_HEAD];
 
 	gb_autoclose int root = make_root(dir, err);
 	if (root < 0)
 		return root;
-	if (fstatvfs(root, &fs) < 0)
-		return gb_err_sys(err, errno, "image: free space");
-	uint64_t twentieth = (uint64_t)fs.f_blocks * fs.f_frsize / 20;
-	limits.reserve = twentieth < reserve_max ? twentieth : reserve_max;
-	int r = gb_untar_confined(import->in, root, &limits, &result, err);
+	/* A socket: they stay there for whoever reads it. */
+	ssize_t n = recv(import->in, head, sizeof head, MSG_PEEK | MSG_WAITALL);
+	if (n < 0)
+		return gb_err_sys(err, errno, "archive");
+	int r = untar(import->in, head, (size_t)n, root, GB_UNTAR_FILES, image, err);
+	if (r == 0)
+		r = unfold(dir, &root, image, err);
 	if (r < 0)
 		return r;
-	image->files = result.entries;
-	image->bytes = result.bytes;
-	image->left_out = result.left_out;
 	image->created_at = time(NULL);
 	return write_record(dir, image, err);
 }
@@ -242,6 +472,105 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 	*ret_images = images;
 	*ret_len = len;
 	return 0;
+}
+
+/* ---- what a sandbox of an image starts with ---- */
+
+static int take_text(char **to, const char *from)
+{
+	if (**to || !*from)
+		return 0;
+	char *copy = strdup(from);
+	if (!copy)
+		return -ENOMEM;
+	if (*to != (char *)protobuf_c_empty_string)
+		free(*to);
+	*to = copy;
+	return 0;
+}
+
+static bool has_variable(const Sandbox__V1__CreateSandboxRequest *spec, const char *name, size_t len)
+{
+	for (size_t i = 0; i < spec->n_env; i++) {
+		if (strlen(spec->env[i]->key) == len && memcmp(spec->env[i]->key, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int take_env(Sandbox__V1__CreateSandboxRequest *spec, const Guestbox__V1__Image *image)
+{
+	size_t own = spec->n_env;
+	Sandbox__V1__CreateSandboxRequest__EnvEntry **env = reallocarray(spec->env, own + image->n_env + 1, sizeof *env);
+
+	if (!env)
+		return -ENOMEM;
+	spec->env = env;
+	for (size_t i = 0; i < image->n_env; i++) {
+		const char *text = image->env[i];
+		size_t len = strcspn(text, "=");
+		if (!text[len] || has_variable(spec, text, len))
+			continue;
+		Sandbox__V1__CreateSandboxRequest__EnvEntry *entry = malloc(sizeof *entry);
+		if (!entry)
+			return -ENOMEM;
+		sandbox__v1__create_sandbox_request__env_entry__init(entry);
+		env[spec->n_env++] = entry;
+		char *key = strndup(text, len), *value = strdup(text + len + 1);
+		if (key)
+			entry->key = key;
+		if (value)
+			entry->value = value;
+		if (!key || !value)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Its entrypoint, and the request's words or its own behind that. */
+static int take_command(Sandbox__V1__CreateSandboxRequest *spec, const Guestbox__V1__Image *image)
+{
+	char *const *rest = spec->n_cmd ? spec->cmd : image->cmd;
+	size_t rest_len = spec->n_cmd ? spec->n_cmd : image->n_cmd, n = 0;
+	char **words = calloc(image->n_entrypoint + rest_len + 1, sizeof *words);
+
+	for (; words && n < image->n_entrypoint + rest_len; n++) {
+		words[n] = strdup(n < image->n_entrypoint ? image->entrypoint[n] : rest[n - image->n_entrypoint]);
+		if (!words[n])
+			break;
+	}
+	for (size_t i = 0; i < spec->n_cmd; i++)
+		free(spec->cmd[i]);
+	free(spec->cmd);
+	spec->cmd = words;
+	spec->n_cmd = n;
+	return words && n == image->n_entrypoint + rest_len ? 0 : -ENOMEM;
+}
+
+int gb_sandbox_image_defaults(const char *folder, Sandbox__V1__CreateSandboxRequest *spec, struct gb_err *err)
+{
+	const char *name = *spec->image || *spec->rootfs ? spec->image : "default";
+	gb_autoclose int store = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	Guestbox__V1__Image *image = *name && store >= 0 ? read_record(store, name) : NULL;
+
+	int r = 0;
+
+	if (spec->image_command && !(image && (image->n_entrypoint || image->n_cmd)))
+		r = gb_err_set(err, EINVAL, "image \"%s\": it says no command of its own", name);
+	if (r == 0 && image) {
+		r = take_text(&spec->working_dir, image->working_dir);
+		if (r == 0)
+			r = take_text(&spec->user, image->user);
+		if (r == 0)
+			r = take_env(spec, image);
+		if (r == 0 && spec->image_command)
+			r = take_command(spec, image);
+		if (r < 0)
+			(void)gb_err_sys(err, -r, "image \"%s\"", name);
+	}
+	if (image)
+		guestbox__v1__image__free_unpacked(image, NULL);
+	return r;
 }
 
 int gb_sandbox_image_remove(const char *folder, const char *name, struct gb_err *err)

@@ -17,13 +17,14 @@ struct gb_sandbox_import {
 	const char *name;
 	bool replace;   /* one that is there already */
 	uint64_t size;  /* bytes that have to come; 0: not known */
-	int in;         /* the archive; read to its end */
+	int in;         /* a socket with the archive; read to its end */
 	/* Asked when all is unpacked: whether the archive was all there was to come, and nobody has left. NULL: yes. */
 	bool (*whole)(void *arg);
 	void *arg;
 };
 
-/* Unpacks a tar archive (untar.h) as an image. Blocks. 0 with *ret_image (freed by gb_sandbox_image_free()), or -errno with
+/* Unpacks a tar archive (untar.h) as an image: of a root file system, or of an image's layers (`docker save`, OCI image
+ * layout); compressed or not (unzip.h). Blocks. 0 with *ret_image (freed by gb_sandbox_image_free()), or -errno with
  * err set: -EINVAL (the name), -EEXIST, -ECANCELED (not whole), those of gb_untar(). Nothing is left of one that failed. */
 int gb_sandbox_image_import(const char *folder, const struct gb_sandbox_import *import, Guestbox__V1__Image **ret_image,
 			    struct gb_err *err);
@@ -31,6 +32,11 @@ int gb_sandbox_image_import(const char *folder, const struct gb_sandbox_import *
 /* All images, sorted by name: *ret_images, an array of *ret_len. 0 or -errno with err set. */
 int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, size_t *ret_len, struct gb_err *err);
 void gb_sandbox_images_free(Guestbox__V1__Image **images, size_t len);
+
+/* Completes what is asked for by what the configuration of its image says (env, working_dir, user, and the command when that
+ * is wanted). spec is one that protobuf-c has unpacked. 0, or -errno with err set: -EINVAL (the image's command is wanted,
+ * and there is none). Of no image: nothing. */
+int gb_sandbox_image_defaults(const char *folder, Sandbox__V1__CreateSandboxRequest *spec, struct gb_err *err);
 
 /* Removes one: 0, or -errno with err set (-ENOENT). */
 int gb_sandbox_image_remove(const char *folder, const char *name, struct gb_err *err);

@@ -7,6 +7,7 @@
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
@@ -37,6 +38,7 @@
 #include "common/sandbox/store.h"
 #include "common/sys/mountinfo.h"
 #include "common/sys/proc.h"
+#include "common/sys/program.h"
 
 enum { CLEAN_MS = 5000, LOG_MAX = 65536, BINDS = 80 };
 
@@ -49,13 +51,6 @@ static char *word(const char *text)
 
 /* ---- the runtime ---- */
 
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
 void gb_sandbox_set_runtime(struct gb_sandbox_place *place, const char *program)
 {
 	const char *slash = strrchr(program, '/');
@@ -64,37 +59,21 @@ void gb_sandbox_set_runtime(struct gb_sandbox_place *place, const char *program)
 	place->runc = slash && strcmp(slash + 1, "runc") == 0;
 }
 
-static bool try_runtime(struct gb_sandbox_place *place, const char *folder, int len, const char *name)
-{
-	char path[sizeof place->runtime];
-
-	if (!len || folder[0] != '/' || (size_t)snprintf(path, sizeof path, "%.*s/%s", len, folder, name) >= sizeof path ||
-	    !is_program(path))
-		return false;
-	gb_sandbox_set_runtime(place, path);
-	return true;
-}
-
 int gb_sandbox_find_runtime(struct gb_sandbox_place *place, struct gb_err *err)
 {
 	/* In this order: crun starts in a third of the time. */
 	static const char *const names[] = { "crun", "runc" };
-	const char *path = getenv("PATH");
+	const char *const folders[] = { place->runtime_dir, gb_program_path() };
+	char path[sizeof place->runtime];
 
-	if (place->runtime[0] && is_program(place->runtime))
+	if (place->runtime[0] && access(place->runtime, X_OK) == 0)
 		return 0;
-	if (!path || !*path)
-		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	for (size_t i = 0; place->runtime_dir && i < GB_ARRAY_LEN(names); i++) {
-		if (try_runtime(place, place->runtime_dir, (int)strlen(place->runtime_dir), names[i]))
-			return 0;
-	}
-	for (size_t i = 0; i < GB_ARRAY_LEN(names); i++) {
-		for (const char *p = path; *p;) {
-			int n = (int)strcspn(p, ":");
-			if (try_runtime(place, p, n, names[i]))
+	for (size_t f = 0; f < GB_ARRAY_LEN(folders); f++) {
+		for (size_t i = 0; i < GB_ARRAY_LEN(names); i++) {
+			if (gb_program_find(folders[f], names[i], path, sizeof path)) {
+				gb_sandbox_set_runtime(place, path);
 				return 0;
-			p += n + (p[n] == ':');
+			}
 		}
 	}
 	place->runtime[0] = '\0';
@@ -726,33 +705,26 @@ int gb_sandbox_each_container(const struct gb_sandbox_place *place, int (*fn)(co
 	return r;
 }
 
-static bool criu_is_there(const struct gb_sandbox_place *place)
+int gb_sandbox_dump(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *folder,
+		    struct gb_err *err)
 {
-	const char *path = getenv("PATH");
-	char file[512];
+	const char *args[] = { "checkpoint", "--leave-running", "--image-path", folder, "--work-path", folder, record->instance, NULL };
+	char path[512];
 
-	if (place->runtime_dir) {
-		(void)snprintf(file, sizeof file, "%s/criu", place->runtime_dir);
-		if (is_program(file))
-			return true;
-	}
-	for (const char *p = path ? path : "/usr/sbin:/usr/bin:/sbin:/bin"; *p;) {
-		int n = (int)strcspn(p, ":");
-		(void)snprintf(file, sizeof file, "%.*s/criu", n, p);
-		if (n && is_program(file))
-			return true;
-		p += n + (p[n] == ':');
-	}
-	return false;
-}
-
-int gb_sandbox_dump(const struct gb_sandbox_place *place, const char *instance, const char *folder, struct gb_err *err)
-{
-	const char *args[] = { "checkpoint", "--leave-running", "--image-path", folder, instance, NULL };
-
-	if (!criu_is_there(place))
+	if (!gb_program_find(place->runtime_dir, "criu", path, sizeof path) &&
+	    !gb_program_find(gb_program_path(), "criu", path, sizeof path))
 		return gb_err_set(err, EOPNOTSUPP, "there is no criu");
-	return runtime(place, instance, args, -1, err);
+	/* The bundle calls the network namespace that which the runtime is started in: so it is now, and its interfaces stay
+	 * out of what is written. */
+	(void)snprintf(path, sizeof path, "/proc/%" PRIu32 "/ns/net", record->pid);
+	gb_autoclose int theirs = open(path, O_RDONLY | O_CLOEXEC);
+	gb_autoclose int ours = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (theirs < 0 || ours < 0 || setns(theirs, CLONE_NEWNET) < 0)
+		return gb_err_sys(err, errno, "the sandbox's network namespace");
+	int r = runtime(place, record->instance, args, -1, err);
+	if (setns(ours, CLONE_NEWNET) < 0)
+		abort(); /* as in back() */
+	return r;
 }
 
 /* ---- commands ---- */

@@ -34,7 +34,8 @@ int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance,
 
 /* Writes the processes of a container to a folder, which has to be there, and lets them go on: 0; -EOPNOTSUPP when there
  * is no CRIU; or -errno with err set. Blocks. */
-int gb_sandbox_dump(const struct gb_sandbox_place *place, const char *instance, const char *folder, struct gb_err *err);
+int gb_sandbox_dump(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *folder,
+		    struct gb_err *err);
 
 /* A command in a container, on its way. */
 struct gb_sandbox_exec {

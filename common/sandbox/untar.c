@@ -25,6 +25,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/sandbox/store.h"
 #include "common/sandbox/tar.h"
 
 enum {
@@ -128,6 +129,13 @@ static int padding(struct untar *u, uint64_t size)
 	return take(u, NULL, (GB_TAR_BLOCK - size % GB_TAR_BLOCK) % GB_TAR_BLOCK);
 }
 
+static int pass_over(struct untar *u)
+{
+	int r = take(u, NULL, u->member.head.size);
+
+	return r < 0 ? r : padding(u, u->member.head.size);
+}
+
 /* The contents of an extended header. */
 static int take_more(struct untar *u, struct gb_buf *buf, bool append)
 {
@@ -151,7 +159,9 @@ static int take_more(struct untar *u, struct gb_buf *buf, bool append)
 
 static int open_below(struct untar *u, const char *path, uint64_t flags)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	bool layer = u->limits->mode != GB_UNTAR_FILES;
+	struct open_how how = { .flags = flags | O_CLOEXEC,
+				.resolve = layer ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	int fd = (int)syscall(SYS_openat2, u->root, *path ? path : ".", &how, sizeof how);
 
 	return fd < 0 ? -errno : fd;
@@ -185,7 +195,7 @@ static int make_folders(struct untar *u, char *path)
 static int folder_failed(struct untar *u, int r)
 {
 	if (r == -ELOOP)
-		return refuse(u, "there is a symbolic link on the way");
+		return refuse(u, u->limits->mode == GB_UNTAR_FILES ? "there is a symbolic link on the way" : "links on the way lead in circles");
 	if (r == -ENOTDIR)
 		return refuse(u, "there is something on the way that is no folder");
 	return failed(u, -r);
@@ -216,13 +226,25 @@ static int open_parent(struct untar *u, const char *path, const char **ret_base)
 	return fd;
 }
 
-/* What stood there under that name goes; 1 if it is a folder, which stays. */
+/* A file, or a folder with all that is in it. */
+static int remove_any(int parent, const char *base)
+{
+	if (unlinkat(parent, base, 0) == 0 || errno == ENOENT)
+		return 0;
+	return gb_sandbox_tree_remove(parent, base);
+}
+
+/* What stood there under that name goes; 1 if it is a folder, which stays (of another layer: where a folder is to be). */
 static int make_way(struct untar *u, int parent, const char *base)
 {
 	struct stat st;
 
 	if (fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : failed(u, errno);
+	if (S_ISDIR(st.st_mode) && u->limits->mode == GB_UNTAR_LAYER && u->member.head.type != '5') {
+		int r = remove_any(parent, base);
+		return r < 0 ? failed(u, -r) : 0;
+	}
 	if (S_ISDIR(st.st_mode))
 		return 1;
 	return unlinkat(parent, base, 0) < 0 ? failed(u, errno) : 0;
@@ -497,6 +519,51 @@ static int make_link(struct untar *u, const char *path)
 	return 0; /* its owner and mode are those of what it is a link to */
 }
 
+/* Takes away what lower layers have under a name, or in the folder. */
+static int white_out(struct untar *u, char *path)
+{
+	static const char prefix[] = ".wh.", opaque[] = ".wh..wh..opq", other[] = ".wh..wh.";
+	char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	struct dirent *entry;
+	int r = 0;
+
+	if (strncmp(base, prefix, sizeof prefix - 1) != 0)
+		return 0;
+	bool all = strcmp(base, opaque) == 0;
+	if (!all && strncmp(base, other, sizeof other - 1) == 0)
+		return 0; /* aufs's own */
+	const char *name = base + sizeof prefix - 1;
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return refuse(u, "a whiteout of no name");
+	base[0] = '\0';
+	gb_autoclose int fd = open_below(u, path, O_RDONLY | O_DIRECTORY);
+	base[0] = '.';
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ENOTDIR ? 0 : folder_failed(u, fd);
+	if (!all) {
+		r = remove_any(fd, name);
+		return r < 0 ? failed(u, -r) : 0;
+	}
+	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	gb_autoclosedir DIR *dir = again < 0 ? NULL : fdopendir(again);
+	if (!dir) {
+		gb_close_fd(&again);
+		return failed(u, errno);
+	}
+	while (r == 0 && (entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = remove_any(fd, entry->d_name);
+	}
+	return r < 0 ? failed(u, -r) : 0;
+}
+
+static bool is_whiteout(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strncmp(slash ? slash + 1 : path, ".wh.", 4) == 0;
+}
+
 static int make_root(struct untar *u)
 {
 	return u->member.head.type == '5' ? dress_folder(u, u->root) : refuse(u, "not a folder");
@@ -511,6 +578,10 @@ static int make(struct untar *u)
 	if (u->result.entries == u->limits->entries)
 		return gb_err_set(u->err, E2BIG, "archive: more than %" PRIu64 " members", u->limits->entries);
 	u->result.entries++;
+	if (u->limits->mode == GB_UNTAR_WHITEOUTS || (u->limits->mode == GB_UNTAR_LAYER && is_whiteout(m->path))) {
+		r = u->limits->mode == GB_UNTAR_WHITEOUTS ? white_out(u, m->path) : 0;
+		return r < 0 || m->head.type != '0' ? r : pass_over(u);
+	}
 	if (!*m->path)
 		return make_root(u);
 	if (m->head.type == '1')
@@ -559,12 +630,6 @@ static int step(struct untar *u)
 	r = gb_tar_head(block, &m->head, &why);
 	if (r > 0)
 		return u->read > GB_TAR_BLOCK ? 1 : broken(u, "it holds nothing");
-	if (r < 0 && u->read == GB_TAR_BLOCK && memcmp(block, "\x1f\x8b", 2) == 0)
-		return gb_err_set(u->err, EBADMSG, "archive: compressed with gzip: send what zcat makes of it");
-	if (r < 0 && u->read == GB_TAR_BLOCK && memcmp(block, "\x28\xb5\x2f\xfd", 4) == 0)
-		return gb_err_set(u->err, EBADMSG, "archive: compressed with zstd: send what zstdcat makes of it");
-	if (r < 0 && u->read == GB_TAR_BLOCK && memcmp(block, "\xfd" "7zXZ", 5) == 0)
-		return gb_err_set(u->err, EBADMSG, "archive: compressed with xz: send what xzcat makes of it");
 	if (r < 0)
 		return broken(u, why);
 	switch (m->head.type) {
@@ -577,8 +642,7 @@ static int step(struct untar *u)
 	case 'K':
 		return take_more(u, &u->local.link, false);
 	case 'V': /* the archive's own name */
-		r = take(u, NULL, m->head.size);
-		return r < 0 ? r : padding(u, m->head.size);
+		return pass_over(u);
 	case 'S':
 		return broken(u, "a sparse member (make the archive without --sparse)");
 	case '0': case '1': case '2': case '3': case '4': case '5': case '6':
@@ -590,11 +654,8 @@ static int step(struct untar *u)
 	if (r == 0)
 		r = make(u);
 	/* What else than a file has contents has none that mean anything. */
-	if (r == 0 && m->head.type != '0' && m->head.size) {
-		r = take(u, NULL, m->head.size);
-		if (r == 0)
-			r = padding(u, m->head.size);
-	}
+	if (r == 0 && m->head.type != '0')
+		r = pass_over(u);
 	u->local.pax.len = u->local.name.len = u->local.link.len = 0;
 	return r;
 }
@@ -643,7 +704,7 @@ int gb_untar(int in, int root, const struct gb_untar_limits *limits, struct gb_u
 	while (r == 0)
 		r = step(u);
 	r = r == 1 ? 0 : r;
-	if (r == 0)
+	if (r == 0 && limits->mode != GB_UNTAR_WHITEOUTS)
 		r = folder_times(u);
 	if (r == 0)
 		r = drain(u);

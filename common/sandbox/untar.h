@@ -16,7 +16,16 @@
  * `ids`), modes, times (pax: to the nanosecond), hard links, and the attributes user.* and security.capability are kept;
  * attributes of other kinds are left out.
  */
+enum gb_untar_mode {
+	GB_UNTAR_FILES,      /* a root file system: nothing stands below a link */
+	/* A layer of an image (image-spec, layer.md), above what is there already, in two runs over it. Its names may lead
+	 * through links of lower layers, as they do for whoever runs them: inside the root. */
+	GB_UNTAR_WHITEOUTS,  /* first: ".wh.NAME" and ".wh..wh..opq" take away what lower layers have; nothing else is done */
+	GB_UNTAR_LAYER,      /* then: everything else. A file may take a folder's place */
+};
+
 struct gb_untar_limits {
+	enum gb_untar_mode mode;
 	uint64_t entries; /* members */
 	uint64_t bytes;   /* of their contents */
 	uint64_t reserve; /* bytes that have to stay free on the file system */

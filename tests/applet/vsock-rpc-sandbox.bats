@@ -656,8 +656,8 @@ read_own() { protoc --decode="guestbox.v1.$1" -I "$abs_top_srcdir" "$abs_top_src
 		reply 1f10 DIR/reply
 		eof
 	EOF
-	[ "$(cat "$dir/file.tar" | sandbox image import --json alpine - | jq -c .)" = \
-		'{"name":"alpine","created_at":1781827200,"files":500,"bytes":8000000,"left_out":2}' ]
+	[ "$(cat "$dir/file.tar" | sandbox image import --json alpine - | jq -c "del(.env, .working_dir, .user, .entrypoint, .cmd)")" = \
+		'{"name":"alpine","created_at":1781827200,"files":500,"bytes":8000000,"left_out":2,"layers":0}' ]
 	done_well
 	cmp "$dir/file.tar" "$dir/got"
 	diff <(read_own ImageImportRequest request) <(printf 'name: "alpine"\n')
