@@ -147,7 +147,7 @@ static int put_window(const struct rpcd_mmap_job *job, const struct gb_mapwindow
 
 static int put_zeros(const struct rpcd_mmap_job *job, size_t len)
 {
-	static const char zeros[PIECE];
+	static char zeros[PIECE]; /* never written; const, it would be 16 KB of the program's file */
 	int r = 0;
 
 	for (size_t n; r == 0 && len; len -= n) {

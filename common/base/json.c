@@ -119,16 +119,13 @@ void gb_json_bool(struct gb_json *json, const char *key, bool value)
 
 void gb_json_double(struct gb_json *json, const char *key, double value)
 {
-	char text[32] = "null";
-
 	lead(json, key);
-	/* As few digits as give the same number back: 0.1, and not 0.10000000000000001. */
-	for (int digits = 15; digits <= 17 && isfinite(value); digits++) {
-		(void)snprintf(text, sizeof text, "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	(void)gb_buf_str(&json->buf, text);
+	/* 15 digits: any decimal number of so many comes out as it was, 0.1 and not 0.10000000000000001. To look for a 16th
+	 * or 17th that a computed one may have takes a scanner for floating point, 5 KB of the small binary. */
+	if (isfinite(value))
+		(void)gb_buf_fmt(&json->buf, "%.15g", value);
+	else
+		(void)gb_buf_str(&json->buf, "null");
 }
 
 int gb_json_flush(struct gb_json *json, int fd)

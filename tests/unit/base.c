@@ -233,11 +233,13 @@ static void json_is_always_valid(void **state)
 	gb_json_str(&json, NULL, NULL);
 	gb_json_double(&json, NULL, NAN);
 	gb_json_double(&json, NULL, 0.5);
+	gb_json_double(&json, NULL, 0.1);
+	gb_json_double(&json, NULL, 1234567890.12345);
 	gb_json_close(&json, ']');
 	gb_json_close(&json, '}');
 	assert_string_equal(gb_buf_text(&json.buf),
 			    "{\"a\\\"b\":\"c\\\\d\\n\\u0001\",\"raw\":\"\\ufffd\xc3\xa9\\ufffd\\ufffd\\ufffd\xf0\x9f\x98\x80"
-			    "\\ufffd\\u0000\",\"list\":[-5,18446744073709551615,true,null,null,0.5]}");
+			    "\\ufffd\\u0000\",\"list\":[-5,18446744073709551615,true,null,null,0.5,0.1,1234567890.12345]}");
 	gb_buf_free(&json.buf);
 }
 
