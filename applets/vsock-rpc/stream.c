@@ -17,6 +17,7 @@
 enum {
 	INPUT_PIECE = 64 << 10,
 	READ_PIECE = 256 << 10,
+	LAST_MS = 1000, /* for the rest of a frame that nobody may want any more */
 };
 
 /* The connection's side of a stream. */
@@ -213,6 +214,19 @@ static int run(struct link *link, struct gb_err *err)
 	return r;
 }
 
+/* The peer has said its last word while a frame of ours was on the way. It may be a port, where whatever is left half said
+ * stands in front of what the next host says. */
+static void finish_frame(struct link *link)
+{
+	uint64_t deadline = gb_mono_ms() + LAST_MS;
+	struct gb_err err;
+
+	while (!link->deaf && link->tx_at < link->tx.len) {
+		if (gb_net_wait(link->fd, POLLOUT, deadline) < 0 || send_some(link, &err) < 0)
+			break;
+	}
+}
+
 int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
@@ -230,6 +244,7 @@ int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage 
 		link.piece[i] = piece_of(stream->out[i].fd);
 	int r = gb_client_send(fd, type, stream->call->trace, gb_buf_text(&payload), payload.len, deadline, err);
 	r = r < 0 ? rpc_at_peer(stream->call, err) : run(&link, err);
+	finish_frame(&link);
 	gb_buf_free(&link.rx);
 	gb_buf_free(&link.tx);
 	gb_buf_free(&stream->out[0].buf);

@@ -503,13 +503,23 @@ static size_t frames(struct gb_conn *conn, const char *data, size_t len)
 }
 
 /* A host that closes a port and opens it again faster than we look leaves no trace of that but in the bytes: the start of
- * a request, and then a whole one. */
+ * a request, or of input, and then a whole request. */
 static bool starts_afresh(const struct gb_conn *conn, const char *data, size_t len)
 {
-	struct gb_frame frame;
+	struct gb_frame frame, next;
 
-	return conn->kind == GB_CONN_PORT && (conn->rx.len || conn->skip) &&
-	       gb_frame_parse(data, len, GB_FRAME_REQUEST_MAX, &frame) > 0 && gb_wire_is_request(frame.type);
+	if (conn->kind != GB_CONN_PORT || !(conn->rx.len || conn->skip || conn->raw_left))
+		return false;
+	long r = gb_frame_parse(data, len, GB_FRAME_REQUEST_MAX, &frame);
+	if (r <= 0 || !gb_wire_is_request(frame.type))
+		return false;
+	if (!conn->raw_left)
+		return true;
+	/* Input may hold anything: it has to be a request from its beginning to the end of what has come, or to the next one. */
+	data += r;
+	len -= (size_t)r;
+	return frame.type != GB_WIRE_SANDBOX_EXEC_INPUT &&
+	       (len == 0 || (gb_frame_open(data, len, GB_FRAME_MAX, &next) > 0 && gb_wire_is_request(next.type)));
 }
 
 /* Looks at what is there: the kept start of a frame with data behind it. */
@@ -517,6 +527,8 @@ static void feed(struct gb_conn *conn, const char *data, size_t len)
 {
 	if (starts_afresh(conn, data, len)) {
 		gb_log(GB_LOG_INFO, "%s: a request where the rest of another was to come", conn->name);
+		if (conn->raw_left)
+			reset_port(conn); /* whoever takes the input has half a frame of it, too */
 		gb_buf_free(&conn->rx);
 		conn->skip = false;
 	}
@@ -601,14 +613,13 @@ static void pump(struct gb_conn *conn)
 	do {
 		full = false;
 		digest(conn);
-		if ((open_for_more(conn) || open_for_input(conn) || conn->early || conn->linger) && !conn->ended) {
+		bool early = conn->early && conn->rx.len <= GB_FRAME_REQUEST_MAX; /* the rest is kept by the port itself */
+		if ((open_for_more(conn) || open_for_input(conn) || early || conn->linger) && !conn->ended) {
 			ssize_t n = get(conn, host->scratch, sizeof host->scratch);
 			if (n > 0) {
 				full = (size_t)n == sizeof host->scratch || conn->kind == GB_CONN_PORT;
 				if (conn->kind == GB_CONN_PORT)
 					watch_port(conn);
-				if (conn->early && conn->rx.len > GB_FRAME_REQUEST_MAX)
-					reset_port(conn);
 				if (!conn->linger) {
 					feed(conn, (const char *)host->scratch, (size_t)n);
 					digest(conn);

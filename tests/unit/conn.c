@@ -280,6 +280,53 @@ static void port_out_of_step_ends_with_the_next_request(void **state)
 	assert_int_equal(frames_seen, 2);
 }
 
+static size_t passed_bytes;
+static int resets;
+
+static void on_passed(struct gb_conn *c, const void *data, size_t len)
+{
+	assert_ptr_equal(c, &conn);
+	assert_non_null(data);
+	passed_bytes += len;
+}
+
+static void on_reset(struct gb_conn *c)
+{
+	c->attached = false;
+	resets++;
+}
+
+/* An input frame of 32 bytes of which its host has sent 4, and then the next host's request. */
+static void port_half_an_input_then_another_hosts(void **state)
+{
+	static const unsigned char input[] = { 0, 0, 0, 38, 0, 0, 0, 0x33, 0, 0, 'a', 'b', 'c', 'd' };
+	unsigned char both[2 * sizeof trim], got[64];
+
+	(void)state;
+	host.input = on_passed;
+	host.reset = on_reset;
+	resets = 0;
+	passed_bytes = 0;
+	conn.attached = true;
+	put(input, sizeof input);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(passed_bytes, sizeof input);
+	/* With something behind it that is no frame it is input like any other. */
+	memcpy(both, trim, sizeof trim);
+	memset(both + sizeof trim, 0xff, sizeof trim);
+	put(both, sizeof both);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(passed_bytes, sizeof input + sizeof both);
+	assert_int_equal(resets, 0);
+	assert_int_equal(frames_seen, 0);
+	put(trim, sizeof trim);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(passed_bytes, sizeof input + sizeof both);
+	assert_int_equal(resets, 1);
+	assert_int_equal(frames_seen, 1);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10);
+}
+
 /* ---- streams ---- */
 
 static size_t input_bytes, input_sum, input_ends, room_calls, gone_calls;
@@ -513,6 +560,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_peer_that_hangs_up_while_a_request_is_held, start, end),
 		cmocka_unit_test_setup_teardown(a_peer_that_only_ends_its_side_gets_its_replies, start, end),
 		cmocka_unit_test_setup_teardown(port_half_a_request_then_another_hosts, start_port, end),
+		cmocka_unit_test_setup_teardown(port_half_an_input_then_another_hosts, start_port, end),
 		cmocka_unit_test_setup_teardown(port_out_of_step_ends_with_the_next_request, start_port, end),
 		cmocka_unit_test_setup_teardown(stream_waits_for_a_slow_peer, start, end),
 		cmocka_unit_test_setup_teardown(stream_input_in_any_pieces, start, end),

@@ -245,3 +245,17 @@ process_state()
 	guest 'test -z "$(ls /run/guestbox/sandbox/*/state)" && ! grep -q /run/guestbox/sandbox/ /proc/mounts &&
 		test -z "$(find /sys/fs/cgroup/guestbox-sandbox -mindepth 2 -type d)" && ! ls /sys/class/net | grep -q vmtap'
 }
+
+@test "images: listed, taken over, removed" {
+	sb image ls --json | jq -e '.images | map(.name) == ["box"] and .[0].files > 10'
+	echo small >"$BATS_TEST_TMPDIR/file"
+	tar -C "$BATS_TEST_TMPDIR" -cf "$BATS_TEST_TMPDIR/small.tar" file
+	run sb image import box "$BATS_TEST_TMPDIR/small.tar"
+	[ "$status" -eq 1 ]
+	[[ $output == *"error 409: "* ]]
+	sb image import --replace box "$BATS_FILE_TMPDIR/rootfs.tar"
+	sb image rm box
+	[ "$(sb image ls --json)" = '{"images":[]}' ]
+	run sb image rm box
+	[[ $output == *"error 404: "* ]]
+}
