@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,8 @@ struct rpcd_command {
 	struct gb_child child;
 	bool launching, exited, spoke, timed_out;
 	struct launch_task *waiting; /* its start, while the sandbox starts */
+	bool first; /* PID 1 has started it, and tells its end */
+	int lost;   /* an errno: it could not be started */
 	int code;
 	struct stream {
 		struct rpcd_command *session;
@@ -126,7 +129,10 @@ static void end(struct rpcd_command *s)
 	char words[640], path[200];
 
 	own_words(s, words, sizeof words);
-	if (conn && s->code && words[0] && !s->spoke && !s->timed_out) {
+	if (conn && s->lost) {
+		bool missing = s->lost == ENOENT || s->lost == ENOTDIR || s->lost == EACCES || s->lost == ENOEXEC;
+		gb_conn_error(conn, s->trace, s->trace_len, missing ? GB_RPC_INVALID : GB_RPC_FAILED, "command: %s", strerror(s->lost));
+	} else if (conn && s->code && words[0] && !s->spoke && !s->timed_out) {
 		bool missing = strstr(words, "not found") || strstr(words, "No such file");
 		gb_log(GB_LOG_INFO, "sandbox \"%s\": %s", box->record->spec->id, words);
 		gb_conn_error(conn, s->trace, s->trace_len, missing ? GB_RPC_INVALID : GB_RPC_FAILED, "command: %s", words);
@@ -135,7 +141,8 @@ static void end(struct rpcd_command *s)
 	}
 	/* Empty, it goes; what the command has left running stays in it until the sandbox ends. */
 	(void)snprintf(path, sizeof path, "/sys/fs/cgroup/%s", s->ex.cgroup);
-	(void)rmdir(path);
+	if (s->ex.cgroup[0])
+		(void)rmdir(path);
 	bool exec = s->exec;
 	rpcd_box_idle(box, s->code);
 	s->conn = NULL;
@@ -350,12 +357,10 @@ static void on_console(struct gb_io *io, uint32_t events)
 
 /* ---- the end ---- */
 
-static void on_exit_status(struct gb_child *child, int status)
+static void exited(struct rpcd_command *s, int code)
 {
-	struct rpcd_command *s = of_child(child);
-
 	s->exited = true;
-	s->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	s->code = code;
 	gb_loop_timer_stop(&s->timeout);
 	if (s->console.fd >= 0 && s->accepted)
 		on_console(&s->console, 0); /* a terminal that was sent and is still to be taken */
@@ -367,6 +372,26 @@ static void on_exit_status(struct gb_child *child, int status)
 	 * open for as long as he likes. */
 	gb_loop_timer(s->box->all->loop, &s->drain, DRAIN_MS);
 	maybe_end(s);
+}
+
+static void on_exit_status(struct gb_child *child, int status)
+{
+	exited(of_child(child), WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+void rpcd_command_told(struct rpcd_box *box, const struct gb_sandbox_word *word)
+{
+	struct rpcd_command *s = box->session;
+
+	/* Whoever is root in there could say it, too: of its own command alone, and no more than once. */
+	if (!s || !s->first || s->exited)
+		return;
+	if (word->kind == GB_SANDBOX_COMMAND_LOST) {
+		s->lost = word->value > 0 && word->value < 4096 ? word->value : EIO;
+		exited(s, 126);
+	} else if (word->kind == GB_SANDBOX_COMMAND_ENDED) {
+		exited(s, word->value & 0xff);
+	}
 }
 
 static void on_timeout(struct gb_timer *timer)
@@ -386,8 +411,9 @@ void rpcd_command_cut(struct rpcd_command *s)
 {
 	if (!s->exited) { /* the runtime is about to see what has become of it */
 		gb_loop_child_forget(&s->child);
-		(void)kill(s->ex.pid, SIGKILL);
-		while (waitpid(s->ex.pid, NULL, 0) < 0 && errno == EINTR)
+		if (s->ex.pid > 0)
+			(void)kill(s->ex.pid, SIGKILL);
+		while (s->ex.pid > 0 && waitpid(s->ex.pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		s->exited = true;
 		s->code = 128 + SIGKILL;
@@ -446,6 +472,8 @@ struct launch_task {
 	rpcd_record *record;
 	uint64_t number;
 	struct gb_sandbox_exec ex;
+	struct gb_sandbox_first first;   /* what a sandbox that starts may start with */
+	struct gb_sandbox_pair *env;
 };
 
 static void launch_run(struct rpcd_task *base)
@@ -477,7 +505,7 @@ static void launch_run(struct rpcd_task *base)
 	if (*task->record->runtime)
 		gb_sandbox_set_runtime(&place, task->record->runtime);
 	if (r == 0)
-		r = gb_sandbox_exec_start(&place, task->record->instance, task->number, &process, c.exec, &task->ex,
+		r = gb_sandbox_exec_start(&place, task->record, task->number, &process, c.exec, &task->ex,
 					  &base->err);
 	base->result = r;
 }
@@ -486,6 +514,12 @@ static void task_free(struct launch_task *task)
 {
 	protobuf_c_message_free_unpacked(task->request, NULL);
 	gb_pb_free((ProtobufCMessage **)&task->record);
+	if (task->first.taken) { /* and nobody is there for its pipes */
+		gb_close_fd(&task->first.exec.in);
+		gb_close_fd(&task->first.exec.out);
+		gb_close_fd(&task->first.exec.err);
+	}
+	free(task->env);
 	free(task);
 }
 
@@ -644,8 +678,46 @@ static void launch(struct rpcd_call *call)
 	task->task.run = launch_run;
 	task->task.done = launch_done;
 	s->waiting = task;
-	if (!early)
+	if (!early) {
 		rpcd_command_begin(box);
+		return;
+	}
+	/* What needs a cgroup or a terminal of its own is the runtime's to start. */
+	struct gb_sandbox_first *none = NULL;
+	if (!box->offer || c.tty || c.timeout || !read_request(task->request, &c))
+		return;
+	task->env = c.env;
+	task->first = (struct gb_sandbox_first){
+		.process = { .args = c.cmd, .args_len = c.cmd_len, .env = c.env, .env_len = c.env_len, .dir = c.dir },
+		.user = *c.user ? c.user : box->record->spec->user, .input = c.exec,
+	};
+	(void)atomic_compare_exchange_strong(box->offer, &none, &task->first);
+}
+
+/* The sandbox has started with it. */
+static void begin_first(struct rpcd_command *s, struct launch_task *task)
+{
+	struct rpcd_box *box = s->box;
+	struct gb_loop *loop = box->all->loop;
+
+	s->ex = task->first.exec;
+	s->ex.pid = 0;
+	task->first.taken = false;
+	task_free(task);
+	s->launching = false;
+	s->first = true;
+	box->state = RPCD_RUNNING;
+	box->record->first_command = true;
+	s->out.io.fd = s->ex.out;
+	s->err.io.fd = s->ex.err;
+	s->in.fd = s->ex.in;
+	if (gb_loop_add(loop, &s->out.io) < 0)
+		close_io(&s->out.io);
+	if (gb_loop_add(loop, &s->err.io) < 0)
+		close_io(&s->err.io);
+	rpcd_box_event(box, "running", NULL, NULL);
+	rpcd_box_save(box);
+	feed(s);
 }
 
 void rpcd_command_begin(struct rpcd_box *box)
@@ -656,6 +728,10 @@ void rpcd_command_begin(struct rpcd_box *box)
 	if (!task)
 		return;
 	s->waiting = NULL;
+	if (task->first.taken) {
+		begin_first(s, task);
+		return;
+	}
 	if (!s->conn) { /* whoever wanted it has left before it was possible */
 		task_free(task);
 		launch_failed(s, GB_RPC_FAILED, "");

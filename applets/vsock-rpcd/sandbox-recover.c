@@ -111,6 +111,9 @@ static void take_over(struct rpcd_box *box)
 	if (box->state == RPCD_RUNNING) {
 		(void)snprintf(path, sizeof path, "%s/%s", box->all->place.cgroup + 1, box->record->instance);
 		(void)gb_sandbox_cgroup_each(path, kill_command, path);
+		if (box->record->first_command)
+			(void)gb_sandbox_kill_first(&box->all->place, box->record);
+		box->record->first_command = false;
 		box->state = RPCD_READY;
 	}
 	gb_log(GB_LOG_INFO, "sandbox \"%s\": found again, %s", box->record->spec->id, rpcd_state_name[box->state]);

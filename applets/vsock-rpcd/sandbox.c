@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,6 +182,7 @@ struct save_task {
 	struct rpcd_box *box;
 	rpcd_record *record;
 	bool sync;
+	int left;
 };
 
 static void save_run(struct rpcd_task *base)
@@ -188,6 +190,7 @@ static void save_run(struct rpcd_task *base)
 	struct save_task *task = (struct save_task *)base;
 
 	base->result = gb_sandbox_record_write(&base->all->place, task->record, task->sync, &base->err);
+	gb_close_fd(&task->left);
 }
 
 static void save_done(struct rpcd_task *base)
@@ -224,6 +227,8 @@ void rpcd_box_save(struct rpcd_box *box)
 	box->saving = true;
 	task->box = box;
 	task->record = copy;
+	task->left = box->left;
+	box->left = -1;
 	/* That a command runs or has run is not worth a wait for the disk; after a crash it runs no more. */
 	enum rpcd_state lasting = box->state == RPCD_RUNNING ? RPCD_READY : box->state;
 	task->sync = !box->synced || box->synced_state != lasting;
@@ -270,7 +275,7 @@ struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, e
 	box->all = all;
 	box->record = record;
 	box->state = state;
-	box->life.fd = box->status = -1;
+	box->life.fd = box->says.fd = box->end_status = box->left = -1;
 	box->slotted = true;
 	box->addressed = record->address != 0;
 	box->ttl.fn = on_ttl;
@@ -286,8 +291,9 @@ static void close_life(struct rpcd_box *box)
 {
 	gb_loop_del(&box->life);
 	gb_close_fd(&box->life.fd);
-	gb_close_fd(&box->status);
-	box->life.fd = box->status = -1;
+	gb_loop_del(&box->says);
+	gb_close_fd(&box->says.fd);
+	box->life.fd = box->says.fd = -1;
 }
 
 void rpcd_box_free(struct rpcd_box *box)
@@ -298,6 +304,7 @@ void rpcd_box_free(struct rpcd_box *box)
 	gb_loop_timer_stop(&box->ttl);
 	gb_loop_timer_stop(&box->patience);
 	close_life(box);
+	gb_close_fd(&box->left);
 	TAILQ_REMOVE(&box->all->boxes, box, link);
 	gb_pb_free((ProtobufCMessage **)&box->record);
 	free(box);
@@ -311,12 +318,14 @@ struct clean_task {
 	char instance[GB_SANDBOX_INSTANCE + 1];
 	uint32_t address;
 	bool files; /* remove them, too */
+	int left;
 };
 
 static void clean_run(struct rpcd_task *base)
 {
 	struct clean_task *task = (struct clean_task *)base;
 
+	gb_close_fd(&task->left);
 	base->result = gb_sandbox_clean(&base->all->place, task->instance, task->address, &base->err);
 	if (task->files) {
 		struct gb_err err;
@@ -398,18 +407,52 @@ void rpcd_box_clean(struct rpcd_box *box)
 	(void)snprintf(task->instance, sizeof task->instance, "%s", box->record->instance);
 	task->address = box->addressed ? box->record->address : 0;
 	task->files = box->removing;
+	task->left = box->left;
+	box->left = -1;
 	task->task.run = clean_run;
 	task->task.done = clean_done;
 	rpcd_task_start(box->all, &task->task);
 }
 
+/* Takes what PID 1 has said so far. false: it will say no more. */
+static bool hear(struct rpcd_box *box)
+{
+	struct gb_sandbox_word word;
+	ssize_t n = 0;
+
+	while (box->says.fd >= 0 && (n = read(box->says.fd, &word, sizeof word)) == (ssize_t)sizeof word) {
+		if (word.kind == GB_SANDBOX_ENDED)
+			box->end_status = word.value & 0xff;
+		else
+			rpcd_command_told(box, &word);
+	}
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static void on_says(struct gb_io *io, uint32_t events)
+{
+	struct rpcd_box *box = (struct rpcd_box *)((char *)io - offsetof(struct rpcd_box, says));
+
+	(void)events;
+	if (!hear(box))
+		gb_loop_del(io);
+}
+
+int rpcd_box_listen(struct rpcd_box *box)
+{
+	box->says.events = EPOLLIN;
+	box->says.fn = on_says;
+	return gb_loop_add(box->all->loop, &box->says);
+}
+
 /* The first process is gone. */
 static void on_end(struct rpcd_box *box)
 {
-	int status = 128 + SIGKILL; /* killed, it says nothing */
+	static const struct gb_sandbox_word killed = { GB_SANDBOX_COMMAND_ENDED, 128 + SIGKILL };
 
-	if (box->status >= 0 && read(box->status, &status, sizeof status) == (ssize_t)sizeof status)
-		status &= 0xff;
+	(void)hear(box);
+	rpcd_command_told(box, &killed); /* with PID 1, everything */
+	int status = box->end_status < 0 ? 128 + SIGKILL : box->end_status; /* killed, it says nothing */
 	gb_log(GB_LOG_DEBUG, "sandbox \"%s\": its first process has ended with status %d", box->record->spec->id, status);
 	if (box->record->spec->n_cmd) {
 		box->record->last_exit_code = status;
@@ -462,26 +505,55 @@ struct start_task {
 	struct rpcd_snap *snap;
 	char snapshot[64];
 	bool processes;
-	int status;
+	_Atomic(struct gb_sandbox_first *) offer;
+	struct gb_sandbox_booted booted;
 	uint64_t begun;
 };
+
+static struct gb_sandbox_first too_late;
+
+static int start_layer(rpcd_record *record, void *data, struct gb_err *err)
+{
+	struct start_task *task = data;
+	const struct gb_sandbox_place *place = &task->task.all->place;
+
+	int r = gb_sandbox_layer_make(place, record, task->snap ? task->snapshot : NULL, err);
+	return r < 0 ? r : gb_sandbox_record_write(place, record, false, err);
+}
+
+static int start_again(rpcd_record *record, void *data, struct gb_err *err)
+{
+	(void)record;
+	(void)data;
+	(void)err;
+	return 0;
+}
+
+static struct gb_sandbox_first *start_first(void *data)
+{
+	struct start_task *task = data;
+	struct gb_sandbox_first *first = atomic_exchange(&task->offer, &too_late);
+
+	if (first)
+		first->process.spec = task->record->spec;
+	return first;
+}
 
 static void start_run(struct rpcd_task *base)
 {
 	struct start_task *task = (struct start_task *)base;
 	const struct gb_sandbox_place *place = &base->all->place;
+	struct gb_sandbox_start how = { .layer = start_layer, .first = start_first, .data = task };
 	char folder[512];
 
-	int r = gb_sandbox_layer_make(place, task->record, task->snap ? task->snapshot : NULL, &base->err);
-	if (r == 0)
-		r = gb_sandbox_record_write(place, task->record, false, &base->err);
-	if (r == 0) {
-		gb_sandbox_snapshot_path(place, task->snapshot, "processes", folder, sizeof folder);
-		r = gb_sandbox_boot(place, task->record, task->processes ? folder : NULL, &task->status, &base->err);
-		if (r < 0 && task->processes) { /* the files are there all the same: its command starts anew */
-			gb_log(GB_LOG_NOTICE, "sandbox \"%s\": its processes cannot go on: %s", task->record->spec->id, base->err.msg);
-			r = gb_sandbox_boot(place, task->record, NULL, &task->status, &base->err);
-		}
+	gb_sandbox_snapshot_path(place, task->snapshot, "processes", folder, sizeof folder);
+	how.checkpoint = task->processes ? folder : NULL;
+	int r = gb_sandbox_boot(place, task->record, &how, &task->booted, &base->err);
+	if (r < 0 && task->processes) { /* the files are there all the same: its command starts anew */
+		gb_log(GB_LOG_NOTICE, "sandbox \"%s\": its processes cannot go on: %s", task->record->spec->id, base->err.msg);
+		how.checkpoint = NULL;
+		how.layer = start_again;
+		r = gb_sandbox_boot(place, task->record, &how, &task->booted, &base->err);
 	}
 	base->result = r;
 }
@@ -499,10 +571,14 @@ static void start_done(struct rpcd_task *base)
 		task->snap->used--;
 	gb_pb_free((ProtobufCMessage **)&box->record);
 	box->record = task->record;
-	box->status = task->status;
+	box->offer = NULL;
+	box->says.fd = task->booted.status;
+	box->left = task->booted.left;
 	int r = base->result;
 	if (r == 0) {
-		r = rpcd_box_watch(box);
+		r = rpcd_box_listen(box);
+		if (r == 0)
+			r = rpcd_box_watch(box);
 		ended = r == -ESRCH; /* it was a short command */
 		if (ended)
 			r = 0;
@@ -567,7 +643,9 @@ void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap)
 	box->task = true;
 	task->box = box;
 	task->record = copy;
-	task->status = -1;
+	task->booted = (struct gb_sandbox_booted){ .status = -1, .left = -1 };
+	/* A sandbox with a command of its own has that as its first one. */
+	box->offer = snap || copy->spec->n_cmd ? NULL : &task->offer;
 	task->begun = gb_mono_ns();
 	task->snap = snap;
 	if (snap) {
@@ -680,6 +758,7 @@ void rpcd_box_idle(struct rpcd_box *box, int code)
 	char text[16];
 
 	box->session = NULL;
+	box->record->first_command = false;
 	box->record->last_exit_code = code;
 	box->record->last_exited_at = now_s();
 	if (box->state != RPCD_RUNNING)

@@ -28,7 +28,10 @@ struct rpcd_box {
 	rpcd_record *record;
 	enum rpcd_state state;
 	struct gb_io life;      /* a pidfd of its PID 1; fd -1 */
-	int status;             /* from which PID 1's status can be read; -1 */
+	struct gb_io says;      /* what PID 1 says; fd -1 */
+	int end_status;         /* that it has said; -1 */
+	int left;               /* the end of its boot's mount namespace: for a thread to close; -1 */
+	_Atomic(struct gb_sandbox_first *) *offer; /* while it starts: a command to start with; NULL: none can be */
 	struct gb_timer ttl;    /* of this instance: another one of the same id has its own */
 	struct gb_timer patience; /* of a stop */
 	struct rpcd_command *session; /* who has claimed it for a command */
@@ -97,6 +100,8 @@ void rpcd_command_cut(struct rpcd_command *session);
  * waited for that, if there is one. */
 void rpcd_command_begin(struct rpcd_box *box);
 void rpcd_command_refuse(struct rpcd_box *box, int code, const char *text);
+/* What PID 1 says of the command that it was started with. */
+void rpcd_command_told(struct rpcd_box *box, const struct gb_sandbox_word *word);
 /* Whether its program is not started yet. */
 bool rpcd_command_is_launching(const struct rpcd_command *session);
 /* A command has ended: back to ready, with its exit status. */
@@ -132,6 +137,8 @@ void rpcd_set_text(char **field, const char *text);
 
 /* The pid's descriptor is watched from here on: 0 or -errno. */
 int rpcd_box_watch(struct rpcd_box *box);
+/* And what PID 1 says. */
+int rpcd_box_listen(struct rpcd_box *box);
 
 /* When the daemon starts: those that outlived the one before are found again (recover.c). */
 int rpcd_sandbox_recover(struct rpcd_sandboxes *all, struct gb_err *err);

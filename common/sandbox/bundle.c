@@ -8,6 +8,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/sandbox/orders.h"
 #include "common/sandbox/spec.h"
 
 enum { CPU_PERIOD_US = 100000, NOFILE_SOFT = 1024, SHM_MIB = 64 };
@@ -89,14 +90,14 @@ const char *gb_sandbox_variable(const struct gb_sandbox_process *p, const char *
 	return value;
 }
 
-static int environment(struct gb_json *json, const struct gb_sandbox_process *p)
+/* All variables, each once: malloc'ed, NULL when out of memory. */
+static struct variable *variables(const struct gb_sandbox_process *p, size_t *ret_n)
 {
-	gb_autobuf struct gb_buf line = { 0 };
 	size_t n = 0;
-	gb_autofree struct variable *list = calloc(p->spec->n_env + p->env_len + 3, sizeof *list);
+	struct variable *list = calloc(p->spec->n_env + p->env_len + 3, sizeof *list);
 
 	if (!list)
-		return -ENOMEM;
+		return NULL;
 	set(list, &n, "PATH", default_path);
 	set(list, &n, "HOME", p->user.home[0] ? p->user.home : "/");
 	if (p->tty)
@@ -105,6 +106,18 @@ static int environment(struct gb_json *json, const struct gb_sandbox_process *p)
 		set(list, &n, p->spec->env[i]->key, p->spec->env[i]->value);
 	for (size_t i = 0; i < p->env_len; i++)
 		set(list, &n, p->env[i].key, p->env[i].value);
+	*ret_n = n;
+	return list;
+}
+
+static int environment(struct gb_json *json, const struct gb_sandbox_process *p)
+{
+	gb_autobuf struct gb_buf line = { 0 };
+	size_t n;
+	gb_autofree struct variable *list = variables(p, &n);
+
+	if (!list)
+		return -ENOMEM;
 	gb_json_open(json, "env", '[');
 	for (size_t i = 0; i < n; i++) {
 		line.len = 0;
@@ -183,6 +196,43 @@ int gb_sandbox_process_json(const struct gb_sandbox_process *p, struct gb_buf *b
 	gb_json_close(&json, '}');
 	*buf = json.buf;
 	return r < 0 || buf->failed ? -ENOMEM : 0;
+}
+
+int gb_sandbox_orders(const struct gb_sandbox_process *p, bool input, struct gb_buf *buf)
+{
+	struct gb_sandbox_orders head = { .args = p->args_len, .uid = p->user.uid, .gid = p->user.gid,
+					  .groups_len = (uint32_t)p->user.groups_len, .input = input };
+	const char *dir = gb_sandbox_folder(p);
+	size_t n;
+	gb_autofree struct variable *list = variables(p, &n);
+
+	if (!list)
+		return -ENOMEM;
+	head.env = n;
+	memcpy(head.groups, p->user.groups, p->user.groups_len * sizeof head.groups[0]);
+	/* The places of all strings, which become pointers by adding where they are mapped; each list has its NULL. */
+	size_t lists = (p->args_len + 1 + n + 1) * sizeof(uint64_t);
+	gb_autobuf struct gb_buf places = { 0 }, strings = { 0 };
+	static const uint64_t end;
+	for (size_t i = 0; i < p->args_len; i++) {
+		uint64_t at = sizeof head + lists + strings.len;
+		(void)gb_buf_add(&places, &at, sizeof at);
+		(void)gb_buf_add(&strings, p->args[i], strlen(p->args[i]) + 1);
+	}
+	(void)gb_buf_add(&places, &end, sizeof end);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t at = sizeof head + lists + strings.len;
+		(void)gb_buf_add(&places, &at, sizeof at);
+		(void)gb_buf_fmt(&strings, "%s=%s", list[i].key, list[i].value);
+		(void)gb_buf_add(&strings, "", 1);
+	}
+	(void)gb_buf_add(&places, &end, sizeof end);
+	head.dir = sizeof head + lists + strings.len;
+	(void)gb_buf_add(&strings, dir, strlen(dir) + 1);
+	(void)gb_buf_add(buf, &head, sizeof head);
+	(void)gb_buf_add(buf, places.data, places.len);
+	(void)gb_buf_add(buf, strings.data, strings.len);
+	return places.failed || strings.failed || buf->failed ? -ENOMEM : 0;
 }
 
 /* ---- a bundle ---- */

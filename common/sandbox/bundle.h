@@ -51,8 +51,10 @@ const char *gb_sandbox_folder(const struct gb_sandbox_process *process);
 /* The value of a variable of the process, or NULL. */
 const char *gb_sandbox_variable(const struct gb_sandbox_process *process, const char *key);
 
-/* Both append to buf: 0 or -ENOMEM. */
+/* These append to buf: 0 or -ENOMEM. */
 int gb_sandbox_process_json(const struct gb_sandbox_process *process, struct gb_buf *buf);
+/* The same for PID 1, which reads no JSON (common/sandbox/orders.h). */
+int gb_sandbox_orders(const struct gb_sandbox_process *process, bool input, struct gb_buf *buf);
 int gb_sandbox_bundle_json(const struct gb_sandbox_bundle *bundle, struct gb_buf *buf);
 
 #endif

@@ -11,6 +11,7 @@
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,11 +37,12 @@
 #include "common/sandbox/pid1.h"
 #include "common/sandbox/program.h"
 #include "common/sandbox/store.h"
+#include "common/sandbox/user.h"
 #include "common/sys/mountinfo.h"
 #include "common/sys/proc.h"
 #include "common/sys/program.h"
 
-enum { CLEAN_MS = 5000, LOG_MAX = 65536, BINDS = 80 };
+enum { CLEAN_MS = 5000, LOG_MAX = 65536, PIPE_SIZE = 65536, BINDS = 80 };
 
 #define PID1 "/dev/.guestbox-pid1"
 
@@ -110,44 +112,85 @@ void gb_sandbox_log_reason(const char *log, char *text, size_t size)
 	(void)snprintf(text, size, "%.*s", (int)(len < 600 ? len : 600), best);
 }
 
-/* Runs the runtime to its end. Its own words become the reason of a failure. */
-static int runtime(const struct gb_sandbox_place *place, const char *instance, const char *const *args, int status_fd,
-		   struct gb_err *err)
+/* The runtime, on its way. */
+struct engine {
+	const struct gb_sandbox_place *place;
+	const char *verb;
+	char log[160];
+	pid_t pid; /* 0: there is none */
+};
+
+/* fds: what becomes its descriptors 3 and 4; -1: nothing. */
+static int runtime_start(const struct gb_sandbox_place *place, const char *instance, const char *const *args, const int fds[2],
+			 struct engine *ret_engine, struct gb_err *err)
 {
-	char log[160], state[96];
-	const char *argv[16] = { place->runtime, "--root", state, "--log", log };
+	struct engine e = { .place = place, .verb = args[0] };
+	char state[96];
+	const char *argv[16] = { place->runtime, "--root", state, "--log", e.log };
 	struct gb_sandbox_child child = GB_SANDBOX_CHILD;
 	size_t n = 5;
-	int status;
-	pid_t pid;
 
-	(void)snprintf(log, sizeof log, "%s/%s.log", place->run, instance);
+	(void)snprintf(e.log, sizeof e.log, "%s/%s.log", place->run, instance);
 	(void)snprintf(state, sizeof state, "%s/state", place->run);
 	for (; *args && n < GB_ARRAY_LEN(argv) - 1; args++)
 		argv[n++] = *args;
-	child.fds[3] = status_fd;
-	(void)unlink(log);
-	int r = gb_sandbox_spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &pid);
+	child.fds[3] = fds[0];
+	child.fds[4] = fds[1];
+	(void)unlink(e.log);
+	int r = gb_sandbox_spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &e.pid);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s", place->runtime);
+	*ret_engine = e;
+	return 0;
+}
+
+/* Waits for its end. Its own words become the reason of a failure. */
+static int runtime_wait(struct engine *e, struct gb_err *err)
+{
+	const char *program = e->place->runtime;
+	pid_t pid = e->pid;
+	int status;
+
+	e->pid = 0;
 	while (waitpid(pid, &status, 0) < 0) {
 		if (errno != EINTR)
-			return gb_err_sys(err, errno, "%s", place->runtime);
+			return gb_err_sys(err, errno, "%s", program);
 	}
 	if (status == 0) {
-		(void)unlink(log);
+		(void)unlink(e->log);
 		return 0;
 	}
 	gb_autobuf struct gb_buf text = { 0 };
 	char reason[640];
-	r = gb_io_slurp(AT_FDCWD, log, LOG_MAX, &text);
-	(void)unlink(log);
+	int r = gb_io_slurp(AT_FDCWD, e->log, LOG_MAX, &text);
+	(void)unlink(e->log);
 	gb_sandbox_log_reason(gb_buf_text(&text), reason, sizeof reason);
 	if (r == 0 && reason[0])
-		return gb_err_set(err, EIO, "%s %s: %s", place->runtime, argv[5], reason);
+		return gb_err_set(err, EIO, "%s %s: %s", program, e->verb, reason);
 	if (WIFSIGNALED(status))
-		return gb_err_set(err, EIO, "%s %s: killed by signal %d", place->runtime, argv[5], WTERMSIG(status));
-	return gb_err_set(err, EIO, "%s %s: ended with status %d", place->runtime, argv[5], WEXITSTATUS(status));
+		return gb_err_set(err, EIO, "%s %s: killed by signal %d", program, e->verb, WTERMSIG(status));
+	return gb_err_set(err, EIO, "%s %s: ended with status %d", program, e->verb, WEXITSTATUS(status));
+}
+
+/* One that has done nothing yet. */
+static void runtime_stop(struct engine *e)
+{
+	if (e->pid <= 0)
+		return;
+	(void)kill(e->pid, SIGKILL);
+	while (waitpid(e->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	e->pid = 0;
+	(void)unlink(e->log);
+}
+
+static int runtime(const struct gb_sandbox_place *place, const char *instance, const char *const *args, struct gb_err *err)
+{
+	static const int none[2] = { -1, -1 };
+	struct engine e;
+	int r = runtime_start(place, instance, args, none, &e, err);
+
+	return r < 0 ? r : runtime_wait(&e, err);
 }
 
 /* ---- the boot ---- */
@@ -161,6 +204,17 @@ struct boot {
 	int mnt, net;     /* the namespaces to come back to */
 	int userns;
 	int image;        /* the file that is the lower layer, if that is one; -1 */
+	const struct gb_sandbox_start *how;
+	struct layer {    /* is made meanwhile, by a thread in the daemon's namespaces */
+		pthread_t thread;
+		bool threaded, done;
+		int result;
+		struct gb_err err;
+	} layer;
+	struct engine engine;
+	int config;       /* the pipe from which the runtime reads its papers; -1 */
+	int orders;       /* what PID 1 is to do first goes there */
+	char hostname[64];
 	struct gb_sandbox_bind binds[BINDS];
 	char paths[BINDS][192]; /* their sources */
 	size_t binds_len;
@@ -455,13 +509,13 @@ static uint64_t nofile_max(void)
 	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_max < 524288 ? limit.rlim_max : 524288;
 }
 
-static int write_bundle(struct boot *b, const char *hostname)
+static int write_bundle(struct boot *b)
 {
 	const Sandbox__V1__CreateSandboxRequest *spec = b->record->spec;
-	struct gb_sandbox_bundle bundle = { .record = b->record, .binds = b->binds, .binds_len = b->binds_len, .hostname = hostname };
+	struct gb_sandbox_bundle bundle = { .record = b->record, .binds = b->binds, .binds_len = b->binds_len, .hostname = b->hostname };
 	struct gb_sandbox_controllers have;
 	gb_autobuf struct gb_buf text = { 0 };
-	char root[192], cgroup[160], path[192], userns[48];
+	char root[192], cgroup[160], path[192], new[192], userns[48];
 
 	int r = gb_sandbox_controllers(&have, b->err);
 	if (r < 0)
@@ -488,25 +542,235 @@ static int write_bundle(struct boot *b, const char *hostname)
 	r = gb_sandbox_bundle_json(&bundle, &text);
 	if (r < 0)
 		return gb_err_sys(b->err, -r, "bundle");
-	r = gb_io_mkdirs(b->bundle);
 	(void)snprintf(path, sizeof path, "%s/config.json", b->bundle);
-	gb_autoclose int fd = r < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	r = r < 0 ? r : fd < 0 ? -errno : gb_io_write(fd, text.data, text.len);
-	return r < 0 ? gb_err_sys(b->err, -r, "%s", path) : 0;
+	(void)snprintf(new, sizeof new, "%s/config.new", b->bundle);
+	gb_autoclose int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : gb_io_write(fd, text.data, text.len);
+	if (r == 0 && rename(new, path) < 0)
+		r = -errno;
+	if (r < 0)
+		return gb_err_sys(b->err, -r, "%s", path);
+	if (b->config < 0)
+		return 0;
+	/* As much as the pipe holds goes into it without a wait, whatever has become of the reader. */
+	if ((text.len > PIPE_SIZE && fcntl(b->config, F_SETPIPE_SZ, (int)text.len) < 0) ||
+	    gb_io_write(b->config, text.data, text.len) < 0)
+		runtime_stop(&b->engine); /* it is started anew, and reads the file */
+	gb_close_fd(&b->config);
+	b->config = -1;
+	return 0;
 }
 
 static bool on_initramfs(void)
 {
+	static _Atomic(int) known; /* 1: no, 2: yes. Nobody takes the root away from under a daemon. */
 	gb_automountinfo struct gb_mountinfo_table table = { 0 };
-	const struct gb_mountinfo *root = gb_mountinfo_read(NULL, &table) < 0 ? NULL : gb_mountinfo_top(&table, "/");
 
-	return root && strcmp(root->type, "rootfs") == 0;
+	if (!known) {
+		const struct gb_mountinfo *root = gb_mountinfo_read(NULL, &table) < 0 ? NULL : gb_mountinfo_top(&table, "/");
+		known = root && strcmp(root->type, "rootfs") == 0 ? 2 : 1;
+	}
+	return known == 2;
 }
 
-/* In this thread's new namespaces. */
-static int inside(struct boot *b, int outside, const char *checkpoint, int status_fd)
+/* ---- commands: their descriptors ---- */
+
+static int make_pipe(bool input, int *ret_ours, int *ret_theirs)
 {
-	char path[192], pid_file[192], hostname[64];
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	*ret_ours = fds[input];
+	*ret_theirs = fds[!input];
+	/* Their end stays as a program expects it. */
+	return fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static int write_memfd(const char *name, const struct gb_buf *text)
+{
+	gb_autoclose int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	int r = gb_io_write(fd, text->data, text->len);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? r : gb_take_fd(&fd);
+}
+
+static void close_exec(struct gb_sandbox_exec *exec)
+{
+	int *const fds[] = { &exec->in, &exec->out, &exec->err, &exec->console, &exec->log };
+
+	for (size_t i = 0; i < GB_ARRAY_LEN(fds); i++) {
+		gb_close_fd(fds[i]);
+		*fds[i] = -1;
+	}
+	if (exec->console_path[0])
+		(void)unlink(exec->console_path);
+}
+
+/* Their ends of a command's pipes become the command's own: it may open them again, by /dev/stdout. */
+static int give_pipes(const Guestbox__Sandbox__Record *record, const struct gb_sandbox_process *process, const int fds[3])
+{
+	uint32_t base = GB_SANDBOX_UID_BASE + record->slot * GB_SANDBOX_IDS;
+
+	for (int i = 0; i < 3; i++) {
+		if (fds[i] >= 0 && fchown(fds[i], base + process->user.uid, base + process->user.gid) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* What PID 1 is to be told: how many bytes of what (a memfd), and the command's descriptors. */
+static int send_orders(int sock, uint64_t len, const int fds[4])
+{
+	union {
+		struct cmsghdr h;
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { &len, sizeof len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(4 * sizeof(int));
+	memcpy(CMSG_DATA(h), fds, 4 * sizeof(int));
+	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* ---- the layer, meanwhile ---- */
+
+static void layer_make(struct boot *b)
+{
+	if (b->userns < 0)
+		b->userns = gb_mount_userns(GB_SANDBOX_UID_BASE + b->record->slot * GB_SANDBOX_IDS, GB_SANDBOX_IDS, NULL);
+	b->layer.result = b->userns < 0 ? gb_err_sys(&b->layer.err, -b->userns, "a user namespace")
+					: b->how->layer(b->record, b->how->data, &b->layer.err);
+	/* Out here, so that the loop device has the file under the name that everybody knows it by, and keeps its mount busy. */
+	if (b->layer.result == 0 && b->record->lower_image) {
+		struct gb_err *err = b->err;
+		b->err = &b->layer.err;
+		b->image = open_lower(b);
+		b->err = err;
+		b->layer.result = b->image < 0 ? b->image : 0;
+	}
+}
+
+static void *on_layer(void *data)
+{
+	layer_make(data);
+	return NULL;
+}
+
+/* A snapshot waits for the disk, or for the kernel's threads that write to it. */
+static void layer_begin(struct boot *b)
+{
+	b->layer.threaded = pthread_create(&b->layer.thread, NULL, on_layer, b) == 0;
+	if (!b->layer.threaded)
+		layer_make(b);
+}
+
+static int layer_wait(struct boot *b)
+{
+	if (b->layer.threaded)
+		(void)pthread_join(b->layer.thread, NULL);
+	b->layer.threaded = false;
+	if (b->layer.result < 0)
+		*b->err = b->layer.err;
+	return b->layer.result;
+}
+
+/* ---- the first command ---- */
+
+/* A command that its host wants to run in it as soon as it is there is the runtime's first process's first child: what it is
+ * to be told waits in a socket. Whatever speaks against that has an answer of its own when the command is started in the
+ * usual way. */
+static void first_command(struct boot *b)
+{
+	struct gb_sandbox_first *first = b->how->first ? b->how->first(b->how->data) : NULL;
+	gb_autobuf struct gb_buf text = { 0 };
+	char path[192];
+	struct gb_err ignored;
+
+	if (!first)
+		return;
+	(void)snprintf(path, sizeof path, "%s/root", b->stage);
+	gb_autoclose int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct gb_sandbox_process process = first->process;
+	if (root < 0 || gb_sandbox_user_at(root, first->user, &process.user, &ignored) < 0 ||
+	    gb_sandbox_program_check(root, &process, &ignored) < 0 || gb_sandbox_orders(&process, first->input, &text) < 0)
+		return;
+	gb_autoclose int orders = write_memfd("orders", &text);
+	struct gb_sandbox_exec exec = GB_SANDBOX_EXEC_NONE;
+	int theirs[3] = { -1, -1, -1 };
+	int r = orders < 0 ? orders : first->input ? make_pipe(true, &exec.in, &theirs[0]) : 0;
+
+	if (r == 0)
+		r = make_pipe(false, &exec.out, &theirs[1]);
+	if (r == 0)
+		r = make_pipe(false, &exec.err, &theirs[2]);
+	if (r == 0)
+		r = give_pipes(b->record, &process, theirs);
+	if (r == 0 && theirs[0] < 0 && (theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+		r = -errno;
+	if (r == 0)
+		r = send_orders(b->orders, text.len, (const int[]){ orders, theirs[0], theirs[1], theirs[2] });
+	for (int i = 0; i < 3; i++)
+		gb_close_fd(&theirs[i]);
+	if (r < 0) {
+		close_exec(&exec);
+		return;
+	}
+	first->exec = exec;
+	first->taken = true;
+}
+
+/* ---- in the thread's new namespaces ---- */
+
+/* ahead: before there is anything for it. Until it comes to its papers, whose name is a pipe's, it takes as long as all
+ * that is done here meanwhile. Not runc: which of its processes reads them, and when, is nothing that it promises. */
+static int engine_begin(struct boot *b, int status_fd, int orders_fd, bool ahead)
+{
+	char pid_file[192], config[192];
+
+	(void)snprintf(pid_file, sizeof pid_file, "%s/pid", b->bundle);
+	(void)unlink(pid_file);
+	if (ahead) {
+		(void)snprintf(config, sizeof config, "%s/config.json", b->bundle);
+		(void)unlink(config);
+		/* Held for both directions: it has a writer as long as this process lives, and opening it waits for nobody. */
+		if (mkfifo(config, 0600) == 0)
+			b->config = open(config, O_RDWR | O_CLOEXEC);
+		if (b->config < 0)
+			return 0; /* later, then */
+	}
+	/* The initramfs cannot be pivoted away from (pivot_root(2)). */
+	const char *no_pivot = on_initramfs() ? "--no-pivot" : NULL;
+	const char *run[] = { "run", "--detach", "--preserve-fds", "2", "--pid-file", pid_file, "--bundle", b->bundle,
+			      no_pivot ? no_pivot : b->record->instance, no_pivot ? b->record->instance : NULL, NULL };
+	const char *restore[] = { "restore", "--detach", "--image-path", b->how->checkpoint, "--pid-file", pid_file, "--bundle",
+				  b->bundle, b->record->instance, NULL };
+	return runtime_start(b->place, b->record->instance, b->how->checkpoint ? restore : run, (const int[]){ status_fd, orders_fd },
+			     &b->engine, b->err);
+}
+
+/* Those that the create names come first, so that none of them hides ours. */
+static void order_binds(struct boot *b, size_t own)
+{
+	struct gb_sandbox_bind sorted[BINDS];
+	size_t theirs = b->binds_len - own;
+
+	memcpy(sorted, b->binds + own, theirs * sizeof *sorted);
+	memcpy(sorted + theirs, b->binds, own * sizeof *sorted);
+	memcpy(b->binds, sorted, b->binds_len * sizeof *sorted);
+}
+
+static int inside(struct boot *b, int outside, int status_fd, int orders_fd)
+{
+	char path[192];
 	char *sys;
 
 	int r = gb_mount_private();
@@ -515,13 +779,14 @@ static int inside(struct boot *b, int outside, const char *checkpoint, int statu
 	/* With a folder below the mount, too: runc's commands start where the root is, seen from outside. */
 	(void)snprintf(path, sizeof path, "%s/root", b->stage);
 	r = gb_io_mkdirs(path);
+	if (r == 0)
+		r = gb_io_mkdirs(b->bundle);
 	if (r < 0)
 		return gb_err_sys(b->err, -r, "%s", path);
-	r = do_mount(b, "tmpfs", "mode=0755,size=1m", b->stage);
+	if (!b->how->checkpoint && !b->place->runc)
+		r = engine_begin(b, status_fd, orders_fd, true);
 	if (r == 0)
-		r = mount_root(b);
-	if (r == 0)
-		r = mount_binds(b);
+		r = do_mount(b, "tmpfs", "mode=0755,size=1m", b->stage);
 	if (r < 0)
 		return r;
 	/* sysfs of this network namespace, mounted by the guest's root: the sandbox's owns nothing in it. */
@@ -533,22 +798,23 @@ static int inside(struct boot *b, int outside, const char *checkpoint, int statu
 	r = do_mount(b, "sysfs", "ro,nosuid,nodev,noexec", sys);
 	if (r == 0)
 		r = put_file(b, PID1, gb_sandbox_pid1, gb_sandbox_pid1_len, true);
-	hostname_of(b->record->spec->id, hostname, sizeof hostname);
 	if (r == 0)
-		r = network(b, outside, hostname);
+		r = network(b, outside, b->hostname);
+	size_t own = b->binds_len;
+	int layer = layer_wait(b);
+	r = r < 0 ? r : layer;
 	if (r == 0)
-		r = write_bundle(b, hostname);
+		r = mount_root(b);
+	if (r == 0)
+		r = mount_binds(b);
 	if (r < 0)
 		return r;
-	(void)snprintf(pid_file, sizeof pid_file, "%s/pid", b->bundle);
-	(void)unlink(pid_file);
-	/* The initramfs cannot be pivoted away from (pivot_root(2)). */
-	const char *no_pivot = on_initramfs() ? "--no-pivot" : NULL;
-	const char *run[] = { "run", "--detach", "--preserve-fds", "1", "--pid-file", pid_file, "--bundle", b->bundle,
-			      no_pivot ? no_pivot : b->record->instance, no_pivot ? b->record->instance : NULL, NULL };
-	const char *restore[] = { "restore", "--detach", "--image-path", checkpoint, "--pid-file", pid_file, "--bundle", b->bundle,
-				  b->record->instance, NULL };
-	return runtime(b->place, b->record->instance, checkpoint ? restore : run, status_fd, b->err);
+	order_binds(b, own);
+	first_command(b);
+	r = write_bundle(b);
+	if (r == 0 && b->engine.pid <= 0)
+		r = engine_begin(b, status_fd, orders_fd, false);
+	return r < 0 ? r : runtime_wait(&b->engine, b->err);
 }
 
 static int read_pid(struct boot *b)
@@ -578,10 +844,16 @@ static void back(const struct boot *b)
 		abort();
 }
 
-int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Record *record, const char *checkpoint,
-		    int *ret_status, struct gb_err *err)
+static void boot_close(struct boot *b)
 {
-	int status[2];
+	gb_close_fd(&b->image);
+	gb_close_fd(&b->userns);
+}
+
+int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Record *record, const struct gb_sandbox_start *how,
+		    struct gb_sandbox_booted *ret, struct gb_err *err)
+{
+	int status[2], orders[2];
 	struct gb_err ignored;
 
 	gb_autofree struct boot *b = calloc(1, sizeof *b);
@@ -590,6 +862,9 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	b->place = place;
 	b->record = record;
 	b->err = err;
+	b->how = how;
+	b->image = b->config = -1;
+	hostname_of(record->spec->id, b->hostname, sizeof b->hostname);
 	(void)snprintf(b->stage, sizeof b->stage, "%s/stage", place->run);
 	(void)snprintf(b->bundle, sizeof b->bundle, "%s/%s", place->run, record->instance);
 	gb_autoclose int mnt = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
@@ -605,27 +880,43 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	 * user namespace before any other (up to 1.2), from where one of the guest's cannot be entered any more: it gets one
 	 * that belongs to the sandbox's, over which nobody in there has a right either, for want of CAP_NET_ADMIN. */
 	gb_autoclose int own_net = -1;
-	gb_autoclose int userns = gb_mount_userns(GB_SANDBOX_UID_BASE + record->slot * GB_SANDBOX_IDS, GB_SANDBOX_IDS,
-						  place->runc ? &own_net : NULL);
-	if (userns < 0)
-		return gb_err_sys(err, -userns, "a user namespace");
-	b->userns = userns;
-	/* Out here, so that the loop device has the file under the name that everybody knows it by, and keeps its mount busy. */
-	gb_autoclose int image = record->lower_image ? open_lower(b) : -1;
-	if (record->lower_image && image < 0)
-		return image;
-	b->image = image;
+	gb_autoclose int userns = -1;
+	if (place->runc) {
+		userns = gb_mount_userns(GB_SANDBOX_UID_BASE + record->slot * GB_SANDBOX_IDS, GB_SANDBOX_IDS, &own_net);
+		if (userns < 0)
+			return gb_err_sys(err, -userns, "a user namespace");
+	}
 	if (pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0)
 		return gb_err_sys(err, errno, "pipe");
 	gb_autoclose int status_in = status[0];
 	gb_autoclose int status_out = status[1];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, orders) < 0)
+		return gb_err_sys(err, errno, "socketpair");
+	gb_autoclose int orders_in = orders[0];
+	gb_autoclose int orders_out = orders[1];
+	b->orders = orders_in;
+	b->userns = gb_take_fd(&userns);
+	layer_begin(b); /* with the daemon's namespaces */
 	/* CLONE_NEWNS gives the thread a folder and root of its own as well (unshare(2)). */
-	if (unshare(CLONE_NEWNS | (place->runc ? 0 : CLONE_NEWNET)) < 0)
-		return gb_err_sys(err, errno, "new namespaces");
+	if (unshare(CLONE_NEWNS | (place->runc ? 0 : CLONE_NEWNET)) < 0) {
+		int failed = errno;
+		(void)layer_wait(b);
+		boot_close(b);
+		return gb_err_sys(err, failed, "new namespaces");
+	}
 	int r = place->runc && setns(own_net, CLONE_NEWNET) < 0 ? gb_err_sys(err, errno, "a network namespace") : 0;
 	if (r == 0)
-		r = inside(b, outside, checkpoint, status_out);
+		r = inside(b, outside, status_out, orders_out);
+	gb_autoclose int left = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	back(b);
+	runtime_stop(&b->engine);
+	gb_close_fd(&b->config);
+	if (b->layer.threaded) {
+		struct gb_err why = *err;
+		(void)layer_wait(b);
+		*err = why;
+	}
+	boot_close(b);
 	if (r == 0)
 		r = read_pid(b);
 	if (r < 0) {
@@ -644,11 +935,34 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 			free(record->runtime);
 		record->runtime = program;
 	}
-	*ret_status = gb_take_fd(&status_in);
+	ret->status = gb_take_fd(&status_in);
+	ret->left = gb_take_fd(&left);
 	return 0;
 }
 
 /* ---- the end ---- */
+
+int gb_sandbox_kill_first(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record)
+{
+	char path[192], file[256];
+	gb_autobuf struct gb_buf text = { 0 };
+
+	/* It and PID 1 are alone in the sandbox's own cgroup: all later commands have one each below it. Frozen, nobody gets
+	 * away by a fork; whom a signal kills dies all the same. */
+	(void)snprintf(path, sizeof path, "%s/%s", place->cgroup + 1, record->instance);
+	(void)snprintf(file, sizeof file, "/sys/fs/cgroup/%s/cgroup.procs", path);
+	int r = gb_sandbox_cgroup_freeze(path, true, CLEAN_MS);
+	if (r == 0)
+		r = gb_io_slurp(AT_FDCWD, file, 1 << 20, &text);
+	char *save = NULL;
+	for (char *line = r < 0 ? NULL : strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		long pid = strtol(line, NULL, 10);
+		if (pid > 1 && pid != (long)record->pid && kill((pid_t)pid, SIGKILL) < 0 && errno != ESRCH)
+			r = -errno;
+	}
+	int thaw = gb_sandbox_cgroup_freeze(path, false, CLEAN_MS);
+	return r < 0 ? r : thaw;
+}
 
 int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance, uint32_t address, struct gb_err *err)
 {
@@ -661,7 +975,7 @@ int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance,
 	(void)snprintf(path, sizeof path, "%s/state/%s", place->run, instance);
 	if (place->runtime[0] && access(path, F_OK) == 0) {
 		const char *args[] = { "delete", "--force", instance, NULL };
-		r = runtime(place, instance, args, -1, &why);
+		r = runtime(place, instance, args, &why);
 		/* Another one's, perhaps. Its processes are killed by their cgroup: there is nothing left but this. */
 		if (r < 0 && gb_sandbox_tree_remove(AT_FDCWD, path) < 0)
 			failed = r;
@@ -670,6 +984,8 @@ int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance,
 	r = gb_sandbox_cgroup_remove(path, CLEAN_MS);
 	if (r < 0 && !failed)
 		failed = gb_err_sys(&why, -r, "cgroup %s", path);
+	(void)snprintf(path, sizeof path, "%s/%s.log", place->run, instance);
+	(void)unlink(path);
 	(void)snprintf(path, sizeof path, "%s/%s", place->run, instance);
 	r = gb_sandbox_tree_remove(AT_FDCWD, path);
 	if (r < 0 && !failed)
@@ -688,21 +1004,28 @@ int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance,
 	return failed;
 }
 
-int gb_sandbox_each_container(const struct gb_sandbox_place *place, int (*fn)(const char *instance, void *arg), void *arg)
+static int each_instance(const char *path, int (*fn)(const char *instance, void *arg), void *arg)
 {
-	char path[192];
 	struct dirent *entry;
 	int r = 0;
 
-	(void)snprintf(path, sizeof path, "%s/state", place->run);
 	gb_autoclosedir DIR *dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	while (r == 0 && (entry = readdir(dir))) {
-		if (entry->d_name[0] != '.')
+		if (strlen(entry->d_name) == GB_SANDBOX_INSTANCE && strspn(entry->d_name, "0123456789abcdef") == GB_SANDBOX_INSTANCE)
 			r = fn(entry->d_name, arg);
 	}
 	return r;
+}
+
+int gb_sandbox_each_container(const struct gb_sandbox_place *place, int (*fn)(const char *instance, void *arg), void *arg)
+{
+	char path[192];
+
+	(void)snprintf(path, sizeof path, "%s/state", place->run);
+	int r = each_instance(path, fn, arg);
+	return r ? r : each_instance(place->run, fn, arg);
 }
 
 int gb_sandbox_dump(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *folder,
@@ -721,25 +1044,13 @@ int gb_sandbox_dump(const struct gb_sandbox_place *place, const Guestbox__Sandbo
 	gb_autoclose int ours = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (theirs < 0 || ours < 0 || setns(theirs, CLONE_NEWNET) < 0)
 		return gb_err_sys(err, errno, "the sandbox's network namespace");
-	int r = runtime(place, record->instance, args, -1, err);
+	int r = runtime(place, record->instance, args, err);
 	if (setns(ours, CLONE_NEWNET) < 0)
 		abort(); /* as in back() */
 	return r;
 }
 
 /* ---- commands ---- */
-
-static int make_pipe(bool input, int *ret_ours, int *ret_theirs)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	*ret_ours = fds[input];
-	*ret_theirs = fds[!input];
-	/* Their end stays as a program expects it. */
-	return fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-}
 
 static int listen_console(struct gb_sandbox_exec *exec)
 {
@@ -774,30 +1085,6 @@ int gb_sandbox_console_take(int conn)
 		return -EPROTO;
 	memcpy(&fd, CMSG_DATA(h), sizeof fd);
 	return fd;
-}
-
-static int write_memfd(const struct gb_buf *text)
-{
-	gb_autoclose int fd = memfd_create("process.json", MFD_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	int r = gb_io_write(fd, text->data, text->len);
-	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
-		r = -errno;
-	return r < 0 ? r : gb_take_fd(&fd);
-}
-
-static void close_exec(struct gb_sandbox_exec *exec)
-{
-	int *const fds[] = { &exec->in, &exec->out, &exec->err, &exec->console, &exec->log };
-
-	for (size_t i = 0; i < GB_ARRAY_LEN(fds); i++) {
-		gb_close_fd(fds[i]);
-		*fds[i] = -1;
-	}
-	if (exec->console_path[0])
-		(void)unlink(exec->console_path);
 }
 
 /*
@@ -852,11 +1139,12 @@ static int spawn_detached(const char *program, char *const *argv, const struct g
 	return 0;
 }
 
-int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *instance, uint64_t number,
+int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, uint64_t number,
 			  const struct gb_sandbox_process *process, bool input, struct gb_sandbox_exec *ret_exec,
 			  struct gb_err *err)
 {
-	struct gb_sandbox_exec exec = { .in = -1, .out = -1, .err = -1, .console = -1, .log = -1 };
+	const char *instance = record->instance;
+	struct gb_sandbox_exec exec = GB_SANDBOX_EXEC_NONE;
 	gb_autobuf struct gb_buf text = { 0 };
 	char state[96], sub[64], pid_path[160];
 	int in = -1, out = -1, errs = -1, log = -1;
@@ -864,7 +1152,7 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *inst
 	struct gb_sandbox_process full = *process;
 	full.nofile = nofile_max();
 	int r = gb_sandbox_process_json(&full, &text);
-	gb_autoclose int json = r < 0 ? -1 : write_memfd(&text);
+	gb_autoclose int json = r < 0 ? -1 : write_memfd("process.json", &text);
 	if (json < 0)
 		return gb_err_sys(err, r < 0 ? -r : -json, "process.json");
 	(void)snprintf(state, sizeof state, "%s/state", place->run);
@@ -885,6 +1173,8 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const char *inst
 			r = make_pipe(false, &exec.out, &out);
 		if (r == 0)
 			r = make_pipe(false, &exec.err, &errs);
+		if (r == 0)
+			r = give_pipes(record, process, (const int[]){ in, out, errs });
 	}
 	if (r == 0) {
 		const char *argv[20] = { place->runtime, "--root", state, "--log", "/proc/self/fd/4", "exec", "--process",

@@ -72,6 +72,52 @@ a" ] || s=$?
 	'
 }
 
+@test "launch: the first command is in no way other than a later one" {
+	sandbox_inside '
+		look="id; pwd; umask; env | sort; grep -E \"^(Uid|Gid|Groups|Cap|NoNew|Seccomp|Sig|NSpid)\" /proc/self/status
+			cat /proc/self/limits; ls /proc/self/fd | wc -l; readlink /proc/self/fd/0; cat /proc/1/comm
+			echo >/proc/self/fd/1; ps -o stat,args | grep -c pid1; exec 2>&1; mount -t tmpfs x /tmp; echo \$?"
+		sb launch --id a --rootfs $R --network none -e A=1 -e HOME=/here sh -c "$look" >$T/img/first
+		sb run a sh -c "$look" | diff <(sed "s/^NSpid.*//" $T/img/first) <(sed "s/^NSpid.*//" -)
+		sb launch --id b --rootfs $R -u bob -w /tmp sh -c "$look" >$T/img/first
+		sb run -w /tmp -u bob b sh -c "$look" | diff <(sed "s/^NSpid.*//" $T/img/first) <(sed "s/^NSpid.*//" -)
+		grep -q "uid=1000(bob).*10(wheel)" $T/img/first
+		# much output, a reader that is slow, a status; and PID 1 holds none of its pipes
+		[ "$(sb launch --id c --rootfs $R --network none sh -c "head -c 30000000 /dev/zero; exit 0" | (sleep 0.2; wc -c))" = 30000000 ]
+		s=0; sb launch --id d --rootfs $R sh -c "kill -9 \$\$" || s=$?; [ $s = 137 ]
+		[ "$(sb launch --id e --rootfs $R sh -c "sleep 5000 & echo started")" = started ]
+		runs e "sleep 5000"
+		sb rm -f a b c d e
+	'
+}
+
+@test "launch: a daemon that is killed leaves no start behind, and takes the first command with it" {
+	sandbox_inside '
+		sb launch --id k --rootfs $R sh -c "setsid sleep 3000 & sleep 3001" & client=$!
+		busy() { pgrep -f "^sleep 3000" >/dev/null && pgrep -f "^sleep 3001" >/dev/null && state_is k running; }
+		until_ busy
+		kill -9 $daemon; wait $daemon || true; wait $client || true
+		daemon_start
+		state_is k ready
+		until_ not pgrep -f "^sleep 300[01]"
+		[ "$(sb run k echo on)" = on ]
+		for i in 1 2 3 4 5 6 7 8; do
+			sb launch --id n$i --rootfs $R sleep 3002 2>/dev/null & client=$!
+			sleep 0.0$i
+			kill -9 $daemon; wait $daemon || true; wait $client || true
+			daemon_start
+			sb ls --json | jq -r ".sandboxes[].id" | grep -vx k | xargs -r "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox rm -f
+		done
+		sb rm -f k
+		nothing() { [ -z "$(pgrep -x "crun|.guestbox-pid1|sleep")" ] && [ -z "$(find $C -mindepth 1 -type d)" ]; }
+		until_ nothing
+		[ -z "$(ls $T/data/sandboxes/boxes)" ] && [ -z "$(btrfs subvolume list $T/data | grep /layer || true)" ]
+		[ -z "$(find $RUN -mindepth 1 ! -name state ! -name stage ! -path "*/stage/root")" ]
+		[ "$(ip -o link | wc -l)" = 1 ]
+		not grep -q $RUN /proc/mounts
+	'
+}
+
 @test "exit statuses, users, folders, environment; what cannot be run is an Error frame" {
 	sandbox_inside '
 		sb create --id a --rootfs $R -e GREETING=hello -w /tmp -u bob --wait
