@@ -83,7 +83,12 @@ static size_t tx_left(const struct gb_conn *conn)
 
 static void drop_tx(struct gb_conn *conn)
 {
-	gb_buf_free(&conn->tx);
+	/* A stream is about to need it again: pages that are taken and given back for each frame cost more than what is in
+	 * them. Elsewhere an idle connection holds no buffer. */
+	if (conn->stream && conn->tx.size <= 2 * TX_HIGH)
+		conn->tx.len = 0;
+	else
+		gb_buf_free(&conn->tx);
 	conn->tx_at = 0;
 }
 
@@ -761,6 +766,8 @@ static void on_out(struct gb_io *io, uint32_t events)
 void gb_conn_resume(struct gb_conn *conn)
 {
 	conn->stream = NULL;
+	if (!tx_left(conn))
+		drop_tx(conn);
 	conn->held = false;
 	conn->data = NULL;
 	if (conn->busy) /* the reply came within frame(): the loop there goes on by itself */
