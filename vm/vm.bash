@@ -14,6 +14,8 @@ vm_defaults()
 	VM_CACHE=${GUESTBOX_VM_CACHE:-$vm_source/build/vm}
 	VM_KERNEL=''              # a kernel file; empty: Debian's cloud kernel
 	VM_MODULES=''             # the modules that belong to VM_KERNEL
+	VM_ARCH=x86_64            # or aarch64, which is emulated, and needs VM_KERNEL, VM_MODULES and VM_GUESTBOX_HERE
+	VM_GUESTBOX_HERE=''       # a guestbox that runs here, where VM_GUESTBOX does not
 	VM_INITRD=''              # an initramfs; empty: init/mkinitramfs makes one
 	VM_INITRD_OPTIONS=()      # more options for init/mkinitramfs
 	VM_MEMORY=1G
@@ -90,7 +92,7 @@ vm_make_initrd()
 vm_kvm_works()
 {
 	local key kept answer=no
-	[ -c /dev/kvm ] && [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
+	[ "$VM_ARCH" = x86_64 ] && [ -c /dev/kvm ] && [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
 	key="$(uname -r) $(qemu-system-x86_64 --version | head -n 1) $VM_KERNEL"
 	kept=$VM_CACHE/kvm
 	mkdir -p "$VM_CACHE"
@@ -177,8 +179,8 @@ vm_helper()
 vm_start()
 {
 	[ -z "$VM_DIR" ] || vm_error "a machine is running already, in $VM_DIR" || return
-	vm_program qemu-system-x86_64 >/dev/null ||
-		vm_error "qemu-system-x86_64: not found: tools/install-deps vm installs it" || return
+	vm_program "qemu-system-$VM_ARCH" >/dev/null ||
+		vm_error "qemu-system-$VM_ARCH: not found: tools/install-deps vm (or arm64) installs it" || return
 	VM_DIR=$(mktemp -d "${TMPDIR:-/tmp}/guestbox-vm.XXXXXX") || return
 	vm_find_kernel && vm_make_initrd && vm_choose_accel && vm_choose_transport && vm_launch && return
 	vm_stop
@@ -187,10 +189,11 @@ vm_start()
 
 vm_launch()
 {
-	local args disk share tag folder port number cpu=max,-erms,-fsrm daemon alone=()
+	local args disk share tag folder port number cpu=max,-erms,-fsrm machine=q35 tty=ttyS0 daemon alone=()
 	args=(-no-user-config -nodefaults -display none -no-reboot -name guestbox)
 	[ "$VM_ACCEL_USED" = tcg ] || cpu=host
-	args+=(-M "q35,accel=$VM_ACCEL_USED,memory-backend=ram")
+	[ "$VM_ARCH" = x86_64 ] || { cpu=cortex-a72 machine=virt tty=ttyAMA0; }
+	args+=(-M "$machine,accel=$VM_ACCEL_USED,memory-backend=ram")
 	# With `max` the guest has RDRAND; without it, or virtio-rng, its first random bytes take seconds. The emulator
 	# does `rep stosb` a byte at a time: without erms the kernel clears its pages in words.
 	args+=(-cpu "$cpu" -smp "$VM_CPUS")
@@ -200,7 +203,7 @@ vm_launch()
 	args+=(-m "$VM_MEMORY$([ ${#VM_PMEMS[@]} -eq 0 ] || echo ,maxmem=64G)")
 	args+=(-kernel "$VM_KERNEL" -initrd "$VM_INITRD")
 	# On a busy host the kernel may take QEMU's timer for a broken one, and panic (check_timer() in io_apic.c).
-	args+=(-append "no_timer_check console=ttyS0 loglevel=5 panic=-1 ${VM_APPEND[*]}")
+	args+=(-append "no_timer_check console=$tty loglevel=5 panic=-1 ${VM_APPEND[*]}")
 	args+=(-qmp "unix:$VM_DIR/qmp,server=on,wait=off")
 	: >"$VM_DIR/console.log"
 	if [ -n "$VM_CONSOLE" ]; then
@@ -272,15 +275,15 @@ vm_launch()
 		alone=(unshare --net busybox sh -c 'busybox ip link set lo up && exec "$@"' qemu)
 	fi
 
-	printf '%q ' qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}" >"$VM_DIR/command"
+	printf '%q ' "qemu-system-$VM_ARCH" "${args[@]}" "${VM_QEMU[@]}" >"$VM_DIR/command"
 	if [ -n "$VM_CONSOLE" ]; then
-		(vm_tied "${alone[@]}" qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}") 2>"$VM_DIR/qemu.log" <&0 3>&- &
+		(vm_tied "${alone[@]}" "qemu-system-$VM_ARCH" "${args[@]}" "${VM_QEMU[@]}") 2>"$VM_DIR/qemu.log" <&0 3>&- &
 	else
-		(vm_tied "${alone[@]}" qemu-system-x86_64 "${args[@]}" "${VM_QEMU[@]}") >"$VM_DIR/qemu.log" 2>&1 </dev/null 3>&- &
+		(vm_tied "${alone[@]}" "qemu-system-$VM_ARCH" "${args[@]}" "${VM_QEMU[@]}") >"$VM_DIR/qemu.log" 2>&1 </dev/null 3>&- &
 	fi
 	VM_PID=$!
 	vm_wait_socket "$VM_DIR/qmp" "$VM_PID" ||
-		vm_error "qemu-system-x86_64: did not start: $(tail -n 1 "$VM_DIR/qemu.log")" || return
+		vm_error "qemu-system-$VM_ARCH: did not start: $(tail -n 1 "$VM_DIR/qemu.log")" || return
 	[ -z "$VM_DOCKER" ] || vm_docker_socket
 }
 
@@ -365,7 +368,7 @@ vm_qmp()
 # vsock-rpc from the host, over whichever transport the machine has.
 vm_rpc()
 {
-	"$VM_GUESTBOX" vsock-rpc --connect "$VM_RPC" "$@"
+	"${VM_GUESTBOX_HERE:-$VM_GUESTBOX}" vsock-rpc --connect "$VM_RPC" "$@"
 }
 
 # Waits until the daemon answers, for at most $1 seconds.

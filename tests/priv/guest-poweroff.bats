@@ -85,6 +85,28 @@ machine() {
 	grep -qE '"step":"(terminate|kill)","object":"","done":true' "$T/out"
 }
 
+@test "in D state, on a file system whose server is frozen: named as one that cannot be killed, and the end is in time" {
+	[ -e /dev/fuse ] || skip "no /dev/fuse"
+	mkdir "$T/frozen"
+	# The server is outside of the namespace: the power-off does not end it, which would free the other.
+	"$abs_top_builddir/tests/tools/frozen" "$T/frozen" >"$T/server" 3>&- &
+	server=$!
+	until grep -q " $T/frozen fuse" /proc/mounts; do kill -0 $server; sleep 0.02; done
+	machine 'cat $T/frozen/file & echo $! >$T/pid; until [ -s $T/server ]; do sleep 0.02; done
+		$G guest-poweroff --force --grace 2; sleep 60' >"$T/out" 2>&1 &
+	guest=$!
+	until grep -q "guest-poweroff: off after" "$T/out"; do kill -0 $guest; sleep 0.05; done
+	# reboot(2) has been called; the kernel lets the namespace go when the last of its processes is.
+	kill -KILL $server
+	status=0
+	wait $guest || status=$?
+	cat "$T/out"
+	[ "$status" -eq 130 ]
+	pid=$(cat "$T/pid")
+	grep -qE "guest-poweroff: terminate: not ended, [0-9.]+ ms, waited for $pid \(cat\)" "$T/out"
+	grep -qE "guest-poweroff: kill: not ended, [0-9.]+ ms, waited for $pid \(cat\), which cannot be killed" "$T/out"
+}
+
 @test "services stop first and in order" {
 	mkdir "$T/bin"
 	for s in dockerd k3s containerd late; do cp "$(command -v sleep)" "$T/bin/$s"; done

@@ -59,7 +59,7 @@ vm_test_share()
 		VM_SHARES+=("$1=$BATS_FILE_TMPDIR/share-$1")
 }
 
-# Boots with the agent and waits until /init is done; arguments are more words for the kernel command line.
+# Boots with the agent and waits until /init is done (for $VM_TEST_PATIENCE seconds, 60); arguments are more words for the kernel command line.
 vm_test_start()
 {
 	VM_PORTS+=("$test_port")
@@ -69,7 +69,7 @@ vm_test_start()
 	vm_start 3>&- || return
 	vm_test_export
 	[ -z "${VM_TEST_HOOK:-}" ] || "$VM_TEST_HOOK" || return # while the kernel boots, or waits for `cont` (-S)
-	vm_wait_console 'guestbox: ready' 60 >/dev/null && return
+	vm_wait_console 'guestbox: ready' "${VM_TEST_PATIENCE:-60}" >/dev/null && return
 	vm_console_tail 30 >&2
 	vm_test_stop
 	return 1
