@@ -232,6 +232,24 @@ static uint64_t tick_of(const struct scale *scale)
 	return tick;
 }
 
+/* How much of the time between the kernel's end and ready was the kernel's, too: modules' starts, mounts. Sorted by begin;
+ * two at once count once. */
+static uint64_t kernel_inside(const struct gb_timeline *t, uint64_t from)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		const struct gb_timeline_step *s = &t->steps[i];
+		uint64_t begin = s->begin > from ? s->begin : from, end = s->end < t->ready ? s->end : t->ready;
+
+		if (strcmp(s->track, "kernel") != 0 || end <= begin)
+			continue;
+		sum += end - begin;
+		from = end;
+	}
+	return sum;
+}
+
 static void print_svg(const struct gb_timeline *t, struct gb_buf *out)
 {
 	uint64_t kernel;
@@ -242,13 +260,17 @@ static void print_svg(const struct gb_timeline *t, struct gb_buf *out)
 	       "font-family=\"DejaVu Sans,Verdana,sans-serif\" font-size=\"11\">\n", WIDTH, height, WIDTH, height);
 	(void)gb_buf_fmt(out, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", WIDTH, height);
 	(void)gb_buf_fmt(out, "<text x=\"%d\" y=\"24\" font-size=\"16\" font-weight=\"bold\" fill=\"#1f2933\">", LEFT);
-	if (t->ready && kernel)
-		(void)gb_buf_fmt(out, "Ready after %.1f ms: kernel %.1f ms, the rest %.1f ms</text>\n", ms(t->ready), ms(kernel),
-		       ms(t->ready - kernel));
-	else
+	if (t->ready && kernel) {
+		uint64_t inside = kernel_inside(t, kernel);
+		(void)gb_buf_fmt(out, "Ready after %.1f ms: kernel %.1f ms, ", ms(t->ready), ms(kernel));
+		if (inside)
+			(void)gb_buf_fmt(out, "its modules and mounts %.1f ms, ", ms(inside));
+		(void)gb_buf_fmt(out, "the rest %.1f ms</text>\n", ms(t->ready - kernel - inside));
+	} else {
 		(void)gb_buf_fmt(out, "%s %.1f ms</text>\n", t->ready ? "Ready after" : "Not ready;", ms(t->ready ? t->ready : scale.to));
-	(void)gb_buf_fmt(out, "<text x=\"%d\" y=\"42\" fill=\"#52606d\">milliseconds since the kernel's start%s</text>\n", LEFT,
-	       scale.from ? "; the kernel's bar is cut at the left" : "");
+	}
+	(void)gb_buf_fmt(out, "<text x=\"%d\" y=\"42\" fill=\"#52606d\">milliseconds since the kernel's start; grey: the kernel's own time%s</text>\n",
+	       LEFT, scale.from ? ", whose first bar is cut at the left" : "");
 
 	/* the axis */
 	uint64_t tick = tick_of(&scale);

@@ -51,6 +51,19 @@ setup() {
 	! grep -oE ' x="[^"]*"' "$T/boot.svg" | grep -oE '[-0-9.]+' | awk '$1 < 0 || $1 > 960 { bad = 1 } END { exit !bad }'
 }
 
+@test "--svg: what the kernel does after its start is told apart, and what it does twice at once is counted once" {
+	python3 - "$GUESTBOX_TIMELINE" <<-'END'
+		import struct, sys
+		with open(sys.argv[1], "wb") as f:
+		    for begin, end, track in [(820, 840, b"kernel"), (830, 842, b"kernel"), (850, 851, b"arcmount"),
+		                              (868, 880, b"kernel"), (881, 890, b"kernel"), (700, 800, b"kernel")]:
+		        f.write(struct.pack("<IIQQ16s56s", 0x31544247, 1, begin * 1000000, end * 1000000, track, b"mount"))
+	END
+	gb boot-timeline --svg >"$T/boot.svg"
+	# 820 to 842, 868 to ready (870); not what lies before or after.
+	grep -q 'Ready after 870.0 ms: kernel 812.3 ms, its modules and mounts 24.0 ms, the rest 33.7 ms' "$T/boot.svg"
+}
+
 @test "--chrome has an event for each step" {
 	run gb boot-timeline --chrome
 	echo "$output"
