@@ -202,6 +202,7 @@ static const char *colour(const struct gb_timeline_step *step)
 	static const struct { const char *track, *colour; } known[] = {
 		{ "init", "#4c78a8" },           { "arcmount", "#54a24b" },   { "btrfs-bootstrap", "#e0943a" },
 		{ "vsock-rpcd", "#b279a2" },     { "guest-init", "#72b7b2" }, { "nocow", "#9d755d" },
+		{ "guest-boot", "#3f9f93" },     { "guest-net", "#d1719c" },
 	};
 
 	if (step->failed)
@@ -212,7 +213,7 @@ static const char *colour(const struct gb_timeline_step *step)
 		if (strcmp(known[i].track, step->track) == 0)
 			return known[i].colour;
 	}
-	return "#88a0a8";
+	return "#b8a13a"; /* nobody but the kernel is grey */
 }
 
 static double x_of(const struct scale *scale, uint64_t ns)
