@@ -265,6 +265,38 @@ i      2026-06-19T00:00:00Z  3      4.9K
 	row 0 f12 1f12 '' '' $'i\n' '{"name":"i"}' sandbox image rm i
 }
 
+@test "launch, which is a create and a run" {
+	local how wanted
+	protoc --encode=sandbox.v1.CreateSandboxResponse -I "$abs_top_srcdir" "$abs_top_srcdir/common/rpc/sandbox.proto" \
+		<<<'id: "7" state: "starting"' >"$dir/created"
+	protoc --encode=sandbox.v1.RunOutput -I "$abs_top_srcdir" "$abs_top_srcdir/common/rpc/sandbox.proto" \
+		<<<'stream: "exit" exit_code: 3 done: true' >"$dir/exit"
+	for how in "" --json; do
+		peer "frame 20" "reply 1020 $dir/created" "frame 30" "reply 1035 $dir/exit"
+		# shellcheck disable=SC2086
+		asks 3 --timeout 30 $how sandbox launch true
+		peer_is_done
+		wanted=$'{"id":"7","stdout":"","stderr":"","exit_code":3}\n'
+		same "sandbox launch $how" "${how:+$wanted}"
+		peer "frame 20" "reply ffff $dir/busy"
+		# shellcheck disable=SC2086
+		asks 1 --timeout 30 $how sandbox launch true
+		peer_is_done
+		complains "sandbox launch $how, an Error frame" 'error 503: busy$'
+	done
+	peer "frame 20" "reply 1020 $dir/created" "frame 30" "reply ffff $dir/busy"
+	asks 1 --timeout 30 --json sandbox launch true
+	peer_is_done
+	complains "sandbox launch, an Error frame to the run" 'error 503: busy$'
+	rm -f "$dir/s"
+	asks 1 --timeout 30 --json sandbox launch true
+	complains "sandbox launch, no daemon" 'connect: No such file or directory$'
+	peer "frame 20" eof
+	asks 1 --timeout 0.2 --json sandbox launch true
+	complains "sandbox launch, no answer" 'no reply: Connection timed out$'
+	peer_is_done
+}
+
 @test "no command is missing above" {
 	while IFS=$'\t' read -r _ verb _; do
 		[ "$verb" = - ] || grep -Eq "(^|[[:space:]])$verb( |\$)" <(sed -n '/^@test/,$p' "$BATS_TEST_FILENAME") ||
