@@ -197,9 +197,9 @@ static const char *match_one(const char *p, const char *end, char c)
 		return NULL;
 	if (*p == '[') {
 		const char *at = p + 1;
-		bool not = at < end && (*at == '!' || *at == '^'), in = false;
+		bool inverted = at < end && (*at == '!' || *at == '^'), in = false;
 
-		at += not;
+		at += inverted;
 		for (const char *first = at; at < end && (*at != ']' || at == first); at++) {
 			char from = *at, to = from;
 
@@ -208,7 +208,7 @@ static const char *match_one(const char *p, const char *end, char c)
 			in |= c >= from && c <= to;
 		}
 		if (at < end)
-			return in != not ? at + 1 : NULL;
+			return in != inverted ? at + 1 : NULL;
 		/* not closed: a bracket like any letter */
 	}
 	if (*p == '\\' && end - p > 1)
