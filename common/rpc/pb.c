@@ -402,9 +402,11 @@ static void text_value(struct gb_buf *buf, const ProtobufCMessage *message, cons
 	case PROTOBUF_C_TYPE_MESSAGE: {
 		const ProtobufCMessage *inner = *(ProtobufCMessage *const *)member(message, field, i, sizeof inner);
 		for (unsigned f = 0; inner && f < inner->descriptor->n_fields; f++) {
-			if (f)
-				(void)gb_buf_str(buf, " ");
-			text_value(buf, inner, &inner->descriptor->fields[f], 0);
+			const ProtobufCFieldDescriptor *part = &inner->descriptor->fields[f];
+			for (size_t k = 0; k < count(inner, part); k++) {
+				(void)gb_buf_str(buf, f || k ? " " : "");
+				text_value(buf, inner, part, k);
+			}
 		}
 		break;
 	}

@@ -25,6 +25,12 @@ static void payload(const struct gb_frame *frame)
 			abort();
 		return;
 	}
+	for (unsigned number = 1; number < 8; number++) {
+		const unsigned char *at = NULL, *end = frame->payload + frame->payload_len;
+		uint64_t value;
+		if (gb_pb_field(frame->payload, frame->payload_len, number, &value, &at) && (at <= frame->payload || at > end))
+			abort();
+	}
 	if (gb_pb_encode(message, &first) < 0)
 		return;
 	if (gb_pb_decode(type, gb_buf_text(&first), first.len, &again, &err) < 0 || gb_pb_encode(again, &second) < 0 ||
