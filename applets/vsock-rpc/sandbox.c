@@ -689,7 +689,7 @@ int sandbox_run_restore(struct gb_cmd *cmd, struct gb_err *err)
 int sandbox_run_snapshots(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Sandbox__V1__ListSnapshotsRequest request = SANDBOX__V1__LIST_SNAPSHOTS_REQUEST__INIT;
-	static const char *const names[] = { "SNAPSHOT", "SANDBOX", "NAME", "CREATED", "FOLDER", "LABELS" };
+	static const char *const names[] = { "SNAPSHOT", "SANDBOX", "NAME", "CREATED", "HOLDS", "FOLDER", "LABELS" };
 	gb_autofree struct sandbox_args *args = NULL;
 	gb_autofree void *label_list = NULL;
 	gb_autopb ProtobufCMessage *message = NULL;
@@ -715,6 +715,7 @@ int sandbox_run_snapshots(struct gb_cmd *cmd, struct gb_err *err)
 		put_or_dash(sandbox_cell(&table), s->sandbox_id);
 		put_or_dash(sandbox_cell(&table), s->name);
 		put_or_dash(sandbox_cell(&table), s->created_at);
+		put_or_dash(sandbox_cell(&table), s->content);
 		put_or_dash(sandbox_cell(&table), s->snapshot_dir);
 		labels(sandbox_cell(&table), s->labels, s->n_labels);
 	}

@@ -551,12 +551,6 @@ static void on_gone(struct rpcd_link *link)
 
 /* ---- rights ---- */
 
-#ifdef __SANITIZE_ADDRESS__
-enum { SANITIZED = 1 }; /* the leak check at the end reads /proc, starts a thread and traces this process */
-#else
-enum { SANITIZED = 0 };
-#endif
-
 #define ALWAYS(name) { SYS_##name, GB_SYSCALL_ALWAYS, 0, 0 }
 #define NEVER(name) { SYS_##name, GB_SYSCALL_NEVER, 0, 0 }
 static const struct gb_syscall calls[] = {
@@ -602,12 +596,12 @@ static int confine(const struct rpcd *rpcd)
 	r = gb_confine_no_new_privs();
 	if (r < 0)
 		gb_log(GB_LOG_DEBUG, "front: no_new_privs: %s", strerror(-r));
-	r = gb_confine_landlock(SANITIZED ? "/proc" : NULL);
+	r = gb_confine_landlock(GB_CONFINE_SANITIZED ? "/proc" : NULL);
 	if (r < 0)
 		gb_log(GB_LOG_DEBUG, "front: Landlock: %s", strerror(-r));
 	else
 		gb_log(GB_LOG_DEBUG, "front: Landlock, ABI %d", r);
-	r = gb_confine_syscalls(calls, GB_ARRAY_LEN(calls), SANITIZED);
+	r = gb_confine_syscalls(calls, GB_ARRAY_LEN(calls), GB_CONFINE_SANITIZED);
 	if (r < 0)
 		gb_log(GB_LOG_DEBUG, "front: seccomp: %s", strerror(-r));
 	return 0;

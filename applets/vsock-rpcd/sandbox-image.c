@@ -43,6 +43,18 @@ struct import {
 	Guestbox__V1__Image *image;
 };
 
+bool rpcd_images_any(const char *data)
+{
+	Guestbox__V1__Image **images = NULL;
+	char folder[300];
+	size_t len = 0;
+
+	(void)snprintf(folder, sizeof folder, "%s/images", data);
+	if (gb_sandbox_images(folder, &images, &len, NULL) == 0)
+		gb_sandbox_images_free(images, len);
+	return imports > 0 || len > 0;
+}
+
 static int code_of(int error)
 {
 	switch (-error) {

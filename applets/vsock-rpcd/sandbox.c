@@ -1035,12 +1035,36 @@ static void prepare(struct rpcd_sandboxes *all, struct rpcd *rpcd)
 	TAILQ_INIT(&all->subscribers);
 }
 
+/* The data disk may come after the first request: what was opened in its place then is left for it, when there is nothing
+ * in it that anybody could miss. */
+static void move_to_data_disk(struct rpcd_sandboxes *all)
+{
+	struct gb_sandbox_place now = all->place;
+
+	if (!all->open || all->rpcd->sandbox_dir || strcmp(all->place.data, DATA_TOP "/sandboxes") == 0)
+		return;
+	choose_place(all);
+	bool moved = strcmp(all->place.data, now.data) != 0;
+	if (moved && (!TAILQ_EMPTY(&all->boxes) || !TAILQ_EMPTY(&all->snaps) || rpcd_images_any(now.data))) {
+		if (!all->told)
+			gb_log(GB_LOG_WARNING, "sandboxes: the data disk has come, and there are sandboxes, snapshots or images in %s: it "
+			       "stays in use until they are removed", now.data);
+		all->told = true;
+		gb_sandbox_place_set(&all->place, now.data);
+		return;
+	}
+	if (moved)
+		gb_log(GB_LOG_INFO, "sandboxes: in %s from here on, no longer in %s", all->place.data, now.data);
+	all->open = !moved;
+}
+
 struct rpcd_sandboxes *rpcd_sandboxes_of(struct rpcd_call *call)
 {
 	struct rpcd_sandboxes *all = &sandboxes;
 	struct gb_err err;
 
 	prepare(all, call->rpcd);
+	move_to_data_disk(all);
 	if (gb_sandbox_find_runtime(&all->place, &err) < 0 || (!all->open && open_all(all, &err) < 0)) {
 		rpcd_error(call, GB_RPC_UNAVAILABLE, "sandbox service not available: %s", err.msg);
 		return NULL;

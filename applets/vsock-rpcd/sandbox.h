@@ -71,7 +71,7 @@ struct rpcd_sandboxes {
 	struct gb_loop *loop;
 	struct gb_pool pool;
 	struct gb_sandbox_place place;
-	bool open, pool_open;
+	bool open, pool_open, told;
 	TAILQ_HEAD(, rpcd_box) boxes;
 	TAILQ_HEAD(, rpcd_snap) snaps; /* oldest first */
 	TAILQ_HEAD(, rpcd_subscriber) subscribers;
@@ -142,6 +142,9 @@ int rpcd_box_listen(struct rpcd_box *box);
 
 /* When the daemon starts: those that outlived the one before are found again (recover.c). */
 int rpcd_sandbox_recover(struct rpcd_sandboxes *all, struct gb_err *err);
+
+/* Whether there are images in a folder of sandboxes, or one is being imported. */
+bool rpcd_images_any(const char *data);
 
 void rpcd_box_free(struct rpcd_box *box);
 void rpcd_box_kill(struct rpcd_box *box);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -27,6 +28,7 @@
 #include "common/base/io.h"
 #include "common/sandbox/store.h"
 #include "common/sandbox/tar.h"
+#include "common/sys/confine.h"
 
 enum {
 	BUFFER = 256 << 10,
@@ -743,10 +745,28 @@ static int drop_rights(void)
 	now[0].effective = now[0].permitted;
 	now[0].inheritable = 0;
 	now[1] = (struct __user_cap_data_struct){ 0 };
-	if (syscall(SYS_capset, &head, now) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return 0;
+	return syscall(SYS_capset, &head, now) < 0 ? -errno : gb_confine_no_new_privs();
 }
+
+#define ALWAYS(name) { SYS_##name, GB_SYSCALL_ALWAYS, 0, 0 }
+#define NEVER(name) { SYS_##name, GB_SYSCALL_NEVER, 0, 0 }
+
+/* Files below the root, memory, and nothing else. */
+static const struct gb_syscall calls[] = {
+	ALWAYS(read), ALWAYS(write), ALWAYS(openat2), ALWAYS(openat), ALWAYS(close), ALWAYS(fstat), ALWAYS(newfstatat), ALWAYS(statx),
+	ALWAYS(fchown), ALWAYS(fchmod), ALWAYS(utimensat), ALWAYS(fsetxattr), ALWAYS(mkdirat), ALWAYS(symlinkat), ALWAYS(linkat),
+	ALWAYS(fchownat), ALWAYS(fchmodat), ALWAYS(unlinkat), ALWAYS(getdents64), ALWAYS(lseek), ALWAYS(fcntl),
+	ALWAYS(statfs), ALWAYS(fstatfs), ALWAYS(syncfs), ALWAYS(umask),
+	{ SYS_mknodat, GB_SYSCALL_EQUAL, 2, S_IFIFO | 0600 },
+	/* No page is to become code. */
+	{ SYS_mmap, GB_SYSCALL_WITHOUT, 2, PROT_EXEC }, { SYS_mprotect, GB_SYSCALL_WITHOUT, 2, PROT_EXEC },
+	ALWAYS(munmap), ALWAYS(mremap), ALWAYS(madvise), ALWAYS(brk), ALWAYS(clock_gettime), ALWAYS(getrandom), ALWAYS(getpid),
+	ALWAYS(gettid), ALWAYS(futex), ALWAYS(rt_sigprocmask), ALWAYS(rt_sigreturn), ALWAYS(restart_syscall), ALWAYS(exit),
+	ALWAYS(exit_group),
+	NEVER(execve), NEVER(execveat), NEVER(socket), NEVER(connect), NEVER(bind), NEVER(mount), NEVER(umount2), NEVER(init_module),
+	NEVER(finit_module), NEVER(reboot), NEVER(setns), NEVER(unshare), NEVER(bpf), NEVER(keyctl), NEVER(pivot_root), NEVER(chroot),
+	NEVER(ptrace), NEVER(process_vm_writev), NEVER(kexec_load), NEVER(perf_event_open), NEVER(userfaultfd), NEVER(kill),
+};
 
 static void child(int in, int root, int to, const struct gb_untar_limits *limits)
 {
@@ -768,7 +788,9 @@ static void child(int in, int root, int to, const struct gb_untar_limits *limits
 		r = gb_err_sys(&report.err, errno, "archive: chroot");
 	else if ((r = drop_rights()) < 0)
 		r = gb_err_sys(&report.err, -r, "archive: rights");
-	else
+	else if ((r = gb_confine_syscalls(calls, GB_ARRAY_LEN(calls), GB_CONFINE_SANITIZED)) < 0 && r != -EINVAL && r != -ENOSYS)
+		r = gb_err_sys(&report.err, -r, "archive: system calls");
+	else /* where the kernel has no filters, the rest is what holds it */
 		r = gb_untar(3, 4, limits, &report.result, &report.err);
 	report.code = -r;
 	_exit(gb_io_write(5, &report, sizeof report) < 0);

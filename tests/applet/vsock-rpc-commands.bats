@@ -250,18 +250,18 @@ ID  STATE  ADDRESS     CREATED               LABELS
 		sandbox restore --new-address s
 	row 0 42 1042 sandbox.v1.ListSnapshotsResponse \
 		'snapshots { id: "s" sandbox_id: "7" name: "n" snapshot_dir: "/d" created_at: "2026-06-19T00:00:00Z" }' "\
-SNAPSHOT  SANDBOX  NAME  CREATED               FOLDER  LABELS
-s         7        n     2026-06-19T00:00:00Z  /d      -
+SNAPSHOT  SANDBOX  NAME  CREATED               HOLDS  FOLDER  LABELS
+s         7        n     2026-06-19T00:00:00Z  -      /d      -
 " '{"snapshots":[{"id":"s","sandbox_id":"7","name":"n","labels":{},"snapshot_dir":"/d","created_at":"2026-06-19T00:00:00Z","content":""}]}' \
 		sandbox snapshots --sandbox 7
 	row 0 43 1043 '' '' $'s\n' '{"id":"s"}' sandbox snapshots rm s
 	row 0 f10 1f10 guestbox.v1.ImageImportResponse 'image { name: "i" created_at: 1781827200 files: 3 bytes: 5000 left_out: 1 }' \
 		$'i: 3 files, 4.9K; 1 device nodes and attributes left out\n' \
-		'{"name":"i","created_at":1781827200,"files":3,"bytes":5000,"left_out":1}' sandbox image import i "$dir/archive"
+		'{"name":"i","created_at":1781827200,"files":3,"bytes":5000,"left_out":1,"layers":0,"env":[],"working_dir":"","user":"","entrypoint":[],"cmd":[]}' sandbox image import i "$dir/archive"
 	row 0 f11 1f11 guestbox.v1.ImageListResponse 'images { name: "i" created_at: 1781827200 files: 3 bytes: 5000 }' "\
 IMAGE  CREATED               FILES  SIZE
 i      2026-06-19T00:00:00Z  3      4.9K
-" '{"images":[{"name":"i","created_at":1781827200,"files":3,"bytes":5000,"left_out":0}]}' sandbox image ls
+" '{"images":[{"name":"i","created_at":1781827200,"files":3,"bytes":5000,"left_out":0,"layers":0,"env":[],"working_dir":"","user":"","entrypoint":[],"cmd":[]}]}' sandbox image ls
 	row 0 f12 1f12 '' '' $'i\n' '{"name":"i"}' sandbox image rm i
 }
 

@@ -623,8 +623,8 @@ on_tty() {
 	sandbox snapshots --sandbox box -l a=b >"$dir/out"
 	done_well
 	diff "$dir/out" - <<-'EOF'
-		SNAPSHOT  SANDBOX  NAME  CREATED               FOLDER  LABELS
-		s-1       box      -     2026-06-19T00:00:00Z  /d      -
+		SNAPSHOT  SANDBOX  NAME  CREATED               HOLDS  FOLDER  LABELS
+		s-1       box      -     2026-06-19T00:00:00Z  -      /d      -
 	EOF
 }
 

@@ -22,9 +22,11 @@ sandbox_inside() {
 		C=/sys/fs/cgroup/guestbox-sandbox/$h RUN=/run/guestbox/sandbox/$h
 		sb() { timeout 60 "$GUESTBOX" vsock-rpc --connect "unix:$T/s" sandbox "$@"; }
 		daemon_start() {
+			local place=(--sandbox-dir "$T/data/sandboxes")
+			[ -z "${daemon_place-x}" ] && place=()
 			rm -f "$T/ready"; mkfifo "$T/ready"
 			# what the sanitizer keeps of freed memory is not what the daemon holds
-			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --sandbox-dir "$T/data/sandboxes" --runtime-dir "$T/runtime" \
+			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" "${place[@]}" --runtime-dir "$T/runtime" \
 				--notify-fd 9 "$@" 9>"$T/ready" 2>>"$T/log" 3>&- &
 			daemon=$!
 			read -r _ <"$T/ready"
