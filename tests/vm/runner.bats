@@ -143,8 +143,8 @@ fails_with()
 	run console
 	vm_stop
 	echo "$output"
-	[[ $output == *"pseudo-file-systems: guest-boot: broken for the test"* ]]
-	[[ $output == *"step pseudo-file-systems: failed with status 1"* ]]
+	[[ $output == *"guest-boot: broken for the test"* ]]
+	[[ $output == *"guestbox: steps: failed with status 1: pseudo-file-systems guest-boot pseudo-fs"* ]]
 	[[ $output == *"the boot stops here"* ]]
 	[[ $output == *"Power down"* ]]
 }
