@@ -21,3 +21,17 @@ size_make() { "$MAKE" -s -C "$abs_top_builddir" "$@"; }
 	[[ $output == *"nocow: "*", and no bar in"* ]]
 	[[ $output != *"guest-init: "* ]]
 }
+
+@test "no block of zeros stands in the file: what is not const and has no value costs nothing" {
+	local section image found
+	for section in .data .rodata; do
+		image=$BATS_TEST_TMPDIR/image$section
+		objcopy -O binary -j $section "$abs_top_builddir/guestbox" "$image"
+		[ -s "$image" ]
+		found=$(grep -obUaP '\x00{4096}' "$image" | tr -d '\0')
+		echo "$section: $found"
+		[ -z "$found" ]
+		head -c 5000 /dev/zero >>"$image"
+		grep -qUaP '\x00{4096}' "$image"
+	done
+}
