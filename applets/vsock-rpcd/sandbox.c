@@ -534,6 +534,8 @@ static struct gb_sandbox_first *start_first(void *data)
 	struct start_task *task = data;
 	struct gb_sandbox_first *first = atomic_exchange(&task->offer, &too_late);
 
+	if (first == &too_late) /* a second start, of a snapshot whose processes cannot go on */
+		return NULL;
 	if (first)
 		first->process.spec = task->record->spec;
 	return first;
