@@ -14,6 +14,7 @@ setup() {
 	mount -t tmpfs tmpfs "$T/ov"
 	mkdir "$T"/ov/{eu,ew,vu,vw}
 	mount -t overlay overlay -o "lowerdir=/etc,upperdir=$T/ov/eu,workdir=$T/ov/ew" /etc
+	rm -rf /etc/containerd # whoever has the package has its own configuration, which the daemon would keep
 	mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$T/ov/vu,workdir=$T/ov/vw" /var/lib
 	mount -t tmpfs tmpfs /run
 	mkdir -p /run/guestbox /var/lib/rancher/k3s
