@@ -16,6 +16,10 @@
 #include "common/rpc/client.h"
 #include "common/rpc/wire.h"
 
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
+
 enum {
 	INPUT_PIECE = 64 << 10,
 	READ_PIECE = 256 << 10,
