@@ -5,16 +5,6 @@
 load ../lib.bash
 load sandbox.bash
 
-setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
-	sandbox_setup
-}
-
-teardown() {
-	sandbox_teardown
-}
-
 # tree DIR: all about each file below it, as one text.
 tree() {
 	(cd "$1" && find . ! -type d -printf '%P %y %m %U:%G %s %n %T@ %l\n' -o -printf '%P %y %m %U:%G %T@\n' | sort)

@@ -6,8 +6,6 @@ load ../lib.bash
 load sandbox.bash
 
 setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
 	sandbox_setup
 	ARCH=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
 	export ARCH
@@ -49,10 +47,6 @@ setup() {
 		rm -r "$d"
 	}
 	export -f layer digest config docker_old blob oci
-}
-
-teardown() {
-	sandbox_teardown
 }
 
 @test "docker save and OCI layout, gzip, zstd, xz and bzip2: one image, and its configuration is where a sandbox starts" {

@@ -5,16 +5,6 @@
 load ../lib.bash
 load sandbox.bash
 
-setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
-	sandbox_setup
-}
-
-teardown() {
-	sandbox_teardown
-}
-
 @test "ids that are paths, empty, too long, or hold what no id holds: refused by every request" {
 	sandbox_inside '
 		sb ls >/dev/null # its folders are made by the first request

@@ -6,8 +6,6 @@ load ../lib.bash
 load sandbox.bash
 
 setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
 	sandbox_setup
 	sandbox_rootfs "$T/img/folder"
 	mkdir "$T/img/out"
@@ -15,10 +13,6 @@ setup() {
 	mksquashfs "$T/img/folder" "$T/img/out/root.squashfs" -no-progress -quiet -comp gzip >/dev/null
 	truncate -s 32M "$T/img/out/root.ext4"
 	mkfs.ext4 -q -d "$T/img/folder" "$T/img/out/root.ext4"
-}
-
-teardown() {
-	sandbox_teardown
 }
 
 @test "erofs, squashfs and ext4: written above them, on the data disk; two of one image; a snapshot of each; no loop device left" {

@@ -5,16 +5,6 @@
 load ../lib.bash
 load sandbox.bash
 
-setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
-	sandbox_setup
-}
-
-teardown() {
-	sandbox_teardown
-}
-
 @test "the data disk comes after the first request: it is used from then on, unless something is in use already" {
 	sandbox_inside '
 		kill $daemon; wait $daemon || true

@@ -51,8 +51,14 @@ sandbox_inside() {
 # The OCI runtime is crun, or what SANDBOX_RUNTIME says.
 SANDBOX_RUNTIME=${SANDBOX_RUNTIME:-crun}
 
+# What a file of tests does, unless it says otherwise.
+setup() { sandbox_setup; }
+teardown() { sandbox_teardown; }
+
 # Called in setup: $T with a Btrfs at $T/data and a root file system in the subvolume $T/data/rootfs.
 sandbox_setup() {
+	need_applet vsock-rpcd
+	need_applet vsock-rpc
 	command -v "$SANDBOX_RUNTIME" >/dev/null || skip "no $SANDBOX_RUNTIME"
 	T=$(mktemp -d /tmp/gb-sb-XXXXXX) # short, for the socket
 	mkdir "$T/img" "$T/data" "$T/runtime"

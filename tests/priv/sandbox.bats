@@ -5,16 +5,6 @@
 load ../lib.bash
 load sandbox.bash
 
-setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
-	sandbox_setup
-}
-
-teardown() {
-	sandbox_teardown
-}
-
 @test "create, inspect, list, run, remove: its own namespaces, users, files; and nothing is left" {
 	sandbox_inside '
 		[ "$(sb create --id one -l team=x --rootfs $R --wait)" = one ]
