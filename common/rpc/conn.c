@@ -21,6 +21,8 @@ enum {
 	TX_HIGH = 256 << 10, /* a peer that does not take its replies is not asked for more requests */
 	QUIET_MS = 200,      /* a port that is out of step: this much silence and the next byte starts a frame */
 	EARLY_MS = 250,      /* a port: how long the news of a host may come behind its first bytes */
+	SETTLE_MS = 25,      /* a port: how long the news that the last host has left may come behind the next one's bytes ... */
+	RECENT_MS = 1000,    /* ... when that one had a reply less than this ago */
 };
 
 static struct gb_conn *of_in(struct gb_io *io)
@@ -48,6 +50,7 @@ static void leave_stream(struct gb_conn *conn)
 
 static void update(struct gb_conn *conn);
 static void turn(struct gb_conn *conn, uint32_t events);
+static void watch_port(struct gb_conn *conn);
 
 static void bury(struct gb_conn *conn)
 {
@@ -104,7 +107,7 @@ static void rearm(struct gb_conn *conn)
 	if (conn->skip)
 		due = now + QUIET_MS;
 	else if (conn->early)
-		due = conn->rx_since + EARLY_MS;
+		due = conn->rx_since + (conn->settle ? SETTLE_MS : EARLY_MS);
 	else if (conn->linger && !tx_left(conn))
 		due = conn->tx_since + LINGER_MS;
 	else if (conn->stream)
@@ -143,7 +146,7 @@ static void reset_port(struct gb_conn *conn)
 	drop_tx(conn);
 	conn->raw_left = 0;
 	conn->input_late = conn->half = false;
-	conn->skip = conn->early = conn->closing = conn->ended = false;
+	conn->skip = conn->early = conn->settle = conn->closing = conn->ended = false;
 	if (conn->host->reset)
 		conn->host->reset(conn);
 	rearm(conn);
@@ -173,6 +176,12 @@ static void on_timer(struct gb_timer *timer)
 		conn->busy = true; /* if there is no memory for it, turn() is where it ends */
 		complain(conn, conn->skip_why);
 		turn(conn, 0); /* an end of file drops it again */
+		return;
+	}
+	if (conn->settle) {
+		conn->settle = conn->early = false;
+		watch_port(conn);
+		turn(conn, 0);
 		return;
 	}
 	if (conn->early) {
@@ -513,7 +522,7 @@ static bool starts_afresh(const struct gb_conn *conn, const char *data, size_t l
 {
 	struct gb_frame frame, next;
 
-	if (conn->kind != GB_CONN_PORT || !(conn->rx.len || conn->skip || conn->raw_left))
+	if (conn->kind != GB_CONN_PORT || conn->settle || !(conn->rx.len || conn->skip || conn->raw_left))
 		return false;
 	long r = gb_frame_parse(data, len, GB_FRAME_REQUEST_MAX, &frame);
 	if (r <= 0 || !gb_wire_is_request(frame.type))
@@ -602,9 +611,24 @@ static void watch_port(struct gb_conn *conn)
 	struct pollfd p = { .fd = conn->in.fd, .events = POLLIN };
 	bool away = poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
 
-	if (away && !conn->early)
+	if (conn->settle && !away)
+		return; /* its time is not over */
+	if (away && (!conn->early || conn->settle))
 		conn->rx_since = gb_loop_now(conn->host->loop);
+	conn->settle = false;
 	conn->early = away;
+}
+
+/* The same news may come so late that the host before is there still, to all appearance: what is taken for its request
+ * would be dropped as soon as it is seen to have left. So the first request soon after a reply waits a moment. */
+static bool may_be_next(const struct gb_conn *conn, const char *data, size_t len)
+{
+	struct gb_frame frame;
+
+	return !conn->early && !conn->rx.len && !conn->skip && !conn->raw_left && !conn->stream && conn->tx_since &&
+	       gb_loop_now(conn->host->loop) - conn->tx_since < RECENT_MS &&
+	       gb_frame_open(data, len, GB_FRAME_MAX, &frame) > 0 && gb_wire_is_request(frame.type) &&
+	       frame.type != GB_WIRE_SANDBOX_EXEC_INPUT;
 }
 
 /* Reads, handles, writes, until there is nothing more to do without waiting. */
@@ -623,8 +647,14 @@ static void pump(struct gb_conn *conn)
 			ssize_t n = get(conn, host->scratch, sizeof host->scratch);
 			if (n > 0) {
 				full = (size_t)n == sizeof host->scratch || conn->kind == GB_CONN_PORT;
-				if (conn->kind == GB_CONN_PORT)
+				if (conn->kind == GB_CONN_PORT) {
+					bool next = may_be_next(conn, (const char *)host->scratch, (size_t)n);
 					watch_port(conn);
+					if (next && !conn->early) {
+						conn->settle = conn->early = true;
+						conn->rx_since = gb_loop_now(host->loop);
+					}
+				}
 				if (!conn->linger) {
 					feed(conn, (const char *)host->scratch, (size_t)n);
 					digest(conn);

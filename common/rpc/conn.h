@@ -82,6 +82,7 @@ struct gb_conn {
 	bool ended;   /* the peer has sent all it will */
 	bool closing; /* nothing more is parsed; the connection ends when tx is out */
 	bool early;   /* port: data has come before the news that a host is there; kept for a moment */
+	bool settle;  /* ... or may have: the port looks as if its last host were there still */
 	const char *skip_why;
 	bool skip;    /* port: what arrives is thrown away until it has been quiet for a moment */
 	bool busy;    /* on the stack: whoever ends the connection leaves the rest to the caller there */

@@ -276,8 +276,32 @@ static void port_out_of_step_ends_with_the_next_request(void **state)
 	assert_true(n > 18);
 	assert_memory_equal(got + 4, "\0\0\xff\xff", 4);
 	put(trim, sizeof trim);
-	assert_int_equal(run(10), 0);
+	assert_int_equal(run(400), 0);
 	assert_int_equal(frames_seen, 2);
+}
+
+/* A request soon after a reply may be that of a new host, of whom there is no news yet: it waits for that, and so does what
+ * comes behind it; nothing of it is taken for the rest of something else. */
+static void port_requests_soon_after_a_reply(void **state)
+{
+	unsigned char got[128];
+
+	(void)state;
+	put(trim, sizeof trim);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(frames_seen, 1); /* the first of all waits for nothing */
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10);
+	put(trim, sizeof trim);
+	assert_int_equal(run(1), 0);
+	put(trim, sizeof trim);
+	assert_int_equal(run(1), 0);
+	put(trim, 6);
+	assert_int_equal(run(400), 0);
+	assert_int_equal(frames_seen, 3);
+	put(trim + 6, sizeof trim - 6);
+	assert_int_equal(run(10), 0);
+	assert_int_equal(frames_seen, 4);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 30);
 }
 
 static size_t passed_bytes;
@@ -561,6 +585,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_peer_that_only_ends_its_side_gets_its_replies, start, end),
 		cmocka_unit_test_setup_teardown(port_half_a_request_then_another_hosts, start_port, end),
 		cmocka_unit_test_setup_teardown(port_half_an_input_then_another_hosts, start_port, end),
+		cmocka_unit_test_setup_teardown(port_requests_soon_after_a_reply, start_port, end),
 		cmocka_unit_test_setup_teardown(port_out_of_step_ends_with_the_next_request, start_port, end),
 		cmocka_unit_test_setup_teardown(stream_waits_for_a_slow_peer, start, end),
 		cmocka_unit_test_setup_teardown(stream_input_in_any_pieces, start, end),

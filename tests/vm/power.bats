@@ -179,7 +179,7 @@ ask()
 	VM_MEMORY=256M
 	vm_test_start
 	# What PID 1 starts is not spared as it is itself.
-	[ "$(guest 'cat /proc/$(pidof -s vsock-rpcd)/oom_score_adj')" -gt -1000 ]
+	[ "$(guest 'set -- $(pidof vsock-rpcd); cat /proc/$1/oom_score_adj')" -gt -1000 ]
 	run guest 'tail /dev/zero; echo "ended $?"; cat /proc/1/comm /proc/1/oom_score_adj'
 	echo "$output"
 	[[ $output == *"ended 137"*"guest-init"*"-1000" ]]
