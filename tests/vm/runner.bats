@@ -26,7 +26,7 @@ left_over()
 {
 	local file
 	for file in /proc/[0-9]*/cmdline; do
-		case $(tr '\0' ' ' <"$file" 2>/dev/null) in
+		case $({ tr '\0' ' ' <"$file"; } 2>/dev/null) in
 		*"$TMPDIR"/guestbox-vm.*) echo "$file" ;;
 		esac
 	done
@@ -100,8 +100,9 @@ fails_with()
 @test "a signal to vm/run, kill -9 too, ends the machine" {
 	mkdir "$BATS_TEST_TMPDIR/share"
 	for signal in INT TERM HUP KILL; do
-		# INT is ignored by what a shell without job control starts in the background; env gives it back.
-		env --default-signal=INT "${run_vm[@]}" --kernel "$test_kernel" --initrd "$image" \
+		# INT is ignored by what a shell without job control starts in the background, HUP under nohup(1), and a
+		# shell that was born so cannot trap them; env gives them back.
+		env --default-signal=HUP,INT "${run_vm[@]}" --kernel "$test_kernel" --initrd "$image" \
 			--share "arcbox=$BATS_TEST_TMPDIR/share" -- sleep 1000 3>&- &
 		pid=$!
 		for ((i = 0; i < 200; i++)); do
