@@ -1,19 +1,123 @@
 /* SPDX-License-Identifier: MIT */
-/* Only in a tree of make coverage: what a process has counted is written before it can no longer be. */
+/* Only in a tree of make coverage: what a process has counted is written, even where it may not write any more. */
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
- * libgcov writes its counters from exit(3) and exec(3) alone. These stand in the place of the C library's functions of the
- * same names, since this archive is linked before it: a child that leaves by _exit(2), a process that is about to lose the
- * build tree from its sight (chroot) or the right to write there (setresuid), and the last one (reboot). What runs behind
- * the last three is not counted, and neither is what SIGKILL ended.
+ * libgcov writes its counters from exit(3) and exec(3) alone. The functions below that have the names of the C library's stand
+ * in their place, since this archive is linked before it: a child that leaves by _exit(2), the last process of a machine
+ * (reboot), and a process that is about to lose sight of the counters' files (chroot) or the right to write them
+ * (setresuid, before a filter of system calls). The last two get a keeper beside them: a process that shares their memory
+ * and nothing else, neither user nor root folder nor filter, and writes the counters when its master has ended, by exit,
+ * exec or a signal. What SIGKILL ends without having a keeper is not counted.
  */
 void __gcov_dump(void);
+void __gcov_reset(void);
+/* The beginning of libgcov's own: whether this process has written. */
+extern struct gcov_root {
+	void *list;
+	unsigned dumped : 1;
+} __gcov_root;
+
+enum { STACK = 256 << 10, PATIENCE_S = 10 };
+
+static struct {
+	pid_t of;     /* whom it is for; a fork of that has none */
+	int running;  /* cleared by the kernel when the master leaves this memory (set_tid_address(2)), or by the master */
+	int ready, written;
+} keeper;
+
+static long futex(int *word, int op, int value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+static void set(int *word, int value)
+{
+	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+	(void)futex(word, FUTEX_WAKE, 1, NULL);
+}
+
+/* Until the word is no longer that. False: not within the time, or it may not be waited for. */
+static bool await(int *word, int value, const struct timespec *timeout)
+{
+	while (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value) {
+		if (futex(word, FUTEX_WAIT, value, timeout) < 0 && timeout && __atomic_load_n(word, __ATOMIC_SEQ_CST) == value)
+			return false;
+	}
+	return true;
+}
+
+/* With the master's memory, errno and all: nothing is called here that could fail while that one runs. */
+static int keep(void *data)
+{
+	const char *folder = getenv("GCOV_PREFIX");
+
+	(void)data;
+	(void)syscall(SYS_close_range, 0U, ~0U, 0U);
+	set(&keeper.ready, 1);
+	(void)await(&keeper.running, 1, NULL);
+	(void)syscall(SYS_chdir, "/");
+	/* Whoever changed this process's root with all others' must not find our folders in the new one. */
+	if (!folder || syscall(SYS_faccessat, -100 /* AT_FDCWD */, folder, W_OK) == 0) {
+		__gcov_root.dumped = 0;
+		__gcov_dump();
+	}
+	set(&keeper.written, 1);
+	(void)syscall(SYS_exit_group, 0); /* not by _exit(), which is the master's to call */
+	return 0;
+}
+
+static void get_keeper(void)
+{
+	struct timespec patience = { .tv_sec = PATIENCE_S };
+	sigset_t all, old;
+
+	if (keeper.of == getpid())
+		return;
+	__gcov_dump();
+	__gcov_reset();
+	if (syscall(SYS_gettid) != getpid())
+		return;
+	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return;
+	keeper.running = 1;
+	keeper.ready = keeper.written = 0;
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &old);
+	if (clone(keep, stack + STACK, CLONE_VM, NULL) > 0) { /* without a signal at its end: wait(2) does not see it */
+		keeper.of = getpid();
+		(void)await(&keeper.ready, 0, &patience);
+		(void)syscall(SYS_set_tid_address, &keeper.running);
+		__gcov_root.dumped = 1; /* the keeper's to do from now on */
+	}
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+/* The orderly end: whoever waits for this process may remove what it was in. */
+__attribute__((destructor)) static void leave(void)
+{
+	struct timespec patience = { .tv_sec = PATIENCE_S };
+
+	if (keeper.of != getpid())
+		return;
+	keeper.of = 0;
+	set(&keeper.running, 0);
+	(void)await(&keeper.written, 0, &patience);
+}
 
 void _exit(int status)
 {
+	leave();
 	__gcov_dump();
 	for (;;)
 		(void)syscall(SYS_exit_group, status);
@@ -21,13 +125,13 @@ void _exit(int status)
 
 int chroot(const char *path)
 {
-	__gcov_dump();
+	get_keeper();
 	return (int)syscall(SYS_chroot, path);
 }
 
 int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
-	__gcov_dump();
+	get_keeper();
 	return (int)syscall(SYS_setresuid, real, effective, saved);
 }
 
