@@ -206,6 +206,17 @@ static void make_file(const char *path)
 	(void)fd;
 }
 
+/* How far limits of descriptors may be raised. Not a shell's to look at: it reads a byte at a time, and a file of /proc/sys
+ * ends after the first read (proc_dointvec()). */
+static void raise_nr_open(void)
+{
+	static const char path[] = "/proc/sys/fs/nr_open", wanted[] = "1048576";
+	gb_autobuf struct gb_buf text = { 0 };
+
+	if (gb_io_slurp(AT_FDCWD, path, 64, &text) == 0 && strtoull(gb_buf_text(&text), NULL, 10) < strtoull(wanted, NULL, 10))
+		(void)gb_io_put(AT_FDCWD, path, wanted);
+}
+
 static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
 {
 	const char *root[1];
@@ -217,8 +228,10 @@ static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
 		return r;
 	int failed = gb_mount_pseudo(root[0], complain);
 	/* More than ten lines in five seconds are the init script's to write; the newline is part of the word (printk_devkmsg in the kernel's sysctl/kernel.rst). */
-	if (!root[0][0])
+	if (!root[0][0]) {
 		(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
+		raise_nr_open();
+	}
 	/* From here on, applets leave their times: boot-timeline(1). */
 	if (snprintf(path, sizeof path, "%s/run/guestbox", root[0]) < (int)sizeof path && gb_io_mkdirs(path) == 0 &&
 	    snprintf(path, sizeof path, "%s/run/guestbox/timeline", root[0]) < (int)sizeof path)

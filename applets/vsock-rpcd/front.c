@@ -527,6 +527,10 @@ static void on_word(struct rpcd_link *link, const struct rpcd_word *word, int gi
 	switch (word->kind) {
 	case RPCD_LISTEN: on_listen(rpcd, word->id, gb_take_fd(&fd)); break;
 	case RPCD_DIALLED: rpcd_proxy_dialled(rpcd, word->code, gb_take_fd(&fd)); break;
+	case RPCD_LOG:
+		if (fd >= 0)
+			(void)gb_log_replace(gb_take_fd(&fd));
+		break;
 	case RPCD_STOP: finish_all(rpcd); break;
 	case RPCD_DELIVER:
 		TAILQ_FOREACH(conn, &rpcd->conns, link) {
@@ -561,7 +565,7 @@ static const struct gb_syscall calls[] = {
 #endif
 	ALWAYS(epoll_pwait), ALWAYS(read), ALWAYS(write), ALWAYS(splice), ALWAYS(epoll_ctl), ALWAYS(accept4), ALWAYS(close),
 	ALWAYS(recvmsg), ALWAYS(sendmsg), ALWAYS(shutdown), ALWAYS(socketpair), ALWAYS(pipe2), ALWAYS(getpeername),
-	ALWAYS(getsockopt), ALWAYS(setsockopt), ALWAYS(fcntl), { SYS_ioctl, GB_SYSCALL_EQUAL, 1, TIOCOUTQ /* = SIOCOUTQ */ },
+	ALWAYS(getsockopt), ALWAYS(setsockopt), ALWAYS(fcntl), ALWAYS(dup3), { SYS_ioctl, GB_SYSCALL_EQUAL, 1, TIOCOUTQ /* = SIOCOUTQ */ },
 #ifdef SYS_poll
 	ALWAYS(poll),
 #endif

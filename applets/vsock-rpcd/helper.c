@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@ enum {
 	RESTARTS = 5, RESTARTS_MS = 10000, /* a front that ends more often than this is not started again */
 	GONE_MS = 1000,      /* a front that has closed its link may take this long to end */
 	DELIVER_ROUNDS = 2,
+	LOG_LOOK_MS = 1000,  /* between two looks at how long our own log is */
 };
 
 static struct rpcd *of_link(struct rpcd_link *link)
@@ -354,6 +357,30 @@ void rpcd_helper_prepare(struct rpcd *rpcd)
 	rpcd->link = (struct rpcd_link){ .loop = &rpcd->loop, .word = on_word, .gone = on_gone, .polite = true };
 }
 
+/* ---- our own log ---- */
+
+/* The front writes to the same file, and has no right to open another one. */
+static void on_log_timer(struct gb_timer *timer)
+{
+	struct rpcd *rpcd = (struct rpcd *)((char *)timer - offsetof(struct rpcd, log_timer));
+	struct rpcd_word word = { .kind = RPCD_LOG };
+	struct stat st;
+
+	gb_loop_timer(&rpcd->loop, timer, LOG_LOOK_MS);
+	if (fstat(gb_log_fd(), &st) < 0 || (uint64_t)st.st_size < rpcd->log.max)
+		return;
+	rpcd->log.fd = fcntl(gb_log_fd(), F_DUPFD_CLOEXEC, 3);
+	gb_logfile_aside(&rpcd->log);
+	gb_logfile_close(&rpcd->log);
+	gb_autoclose int fd = open(rpcd->log.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0640);
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (own < 0) /* it goes on where it was, and the next look cuts that off */
+		return;
+	(void)gb_log_replace(own);
+	if (rpcd->child.pid > 0)
+		(void)rpcd_link_send(&rpcd->link, &word, gb_take_fd(&fd));
+}
+
 int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 {
 	rpcd_helper_prepare(rpcd);
@@ -366,6 +393,9 @@ int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 	if (rpcd_clock_floor(why, sizeof why) < 0)
 		gb_log(GB_LOG_WARNING, "%s", why);
 	rpcd_logs_open(rpcd->log_max);
+	rpcd->log_timer.fn = on_log_timer;
+	if (rpcd->log.path[0])
+		gb_loop_timer(&rpcd->loop, &rpcd->log_timer, LOG_LOOK_MS);
 	r = rpcd_services_open(rpcd, &rpcd->restart);
 	if (r < 0) {
 		r = gb_err_sys(err, -r, "services");

@@ -20,6 +20,7 @@ enum rpcd_word_kind {
 	RPCD_LISTEN,  /* listener id is up: its descriptor */
 	RPCD_DIALLED, /* code: 0, EINPROGRESS (the descriptor becomes writable) or why there is none */
 	RPCD_DELIVER, /* say when client id has taken all that has been sent to it, or is gone */
+	RPCD_LOG,     /* the log goes on in this file */
 	RPCD_STOP,    /* finish */
 };
 

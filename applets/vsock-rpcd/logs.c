@@ -22,7 +22,7 @@
 #include "common/base/log.h"
 #include "common/sys/logfile.h"
 
-enum { LOGS_MAX = 4, PIPE_SIZE = 1 << 20, BLOCK = 64 << 10, KEEP = 3, STACK = 256 << 10, CLOSE_S = 1 };
+enum { LOGS_MAX = 4, PIPE_SIZE = 1 << 20, BLOCK = 64 << 10, STACK = 256 << 10, CLOSE_S = 1 };
 
 struct log {
 	char name[32];
@@ -51,12 +51,12 @@ static void choose(struct log *log)
 
 	(void)snprintf(path, sizeof path, "/arcbox/log/%s.log", log->name);
 	if (stat("/arcbox", &st) == 0 && gb_io_mkdirs("/arcbox/log") == 0) {
-		gb_logfile_init(&log->file, path, all.max, KEEP);
+		gb_logfile_init(&log->file, path, all.max, GB_LOGFILE_KEEP);
 		if (gb_logfile_open(&log->file) == 0)
 			return;
 	}
 	(void)snprintf(path, sizeof path, "/tmp/%s.log", log->name);
-	gb_logfile_init(&log->file, path, all.max, KEEP);
+	gb_logfile_init(&log->file, path, all.max, GB_LOGFILE_KEEP);
 }
 
 /* All that is there. */

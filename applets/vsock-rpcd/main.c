@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "applets/applet.h"
@@ -50,7 +51,7 @@ static const struct gb_opt opts[] = {
 	{ OPT_POLICY, "policy", "FILE", "which requests are denied [/etc/guestbox/vsock-rpcd.policy, if it is there]" },
 	{ OPT_RUNTIME, "runtime-dir", "DIR", "dockerd, containerd and their helpers are here [/arcbox/runtime/bin]" },
 	{ OPT_RESTART, "restart", "N/S", "start a daemon that dies again, at most N times in S seconds [5/60]" },
-	{ OPT_LOG_SIZE, "log-size", "SIZE", "put a daemon's log aside at this size; three are kept (K, M, G, T) [8M]" },
+	{ OPT_LOG_SIZE, "log-size", "SIZE", "put a log aside at this size; three are kept (K, M, G, T) [8M]" },
 	{ OPT_TRIM, "trim-interval", "S", "trim the data disk by itself this often; 0: never [3600]" },
 	{ OPT_SANDBOX, "sandbox-dir", "DIR", "sandboxes, their images and snapshots are here [on the data disk]" },
 	{ OPT_NOTIFY, "notify-fd", "N", "write a line to this descriptor when every address is served" },
@@ -238,6 +239,19 @@ static void raise_nofile(const struct rpcd *rpcd)
 		       (unsigned long long)want, (unsigned long long)limit.rlim_cur);
 }
 
+/* A file of our own is kept within its bounds (rpcd_helper_run); a FIFO or a device is its reader's matter. */
+static int own_log(struct rpcd *rpcd, const char *target, struct gb_err *err)
+{
+	struct stat st;
+
+	if (strncmp(target, "json:", 5) != 0 || fstat(gb_log_fd(), &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if (strlen(target + 5) >= sizeof rpcd->log.path)
+		return gb_err_set(err, GB_E_USAGE, "--log: the path is longer than %zu bytes", sizeof rpcd->log.path - 1);
+	gb_logfile_init(&rpcd->log, target + 5, rpcd->log_max, GB_LOGFILE_KEEP);
+	return 0;
+}
+
 static int run(struct gb_cmd *cmd, struct gb_err *err)
 {
 	static struct rpcd rpcd;
@@ -260,6 +274,8 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	if (r < 0)
 		return r;
 	r = gb_log_open(log, err);
+	if (r == 0)
+		r = own_log(&rpcd, log, err);
 	if (r < 0)
 		return r;
 	raise_nofile(&rpcd);

@@ -14,6 +14,7 @@
 #include "common/rpc/conn.h"
 #include "common/rpc/policy.h"
 #include "common/rpc/wire.h"
+#include "common/sys/logfile.h"
 #include "common/sys/respawn.h"
 
 enum { RPCD_LISTEN_MAX = 16, RPCD_CID_MAX = 32, RPCD_ROOT_MAX = 16 };
@@ -89,7 +90,9 @@ struct rpcd {
 	const char *runtime_dir;     /* where dockerd and containerd are */
 	struct rpcd_services *services;
 	struct gb_respawn restart;   /* how often a daemon is started again by itself */
-	uint64_t log_max;            /* bytes of a daemon's log before it is put aside */
+	uint64_t log_max;            /* bytes of a log before it is put aside */
+	struct gb_logfile log;       /* helper: our own, when it is a file; the path is empty else */
+	struct gb_timer log_timer;
 	struct gb_relays relays;
 	TAILQ_HEAD(, rpcd_session) sessions; /* of the proxies */
 	unsigned sessions_len, sessions_max;

@@ -75,6 +75,15 @@ int gb_log_fd(void)
 	return sink;
 }
 
+int gb_log_replace(int fd)
+{
+	/* In one step: threads may be at it. */
+	int r = dup3(fd, sink, O_CLOEXEC) < 0 ? -errno : 0;
+
+	(void)close(fd);
+	return r;
+}
+
 /* Appends text as the inside of a JSON string; bytes above 0x7f were vis-encoded before. */
 static size_t json_escape(char *dst, size_t size, const char *text)
 {

@@ -19,6 +19,9 @@ enum gb_log_level gb_log_enabled(void);
 /* The descriptor that lines are written to: a child that closes what it does not need keeps this one. */
 int gb_log_fd(void);
 
+/* From here on lines go to fd, which is taken, in the same form and under the same number as before. 0 or -errno. */
+int gb_log_replace(int fd);
+
 /* One line; text of outside origin is vis-encoded. Never fails, never allocates, keeps errno. */
 void gb_log(enum gb_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

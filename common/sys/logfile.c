@@ -47,8 +47,7 @@ int gb_logfile_open(struct gb_logfile *log)
 	return 0;
 }
 
-/* NAME becomes NAME.1, that one NAME.2, ... A folder that takes no renames: what is there is given up instead. */
-static void put_aside(struct gb_logfile *log)
+void gb_logfile_aside(struct gb_logfile *log)
 {
 	char from[sizeof log->path + 16], to[sizeof from];
 
@@ -100,7 +99,7 @@ static int write_piece(struct gb_logfile *log, const char *data, size_t len)
 		gb_logfile_close(log);
 	int r = gb_logfile_open(log);
 	if (r == 0 && log->size >= log->max && (!log->cut || log->size >= 2 * log->max)) {
-		put_aside(log);
+		gb_logfile_aside(log);
 		r = gb_logfile_open(log);
 	}
 	if (r == 0 && log->lost) {

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What is usual. */
+enum { GB_LOGFILE_KEEP = 3 };
+
 struct gb_logfile {
 	char path[256];
 	uint64_t max;   /* a file that has come to this size is put aside at the end of its line */
@@ -23,6 +26,9 @@ void gb_logfile_close(struct gb_logfile *log);
 
 /* Opens it, if it is not open: 0 or -errno. Never through a symbolic link. */
 int gb_logfile_open(struct gb_logfile *log);
+
+/* NAME becomes NAME.1, that one NAME.2, ... and the file is closed; open and empty instead where nothing can be renamed. */
+void gb_logfile_aside(struct gb_logfile *log);
 
 /* Appends. What cannot be written (a full disk) is counted and dropped; the next bytes that can be are led by a line that
  * says so. 0, or the -errno for which all of data was dropped. */

@@ -16,7 +16,7 @@ teardown() {
 start_daemon() {
 	need_applet vsock-rpcd
 	mkfifo "$dir/ready"
-	"$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 9>"$dir/ready" 3>&- 2>"$dir/log" &
+	PATH=${daemon_path-$PATH} "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 9>"$dir/ready" 3>&- 2>"$dir/log" &
 	daemon=$!
 	IFS= read -r _ <"$dir/ready"
 	rm "$dir/ready"
@@ -106,6 +106,17 @@ rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
 	fi
 	run rpc info
 	[[ $output == *"kernel_version:   $(uname -r)"* ]]
+}
+
+@test "info starts no program, whatever is in the PATH" {
+	mkdir "$dir/bin"
+	for name in hostname uname ip ifconfig uptime nproc sh; do
+		printf '#!/bin/sh\n: >"%s/ran-%s"\n' "$dir" "$name" >"$dir/bin/$name"
+		chmod +x "$dir/bin/$name"
+	done
+	daemon_path=$dir/bin start_daemon
+	rpc info --json | jq -e '.ip_addresses | type == "array"'
+	[ -z "$(ls "$dir" | grep '^ran-')" ]
 }
 
 @test "raw sends any payload, from a word or from stdin" {

@@ -187,6 +187,43 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 	rpc ping
 }
 
+# pings N: so many, in one go, on one connection.
+pings() {
+	for ((i = 0; i < $1; i++)); do echo "00000006 00000001 0000"; done >"$dir/hex"
+	bytes "$(cat "$dir/hex")" | socat -t 20 - "UNIX-CONNECT:$dir/s" | grep -ac pong
+}
+
+@test "what is asked leaves no line in the log, but at the level of debug" {
+	start_daemon
+	before=$(cat "$dir/log")
+	[ "$(pings 50)" -gt 0 ]
+	rpc info >/dev/null
+	[ "$(cat "$dir/log")" = "$before" ]
+}
+
+@test "a log of its own is bounded, whoever of the two writes to it, and no line is lost" {
+	export GUESTBOX_LOG=debug
+	start_daemon --log "json:$dir/json" --log-size 20K
+	for round in 1 2; do # some 27 KB each
+		[ "$(pings 200)" -gt 0 ]
+		for _ in $(seq 1 600); do [ ! -e "$dir/json.$round" ] || break; sleep 0.05; done
+		[ -e "$dir/json.$round" ]
+	done
+	# The front goes on in the new one, and the helper.
+	for _ in $(seq 1 600); do
+		rpc info >/dev/null
+		! grep -qs GetSystemInfoRequest "$dir/json" || break
+		sleep 0.05
+	done
+	kill "$daemon"
+	wait "$daemon"
+	daemon=
+	grep -q GetSystemInfoRequest "$dir/json"
+	grep -q 'finishing' "$dir/json"
+	[ "$(cat "$dir"/json* | grep -c PingRequest)" -eq 400 ]
+	jq -e . "$dir"/json* >/dev/null
+}
+
 @test "a killed daemon leaves clients an error, not a wait" {
 	start_daemon
 	front=$(front_of "$daemon")

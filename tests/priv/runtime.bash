@@ -52,11 +52,14 @@ need_cgroup() {
 	[ -n "$CG" ] || skip "no cgroup version 2 here"
 }
 
+# $before: what is done first to the name space of mounts that the daemon is in, its parts of it alone.
 start_daemon() {
 	export CG T
+	export before=${before-:}
 	# shellcheck disable=SC2016 # the inner shell expands these
 	nsenter --net="$T/net" unshare --mount --propagation unchanged sh -c '
 		mount --rbind "$T/tmp" /tmp
+		eval "$before"
 		if [ -n "$CG" ]; then
 			echo $$ >"$CG/cgroup.procs"
 			exec unshare --cgroup sh -c "mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec \"\$@\"" sh "$@"

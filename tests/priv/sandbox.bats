@@ -62,6 +62,20 @@ a" ] || s=$?
 	'
 }
 
+@test "an address is given back once: a failed start, and its removal, take none from those who have it since" {
+	sandbox_inside '
+		refused 400 "not found in the sandbox" sb launch --id bad --rootfs $R nosuch
+		sb create --id good --rootfs $R --wait
+		sb rm -f bad
+		sb create --id other --rootfs $R --wait
+		address() { sb inspect --json $1 | jq -r .network.ip_address; }
+		[ -n "$(address good)" ] && [ -n "$(address other)" ] && [ "$(address good)" != "$(address other)" ]
+		for id in good other; do busybox ping -c 1 -W 20 "$(address $id)" >/dev/null; done
+		sb rm -f good other
+		[ "$(ip -o link | wc -l)" = 1 ]
+	'
+}
+
 @test "launch: the first command is in no way other than a later one" {
 	sandbox_inside '
 		look="id; pwd; umask; env | sort; grep -E \"^(Uid|Gid|Groups|Cap|NoNew|Seccomp|Sig|NSpid)\" /proc/self/status

@@ -191,6 +191,40 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	[ "$(starts dockerd)" -eq 1 ]
 }
 
+# watched_for: the daemon waits for containerd's socket, and for the end of containerd.
+watched_for() {
+	grep -qsE "^inotify wd:[0-9a-f]+ ino:$(printf %x "$(in_guest stat -c %i /run/containerd)") " "/proc/$daemon"/fdinfo/* &&
+		grep -qsx "Pid:[[:space:]]*$(pid_of containerd)" "/proc/$daemon"/fdinfo/*
+}
+
+@test "a start is watched for: the folder of the socket, and the process" {
+	programs
+	touch "$T/containerd.hold"
+	start_daemon
+	run rpc runtime ensure --start --json
+	until_true started_times containerd 1
+	until_true watched_for
+	rm "$T/containerd.hold"
+	until_true ready
+}
+
+@test "what containers take for granted is made where it is missing or cannot be written to; what fails is told" {
+	programs
+	# shellcheck disable=SC2016 # the daemon's shell expands these
+	before='mkdir "$T/dev" && mount -t tmpfs dev "$T/dev" && cp -a /dev/null /dev/zero /dev/random /dev/urandom "$T/dev/" &&
+		mkdir "$T/dev/shm" && mount --bind "$T/dev" /dev && mount -t tmpfs -o ro,mode=1777 full /tmp &&
+		mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys' start_daemon
+	rpc runtime ensure --start --wait
+	# A folder of that name is no mount, and a mode says nothing about a read-only file system.
+	run in_guest findmnt -no FSTYPE,OPTIONS /dev/shm
+	echo "$output"
+	[[ $output == tmpfs*nosuid*nodev*noexec* ]]
+	in_guest test -c /dev/pts/ptmx
+	in_guest touch /tmp/file
+	[ "$(in_guest stat -c %a /tmp)" = 1777 ]
+	grep 'runtime: ip_forward: Read-only file system' "$T/log"
+}
+
 @test "vsock-rpcd is killed and comes back: it finds the daemons, and keeps them running again" {
 	programs
 	start_daemon

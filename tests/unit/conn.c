@@ -157,6 +157,17 @@ static void a_peer_that_takes_no_replies_is_not_asked_for_more(void **state)
 	assert_int_equal(total, (size_t)frames_seen * (10 + 4 + 60000));
 }
 
+static void a_peer_that_takes_no_reply_is_closed(void **state)
+{
+	(void)state;
+	reply_bytes = 1 << 20; /* more than a socket holds */
+	host.frame_ms = 40;
+	put(trim, sizeof trim);
+	assert_int_equal(run(20000), 1);
+	assert_int_equal(closed_seen, 1);
+	assert_int_equal(frames_seen, 1);
+}
+
 static void a_drip_does_not_move_the_deadline_of_its_frame(void **state)
 {
 	(void)state;
@@ -579,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(after_a_pause_who_goes_on_is_served, start, end),
 		cmocka_unit_test_setup_teardown(a_frame_in_single_bytes, start, end),
 		cmocka_unit_test_setup_teardown(a_peer_that_takes_no_replies_is_not_asked_for_more, start, end),
+		cmocka_unit_test_setup_teardown(a_peer_that_takes_no_reply_is_closed, start, end),
 		cmocka_unit_test_setup_teardown(a_drip_does_not_move_the_deadline_of_its_frame, start, end),
 		cmocka_unit_test_setup_teardown(a_held_request_keeps_the_next_ones_waiting, start, end),
 		cmocka_unit_test_setup_teardown(a_peer_that_hangs_up_while_a_request_is_held, start, end),

@@ -134,6 +134,25 @@ teardown_file()
 	[[ $output == *403* ]]
 }
 
+@test "nothing listens on the network, and there are no firewall rules" {
+	# No DNS server, no watcher, no RPC over TCP or UDP; a table of rules needs one of these modules.
+	run guest 'cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 | grep -v local_address
+		cut -d" " -f1 /proc/modules | grep -E "^(ip_tables|ip6_tables|nf_tables|x_tables|nf_conntrack)$"'
+	echo "$output"
+	[ -z "$output" ]
+}
+
+@test "limits are raised and never lowered" {
+	run guest '. /lib/guestbox/init.sh; at=/proc/sys/fs/nr_open; was=$(cat $at)
+		grep "Max open files" /proc/1/limits; echo $was; echo 4096 >$at; guest-boot pseudo-fs; cat $at
+		echo 2000000 >$at; ulimit -n 1500000; guest-boot pseudo-fs; raise_limits; cat $at; ulimit -Hn; echo $was >$at'
+	echo "$output"
+	[[ ${lines[0]} =~ ^Max\ open\ files\ +[0-9]+\ +([0-9]+)\  ]]
+	[ "${BASH_REMATCH[1]}" -ge 1048576 ]
+	[ "${lines[1]}" -ge 1048576 ]
+	[ "${lines[*]:2}" = "1048576 2000000 1500000" ]
+}
+
 @test "over vsock a daemon answers whom it allows" {
 	run guest 'vsock-rpcd --listen vsock:1025 --allow-cid 1 >/dev/null 2>&1 & daemon=$!
 		for i in 1 2 3 4 5 6 7 8 9; do

@@ -59,6 +59,16 @@ port() { echo "${VM_RPC#unix:}"; }
 	[[ $output == *"kernel_version:"* ]]
 }
 
+@test "the ports of Docker and Kubernetes are not for the guest's own processes" {
+	for port in 2375 16443; do
+		run guest "vsock-rpc --timeout 20 --connect vsock:1:$port ping"
+		echo "$output"
+		[ "$status" -eq 1 ]
+		run guest "dmesg | grep -c 'vsock:$port: vsock CID 1 may not use this proxy'"
+		[ "$output" = 1 ]
+	done
+}
+
 @test "a clock that is off is set by Ping, one that is right is left alone" {
 	guest 'date -s "2021-01-01 00:00:00"'
 	vm_rpc --timeout 20 ping --set-clock
