@@ -57,3 +57,15 @@ listens() {
 	done
 	return 1
 }
+
+# faulty "CALL:HOW..." APPLET...: gb, with system calls that fail or lie, as strace(1)'s inject= has it: "umount2:retval=0",
+# "fsync:error=EIO:when=2 linkat:error=EIO"; a path among the words: only calls on that file. LeakSanitizer cannot run
+# under ptrace(2).
+faulty() {
+	local word words=()
+	for word in $1; do
+		case $word in /*) words+=(-P "$word") ;; *) words+=(-e "inject=$word") ;; esac
+	done
+	shift
+	ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null "${words[@]}" "$GUESTBOX" "$@"
+}

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -383,7 +384,7 @@ int gb_mount_do(const struct gb_mount_request *request, struct gb_err *err)
 	if (r < 0)
 		return err && request->target ? gb_err_wrap(err, "%s", request->target) : r;
 	if (options.dax_require)
-		return gb_mount_dax_require(request, &options, err);
+		return gb_mount_dax_require(request, err);
 	r = gb_mount_plan_parsed(&plan, request, &options, err);
 	return r < 0 ? r : gb_mount_apply(&plan, NULL, err);
 }
@@ -430,6 +431,26 @@ static int write_out(const char *target, struct gb_err *err)
 	return 0;
 }
 
+/* A loop device, opened; -1: it is none. By the name in /sys: the links in /dev/block are udev's, which a small guest does
+ * not have. */
+static int open_loop(unsigned major, unsigned minor)
+{
+	char path[64], link[PATH_MAX], node[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/loop", major, minor);
+	if (access(path, F_OK) < 0)
+		return -1;
+	*strrchr(path, '/') = '\0';
+	ssize_t n = readlink(path, link, sizeof link - 1);
+	link[n < 0 ? 0 : n] = '\0';
+	const char *slash = strrchr(link, '/');
+	if (!slash || snprintf(node, sizeof node, "/dev%s", slash) >= (int)sizeof node)
+		return -1;
+	gb_autoclose int fd = open(node, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == makedev(major, minor) ? gb_take_fd(&fd) : -1;
+}
+
 int gb_mount_undo(const char *target, int flags, struct gb_err *err)
 {
 	const int gentle = !(flags & (MNT_FORCE | MNT_DETACH | MNT_EXPIRE));
@@ -443,19 +464,11 @@ int gb_mount_undo(const char *target, int flags, struct gb_err *err)
 	 * umount2(2) itself will refuse. */
 	if (gentle && statx(AT_FDCWD, target, AT_NO_AUTOMOUNT | (flags & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0),
 			    STATX_TYPE, &st) == 0 && st.stx_dev_major && gb_mountinfo_is_root(AT_FDCWD, target, 0) == 1) {
-		char node[64];
-
-		(void)snprintf(node, sizeof node, "/dev/block/%u:%u", st.stx_dev_major, st.stx_dev_minor);
 		r = write_out(target, err);
 		if (r < 0)
 			return r;
 		/* Opened before, so that fsync(2) reports what fails from here on (errseq). */
-		device = open(node, O_RDONLY | O_CLOEXEC);
-		(void)snprintf(node, sizeof node, "/sys/dev/block/%u:%u/loop", st.stx_dev_major, st.stx_dev_minor);
-		if (device >= 0 && access(node, F_OK) < 0) {
-			(void)close(device);
-			device = -1;
-		}
+		device = open_loop(st.stx_dev_major, st.stx_dev_minor);
 	}
 	r = gb_mount_raw_undo(target, flags);
 	if (r < 0)

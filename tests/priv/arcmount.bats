@@ -15,6 +15,8 @@ setup() {
 
 teardown() {
 	cd /
+	# Those of a test that has failed, while their files still have names.
+	losetup -n -O NAME,BACK-FILE | awk -v top="$dir/" 'index($0, top) { print $1 }' | xargs -r losetup -d
 	for _ in 1 2 3; do ! mountpoint -q "$dir" || umount -l "$dir"; done
 }
 
@@ -203,6 +205,23 @@ loops() { losetup -n -O NAME -j "$1"; }
 	run gb arcmount mount --dry-run -o loop disk a
 	[[ ${lines[0]} == 'ioctl("/dev/loopN", LOOP_CONFIGURE, "disk")' ]]
 	[ -z "$(loops disk)$(loops shifted)" ]
+}
+
+@test "loop: in two steps where the kernel is older than 5.8, and nothing stays of half of them" {
+	image disk
+	(head -c 1M /dev/zero; cat disk) >shifted
+	# The first ioctl(2) asks for a free device, the second would do all at once.
+	faulty ioctl:error=EINVAL:when=2 arcmount mount -o loop,offset=1M,ro shifted a
+	[ "$(findmnt -n -o FSTYPE a)" = ext4 ]
+	not touch a/x
+	gb arcmount umount a
+	[ -z "$(loops shifted)" ]
+	fails 1 "cannot set up the loop device /dev/loop" faulty ioctl:error=EINVAL:when=2+2 arcmount mount -o loop disk a
+	[ -z "$(loops disk)" ]
+	# Somebody else was faster: the next one.
+	faulty ioctl:error=EBUSY:when=2 arcmount mount -o loop disk a
+	gb arcmount umount a
+	[ -z "$(loops disk)" ]
 }
 
 @test "a failed mount releases its loop device" {
@@ -465,6 +484,105 @@ loops() { losetup -n -O NAME -j "$1"; }
 	[ "$(cat /proc/self/mountinfo | wc -l; losetup -n -O NAME -j none)" = "$before" ]
 	run gb arcmount probe --json
 	[[ $output == '[{"rule":"M1",'*'"rule":"P8"'*']' ]]
+}
+
+# found_out FAULT RULE...: with that fault these rules, and perhaps others, do not hold, and that is a failure.
+found_out() {
+	local fault=$1 rule
+	shift
+	run faulty "$fault" arcmount probe
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[ "$(grep -c '^\(not \)\?ok' <<<"$output")" -eq 34 ]
+	for rule; do
+		grep -q "^not ok [0-9]* - $rule " <<<"$output" || { echo "$rule holds with $fault" >&2; return 1; }
+	done
+}
+
+@test "probe: a kernel that breaks a rule, or says what it does not do, is found out" {
+	found_out umount2:retval=0 U1 U2 U3 U4 U5 U6 U7 U8
+	[[ $output == *"U6 "*"seen 0, and it is still mounted"* ]]
+	found_out pivot_root:retval=0 P1 P2 P3 P4 P5 P7 P8
+	[[ $output == *"P8 "*"a task at the old root was not moved"* ]]
+	# The first three make a rule its place.
+	found_out mount:retval=0:when=4+ M1 M2 M3 M4 M5 M6 M7 M8 O1 O2 O3
+	[[ $output == *"M6 "*"the mount is still writable"*"M7 "*"the mount did not leave its old place"* ]]
+	found_out "?access:retval=0 faccessat:retval=0" M6 M8 O4 P8
+	[[ $output == *"M8 "*"writable, and a second call does not change that"*"O4 "*"the overlay is writable"* ]]
+	found_out umount2:signal=KILL U1 U9
+	[[ $output == *"the rule's process died"* ]]
+	run faulty umount2:retval=0 arcmount probe --json
+	[ "$status" -eq 1 ]
+	[[ $output == *'"rule":"U1",'*'"expected":"EINVAL","seen":"0","result":"not ok"}'* ]]
+}
+
+@test "probe: where a rule cannot be tried it says why, and is no failure" {
+	for fault in unshare:error=EPERM pipe2:error=EMFILE clone:error=EAGAIN mount:error=ENOSYS; do
+		run faulty "$fault" arcmount probe
+		echo "$fault: $output"
+		[ "$status" -eq 0 ]
+		[ "$(grep -c '^ok.*# SKIP .*: ' <<<"$output")" -eq 34 ]
+	done
+	run faulty mkdir:error=EIO arcmount probe
+	[[ $output == *"M1 "*"# SKIP tmpfs: Input/output error"* ]]
+}
+
+@test "a read-only bind that cannot be made read-only is none" {
+	touch a/f
+	fails 1 "cannot bind a to c" faulty mount_setattr:error=EPERM arcmount bind -o ro a c
+	unmounted c
+	# The old way attaches first.
+	fails 1 "cannot bind a to c" faulty "open_tree:error=ENOSYS mount:error=EIO:when=2" arcmount bind -o ro a c
+	unmounted c
+}
+
+@test "a remount that succeeds and changes nothing is a failure" {
+	image disk
+	gb arcmount mount -o loop disk a
+	fails 1 "reported success and changed nothing: dax=always was asked for, and it has no DAX" \
+		faulty fsconfig:retval=0 arcmount remount -o dax=always a
+	gb arcmount umount a
+	gb arcmount mount -o loop,dax=inode disk a
+	[[ $(gb arcmount list "$dir/a") == *$'\tinode' ]]
+	fails 1 "it has dax=inode (unmount it and mount it again)" faulty fsconfig:retval=0 arcmount remount -o dax=never a
+	gb arcmount remount -o dax=inode a
+}
+
+@test "a loop device that cannot be written out after all is told" {
+	image disk
+	gb arcmount mount -o loop disk a
+	fails 1 "could not be written out: Input/output error; it stays mounted" faulty syncfs:error=EIO arcmount umount a
+	mounted a
+	fails 1 "unmounted, but its loop device could not be written out" faulty fsync:error=EIO arcmount umount a
+	unmounted a
+	[ -z "$(loops disk)" ]
+}
+
+@test "shares: DAX comes down to what the device has, and what holds is said" {
+	: >cmdline
+	export GUESTBOX_CMDLINE=$dir/cmdline
+	image disk
+	dev=$(losetup -f --show disk)
+	echo "$dev $dir/a ext4 dax=always,nosuid" >tab
+	run gb arcmount shares --table tab
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"$dev on $dir/a: mounted, dax=inode ("*"refused: dax=always)" ]]
+	has a nosuid
+	# In use it stays as it is.
+	exec 7<a
+	run gb arcmount shares --json --table tab
+	exec 7<&-
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[-1]} == *'"state":"already","dax":"inode","error":"'*"is mounted without dax=always, and it is in use: "* ]]
+	# The kernel says that it is done, and it is not.
+	gb arcmount umount a
+	run faulty fsconfig:retval=0:when=2 arcmount shares --table tab
+	losetup -d "$dev"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"mounted, dax=inode (the kernel took dax=always and did not do it)"* ]]
 }
 
 @test "a target that vanishes while it is mounted is an error or a mount, never a crash" {
