@@ -187,7 +187,7 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 		q.type = type;
 	}
 	if (o.dax_require && real && !work)
-		return gb_mount_dax_require(&q, &o, err);
+		return gb_mount_dax_require(&q, err);
 	if (o.dax_require && !work && arcmount_join(&o.data, "dax=always", err) < 0)
 		return -ENOMEM;
 	r = gb_mount_plan_parsed(&plan, &q, &o, err);

@@ -456,9 +456,9 @@ static void why_move(const struct gb_mount_step *step, int code, struct gb_buf *
 		return;
 	const struct gb_mountinfo *row = row_at(&table, step->source), *to = row_at(&table, step->target);
 	const struct gb_mountinfo *parent = row ? gb_mountinfo_by_id(&table, row->parent) : NULL;
-	if (!parent)
-		(void)gb_buf_fmt(why, "%s is the root of the mount tree, which cannot move (switch-root, pivot-root)", step->source);
-	else if (parent->shared)
+	if (!row)
+		(void)gb_buf_fmt(why, "source %s is on a mount of another mount namespace", step->source);
+	else if (parent && parent->shared)
 		(void)gb_buf_fmt(why, "the mount that %s is mounted on (%s) is shared: make it private first "
 				 "(arcmount propagate private %s)", step->source, parent->target, parent->target);
 	else if (to && to->shared && row->unbindable)

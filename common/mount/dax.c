@@ -123,12 +123,10 @@ static int with_word(const struct gb_mount_request *request, const char *dax, st
 	return r < 0 ? r : gb_mount_apply(&plan, NULL, err);
 }
 
-int gb_mount_dax_require(const struct gb_mount_request *request, const struct gb_mount_options *options,
-			 struct gb_err *err)
+int gb_mount_dax_require(const struct gb_mount_request *request, struct gb_err *err)
 {
 	struct gb_mount_daxproof proof = { 0 };
 
-	(void)options;
 	int r = with_word(request, "dax=always", err);
 	if (r < 0)
 		return err ? gb_err_wrap(err, "DAX is required") : r;

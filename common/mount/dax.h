@@ -21,9 +21,8 @@ bool gb_mount_dax_holds(const struct gb_mount_daxproof *proof);
 /* "always", "inode" or "none". */
 const char *gb_mount_dax_word(enum gb_mount_dax mode);
 
-/* A new mount with dax=always, which is unmounted again when the proof fails. `options` are the request's, parsed. */
-int gb_mount_dax_require(const struct gb_mount_request *request, const struct gb_mount_options *options,
-			 struct gb_err *err);
+/* A new mount with dax=always, which is unmounted again when the proof fails. */
+int gb_mount_dax_require(const struct gb_mount_request *request, struct gb_err *err);
 
 /* A new mount with the best of dax=always, dax=inode and none. *ret_mode: which one it is by proof. why gets what stood
  * against dax=always ("" if nothing did). */

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# guest-clock beside a stand-in for the host's clock; this machine's clock is never set (--dry-run).
+# guest-clock beside a stand-in for the host's clock; this machine's clock is never set (--dry-run, or a system
+# call that is not made).
 load ../lib.bash
 
 setup() {
@@ -33,4 +34,13 @@ setup() {
 	fails 2 "--on-jump goes with --watch" gb guest-clock --on-jump true
 	fails 2 "interval" gb guest-clock --watch --interval 0 --device "$clock"
 	fails 2 "surplus" gb guest-clock now
+}
+
+@test "a clock that is set is told, and so is one that cannot be" {
+	echo $(($(date +%s) + 5000)) >"$clock"
+	run faulty clock_settime:retval=0 guest-clock --device "$clock"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output =~ ^"guest-clock: clock stepped by +"[0-9]+\.[0-9]{3}" s, to $clock"$ ]]
+	fails 1 "clock: Operation not permitted" faulty clock_settime:error=EPERM guest-clock --device "$clock"
 }

@@ -67,6 +67,17 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 	# in its own folder the links are relative, so that the folder may move
 	"$dir/guestbox-copy" --install -s "$dir"
 	[ "$(readlink "$dir/$(gb --list | head -1)")" = guestbox-copy ]
+	if gb --list | grep -qx arcmount; then
+		mkdir "$dir/more"
+		"$dir/guestbox-copy" --install --aliases "$dir/more"
+		for name in $(gb --list) mount umount pivot_root switch_root; do [ "$dir/more/$name" -ef "$dir/guestbox-copy" ]; done
+		[[ $("$dir/more/umount" --help) == "Usage: umount"* ]]
+		[[ $(gb --help mount) == "Usage: mount"* ]]
+	fi
+	# A name that something else has and that cannot be replaced: nothing half-made stays.
+	mkdir -p "$dir/full/$(gb --list | head -1)/x"
+	fails 1 "$dir/full/$(gb --list | head -1): " "$dir/guestbox-copy" --install "$dir/full"
+	[ -z "$(find "$dir/full" -name '.*.[0-9]*')" ]
 }
 
 @test "output that cannot be written is a failure" {

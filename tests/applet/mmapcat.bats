@@ -60,3 +60,10 @@ setup() {
 	fails 1 "not a regular file" gb mmapcat /dev/null
 	fails 1 "No space left on device" bash -c "'$GUESTBOX' mmapcat '$dir/a' >/dev/full"
 }
+
+@test "--verify finds what differs; a map or a read that fails is named" {
+	# A read(2) that says that it has read, and has not.
+	fails 1 "$dir/a: byte 0 is 0x31 in the mapping and 0x" faulty "pread64:retval=64 $dir/a" mmapcat --verify "$dir/a"
+	fails 1 "$dir/a: read at byte 0: Input/output error" faulty "pread64:error=EIO $dir/a" mmapcat --verify "$dir/a"
+	fails 1 "$dir/a: mmap: Cannot allocate memory" faulty "mmap:error=ENOMEM $dir/a" mmapcat "$dir/a"
+}

@@ -222,6 +222,99 @@ static void the_cgroup_of_a_process_is_read(void **state)
 	assert_int_equal(gb_cgroup_parse("", path, sizeof path), -ENOENT);
 }
 
+/* A folder in the place of a group: the files that the kernel would have there, without cgroup.kill (Linux before 5.14). */
+static int fake_group(const char *name, const char *procs, const char *events)
+{
+	char path[64];
+
+	assert_int_equal(gb_io_mkdirs(in(name)), 0);
+	(void)snprintf(path, sizeof path, "%s/cgroup.procs", name);
+	put(in(path), procs);
+	(void)snprintf(path, sizeof path, "%s/cgroup.events", name);
+	put(in(path), events);
+	int fd = open(in(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static pid_t sleeper(void)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		for (;;)
+			(void)pause();
+	}
+	return pid;
+}
+
+static int end_of(pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void a_group_is_signalled_with_all_below_it(void **state)
+{
+	pid_t one = sleeper(), two = sleeper(), three = sleeper();
+	char procs[64];
+
+	(void)state;
+	/* 0: a process of another PID namespace; 1 and ourselves: never. */
+	(void)snprintf(procs, sizeof procs, "0\n1\n%d\n%d\n", (int)getpid(), (int)one);
+	gb_autoclose int group = fake_group("g", procs, "populated 1\nfrozen 0\n");
+	(void)snprintf(procs, sizeof procs, "%d\n", (int)two);
+	gb_autoclose int below = fake_group("g/a/b", procs, "");
+	put(in("g/a/cgroup.procs"), "");
+	/* Neither a file nor a link is a group. */
+	(void)snprintf(procs, sizeof procs, "%d\n", (int)three);
+	gb_autoclose int beside = fake_group("beside", procs, "");
+	assert_int_equal(symlink("../beside", in("g/link")), 0);
+	assert_true(below >= 0 && beside >= 0);
+
+	assert_int_equal(gb_cgroup_signal(group, SIGTERM), 2);
+	assert_int_equal(end_of(one), SIGTERM);
+	assert_int_equal(end_of(two), SIGTERM);
+	assert_int_equal(gb_cgroup_signal(group, SIGTERM), 0); /* they are gone */
+	assert_int_equal(gb_cgroup_signal(beside, SIGKILL), 1);
+	assert_int_equal(end_of(three), SIGKILL);
+	put(in("beside/cgroup.procs"), "no number\n");
+	assert_int_equal(gb_cgroup_signal(beside, SIGKILL), 0);
+	/* With cgroup.kill the kernel does it. */
+	put(in("beside/cgroup.kill"), "");
+	assert_int_equal(gb_cgroup_signal(beside, SIGKILL), 1);
+	text_is(in("beside/cgroup.kill"), "1");
+	assert_int_equal(unlink(in("beside/cgroup.procs")), 0);
+	assert_int_equal(gb_cgroup_signal(beside, SIGTERM), -ENOENT);
+}
+
+static void a_group_is_waited_for(void **state)
+{
+	gb_autoclose int group = fake_group("w", "", "populated 1\nfrozen 0\n");
+
+	(void)state;
+	assert_int_equal(gb_cgroup_busy(group), 1);
+	assert_int_equal(gb_cgroup_wait(group, 1), -ETIMEDOUT);
+	pid_t pid = fork();
+	if (pid == 0) {
+		gb_autoclose int fd = openat(group, "cgroup.events", O_WRONLY | O_CLOEXEC);
+		_exit(pwrite(fd, "populated 0\n", 12, 0) != 12);
+	}
+	assert_int_equal(gb_cgroup_wait(group, 600000), 0);
+	assert_int_equal(end_of(pid), 0);
+	assert_int_equal(gb_cgroup_busy(group), 0);
+	assert_int_equal(unlink(in("w/cgroup.events")), 0);
+	assert_int_equal(gb_cgroup_wait(group, 600000), 0); /* it is gone, and all that was in it */
+	assert_int_equal(gb_cgroup_busy(group), -ENOENT);
+	gb_autoclose int procs = gb_cgroup_procs(group);
+	assert_true(procs >= 0);
+	assert_int_equal(unlink(in("w/cgroup.procs")), 0);
+	assert_int_equal(gb_cgroup_procs(group), -ENOENT);
+}
+
 /* ---- helpers ---- */
 
 static int helper(const char *script, unsigned ms, struct gb_buf *output, size_t max)
@@ -312,6 +405,8 @@ int main(void)
 		cmocka_unit_test(a_record_names_one_process),
 		cmocka_unit_test(the_pauses_between_restarts_grow),
 		cmocka_unit_test(the_cgroup_of_a_process_is_read),
+		cmocka_unit_test(a_group_is_signalled_with_all_below_it),
+		cmocka_unit_test(a_group_is_waited_for),
 		cmocka_unit_test(helpers_tell_how_they_ended_and_what_they_said),
 		cmocka_unit_test(a_folder_is_emptied_and_stays),
 	};
