@@ -45,11 +45,19 @@ int sandbox_create_args(struct gb_cmd *cmd, int min, const char *what, struct sa
 			struct gb_err *err);
 void sandbox_create_free(struct sandbox_create *create);
 
+/* A field of a request, if it was given. */
+#define SANDBOX_SET(request, field, value) do { if (value) (request).field = (value); } while (0)
+
 /* Text that came from the guest, as it may reach a terminal. */
 void sandbox_put(struct gb_buf *buf, const char *text);
 
 /* Unix seconds in UTC; "-" for 0. */
 void sandbox_when(struct gb_buf *buf, int64_t seconds);
+/* Labels of any message: K=V,K=V; "-" for none. */
+void sandbox_labels(struct gb_buf *buf, const void *list, size_t len);
+void sandbox_put_or_dash(struct gb_buf *buf, const char *text);
+/* A line of one word. */
+void sandbox_print_word(const char *word);
 /* What an answer without content is shown by: the operand that was asked for, in JSON under this key. */
 int sandbox_print_done(const struct rpc_call *call, const char *key, const char *word, struct gb_err *err);
 
@@ -60,6 +68,8 @@ struct sandbox_table {
 	bool failed;
 };
 struct gb_buf *sandbox_cell(struct sandbox_table *table);
+void sandbox_heads(struct sandbox_table *table, const char *const *names, size_t len);
+void sandbox_texts(struct sandbox_table *table, const char *const *texts, size_t len);
 int sandbox_table_print(struct sandbox_table *table, struct gb_err *err);
 
 /* The commands, each with its option table. */

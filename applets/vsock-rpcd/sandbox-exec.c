@@ -18,6 +18,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/sandbox/cgroup.h"
+#include "common/sandbox/runtime.h"
 #include "common/sandbox/user.h"
 
 enum {

@@ -43,13 +43,13 @@ struct import {
 	Guestbox__V1__Image *image;
 };
 
-bool rpcd_images_any(const char *data)
+bool rpcd_images_any(const struct gb_sandbox_place *place)
 {
 	Guestbox__V1__Image **images = NULL;
 	char folder[300];
 	size_t len = 0;
 
-	(void)snprintf(folder, sizeof folder, "%s/images", data);
+	gb_sandbox_images_path(place, folder, sizeof folder);
 	if (gb_sandbox_images(folder, &images, &len, NULL) == 0)
 		gb_sandbox_images_free(images, len);
 	return imports > 0 || len > 0;
@@ -63,12 +63,6 @@ static int code_of(int error)
 	case EBUSY: return GB_RPC_CONFLICT;
 	default: return rpcd_code(error);
 	}
-}
-
-static const char *folder_of(const struct rpcd_sandboxes *all, char *path, size_t size)
-{
-	(void)snprintf(path, size, "%s/images", all->place.data);
-	return path;
 }
 
 /* A sandbox whose files are the image's own, under a writable layer: where the layer is a snapshot it needs no image any
@@ -94,6 +88,18 @@ static bool is_free(struct rpcd_sandboxes *all, struct rpcd_call *call, const ch
 	if (box)
 		rpcd_error(call, GB_RPC_CONFLICT, "image \"%s\": sandbox \"%s\" has its files", name, box->record->spec->id);
 	return !box;
+}
+
+/* The sandboxes, for a request that names an image; NULL after an Error frame. */
+static struct rpcd_sandboxes *store_for(struct rpcd_call *call, const char *image)
+{
+	struct rpcd_sandboxes *all = rpcd_sandboxes_of(call);
+	struct gb_err err;
+
+	if (!all || gb_sandbox_check_image(image, &err) == 0)
+		return all;
+	rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
+	return NULL;
 }
 
 /* ---- import ---- */
@@ -275,15 +281,10 @@ static int import_begin(struct import *import, struct rpcd_call *call)
 void rpcd_image_import(struct rpcd_call *call)
 {
 	const Guestbox__V1__ImageImportRequest *request = (const void *)call->request;
-	struct rpcd_sandboxes *all = rpcd_sandboxes_of(call);
-	struct gb_err err;
+	struct rpcd_sandboxes *all = store_for(call, request->name);
 
 	if (!all)
 		return;
-	if (gb_sandbox_check_image(request->name, &err) < 0) {
-		rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
-		return;
-	}
 	if (request->replace && !is_free(all, call, request->name))
 		return;
 	if (imports == IMPORTS_MAX) {
@@ -299,7 +300,7 @@ void rpcd_image_import(struct rpcd_call *call)
 	import->to.fd = import->from = -1;
 	import->replace = request->replace;
 	import->size = request->size;
-	(void)folder_of(all, import->folder, sizeof import->folder);
+	gb_sandbox_images_path(&all->place, import->folder, sizeof import->folder);
 	(void)snprintf(import->name, sizeof import->name, "%s", request->name);
 	int r = import_begin(import, call);
 	if (r < 0) {
@@ -368,7 +369,7 @@ static struct image_job *job_new(struct rpcd_call *call, const struct rpcd_sandb
 		rpcd_error(call, GB_RPC_FAILED, "out of memory");
 		return NULL;
 	}
-	(void)folder_of(all, job->folder, sizeof job->folder);
+	gb_sandbox_images_path(&all->place, job->folder, sizeof job->folder);
 	job->job.finish = job_finish;
 	return job;
 }
@@ -387,15 +388,10 @@ void rpcd_image_list(struct rpcd_call *call)
 void rpcd_image_remove(struct rpcd_call *call)
 {
 	const Guestbox__V1__ImageRemoveRequest *request = (const void *)call->request;
-	struct rpcd_sandboxes *all = rpcd_sandboxes_of(call);
-	struct gb_err err;
+	struct rpcd_sandboxes *all = store_for(call, request->name);
 
 	if (!all)
 		return;
-	if (gb_sandbox_check_image(request->name, &err) < 0) {
-		rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
-		return;
-	}
 	struct image_job *job = is_free(all, call, request->name) ? job_new(call, all) : NULL;
 	if (!job)
 		return;

@@ -13,6 +13,9 @@
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/net/veth.h"
+#include "common/sandbox/cgroup.h"
+#include "common/sandbox/clean.h"
+#include "common/sys/pidrec.h"
 #include "common/sys/proc.h"
 
 struct pass {
@@ -36,11 +39,14 @@ static enum rpcd_state state_of(const char *name)
 	return RPCD_FAILED;
 }
 
+/* Whether its PID 1 is there. After a boot the same number and time may well be another's. */
 static bool alive(const rpcd_record *record)
 {
 	struct gb_proc proc;
+	char boot[GB_BOOT_ID];
 
-	return record->pid > 1 && gb_proc_read((pid_t)record->pid, &proc) == 0 && proc.start == record->start_time;
+	gb_boot_id(boot);
+	return strcmp(record->boot_id, boot) == 0 && record->pid > 1 && gb_proc_read((pid_t)record->pid, &proc) == 0 && proc.start == record->start_time;
 }
 
 static void mark_failed(struct rpcd_box *box, const char *why)
@@ -55,20 +61,31 @@ static bool on_record(const char *instance, rpcd_record *record, const struct gb
 	struct pass *pass = arg;
 	struct rpcd_sandboxes *all = pass->all;
 
-	if (!record || rpcd_box_find(all, record->spec->id)) {
-		gb_log(GB_LOG_NOTICE, "sandboxes: %s: removed: %s", instance, record ? "another one has its id" : why->msg);
+	if (!record && why->code == ENOENT) { /* a crash while it was made or removed */
+		gb_log(GB_LOG_NOTICE, "sandboxes: %s: removed: %s", instance, why->msg);
 		note_rubbish(pass, instance);
+		return false;
+	}
+	if (!record || rpcd_box_find(all, record->spec->id)) { /* somebody may still want its files */
+		gb_log(GB_LOG_ERR, "sandboxes: %s/boxes/%s is left alone: %s", all->place.data, instance,
+		       record ? "another one has its id" : why->msg);
 		return false;
 	}
 	/* Numbers are claimed for those that may still have them: its address is its container's. */
 	if (gb_numbers_claim(&all->slots, record->slot) < 0) {
-		gb_log(GB_LOG_NOTICE, "sandbox \"%s\": removed: its user ids are another's", record->spec->id);
-		note_rubbish(pass, instance);
-		return false;
+		int slot = gb_numbers_take(&all->slots);
+		gb_log(GB_LOG_WARNING, "sandbox \"%s\": its user ids are another's: it gets others, and its processes are ended",
+		       record->spec->id);
+		if (slot < 0)
+			return false;
+		record->slot = (uint32_t)slot;
+		record->pid = 0;
 	}
 	struct rpcd_box *box = rpcd_box_new(all, record, state_of(record->state));
-	if (!box)
+	if (!box) {
+		(void)gb_numbers_release(&all->slots, record->slot);
 		return false;
+	}
 	box->addressed = box->state < RPCD_STOPPED && record->address &&
 			 gb_numbers_claim(&all->addresses, record->address - GB_SANDBOX_POOL) == 0;
 	return true;
@@ -124,9 +141,11 @@ static bool on_snapshot(const char *id, rpcd_snapshot *snapshot, const struct gb
 	struct pass *pass = arg;
 	struct rpcd_snap *snap = snapshot ? calloc(1, sizeof *snap) : NULL, *at;
 
-	if (!snapshot) {
+	if (!snapshot && why->code == ENOENT) {
 		gb_log(GB_LOG_NOTICE, "sandboxes: snapshot %s: removed: %s", id, why->msg);
 		note_rubbish(pass, id);
+	} else if (!snapshot) {
+		gb_log(GB_LOG_ERR, "sandboxes: %s/snapshots/%s is left alone: %s", pass->all->place.data, id, why->msg);
 	}
 	if (!snap)
 		return false;

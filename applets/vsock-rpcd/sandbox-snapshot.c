@@ -13,6 +13,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/date.h"
 #include "common/base/log.h"
+#include "common/sandbox/cgroup.h"
+#include "common/sandbox/runtime.h"
 
 enum { FREEZE_MS = 10000, NAME_MAX_BYTES = 256 };
 
@@ -258,7 +260,7 @@ void rpcd_sandbox_restore(struct rpcd_call *call)
 	}
 	STAILQ_INSERT_TAIL(&box->starts, waiter, link);
 	box->restored = true;
-	rpcd_box_expire_at(box);
+	rpcd_box_expire_in(box, request->ttl_seconds);
 	rpcd_box_start(box, snap);
 }
 
@@ -290,12 +292,7 @@ void rpcd_sandbox_list_snapshots(struct rpcd_call *call)
 		const rpcd_snapshot *s = snap->snapshot;
 		struct row *row = &rows[n];
 		bool match = !snap->going && (!*request->sandbox_id || strcmp(request->sandbox_id, s->record->spec->id) == 0);
-		for (size_t i = 0; match && i < request->n_labels; i++) {
-			match = false;
-			for (size_t k = 0; k < s->n_labels && !match; k++)
-				match = strcmp(s->labels[k]->key, request->labels[i]->key) == 0 &&
-					strcmp(s->labels[k]->value, request->labels[i]->value) == 0;
-		}
+		match = match && gb_sandbox_labels_match(s->labels, s->n_labels, request->labels, request->n_labels);
 		if (!match)
 			continue;
 		sandbox__v1__snapshot_summary__init(&row->summary);

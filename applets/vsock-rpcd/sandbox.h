@@ -5,7 +5,8 @@
 
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/sandbox/pool.h"
-#include "common/sandbox/run.h"
+#include "common/sandbox/exec.h"
+#include "common/sandbox/orders.h"
 #include "common/sandbox/spec.h"
 #include "common/sandbox/store.h"
 
@@ -79,39 +80,30 @@ struct rpcd_sandboxes {
 	unsigned char scratch[65536]; /* one read(2) of a command's output */
 };
 
+/* ---- sandbox-task.c ---- */
+
 extern const char *const rpcd_state_name[];
 
-/* The sandboxes of this daemon, opened; NULL after an Error frame. */
-struct rpcd_sandboxes *rpcd_sandboxes_of(struct rpcd_call *call);
 struct rpcd_box *rpcd_box_find(struct rpcd_sandboxes *all, const char *id);
 /* The same, or NULL after an Error frame 400 or 404. */
 struct rpcd_box *rpcd_box_named(struct rpcd_sandboxes *all, struct rpcd_call *call, const char *id);
-void rpcd_box_event(struct rpcd_box *box, const char *action, const char *key, const char *value);
-/* Its record is written, off the loop. */
-void rpcd_box_save(struct rpcd_box *box);
 /* Error 412: the request needs another state. */
 void rpcd_wrong_state(struct rpcd_call *call, const struct rpcd_box *box, const char *what);
 /* An errno as the code of an Error frame. */
 int rpcd_code(int error);
 
-/* Its sandbox is gone: the command ends here and now, whatever its host has not taken yet. Not while it is launching. */
-void rpcd_command_cut(struct rpcd_command *session);
-/* Of a sandbox that has become ready, or never will be (then code and text are the Error frame): the command that has
- * waited for that, if there is one. */
-void rpcd_command_begin(struct rpcd_box *box);
-void rpcd_command_refuse(struct rpcd_box *box, int code, const char *text);
-/* What PID 1 says of the command that it was started with. */
-void rpcd_command_told(struct rpcd_box *box, const struct gb_sandbox_word *word);
-/* Whether its program is not started yet. */
-bool rpcd_command_is_launching(const struct rpcd_command *session);
-/* A command has ended: back to ready, with its exit status. */
-void rpcd_box_idle(struct rpcd_box *box, int code);
+/* A copy by way of the wire: NULL when out of memory. */
+void *rpcd_copy(const void *message);
+char *rpcd_text(const char *text);
+void rpcd_set_text(char **field, const char *text);
 
 /* Answers later: NULL (out of memory) after an Error frame. */
 struct rpcd_waiter *rpcd_wait(struct rpcd_call *call);
 /* The call to answer a waiter with; NULL when nobody waits any more. Then rpcd_wait_end() releases it. */
 const struct rpcd_call *rpcd_wait_call(struct rpcd_waiter *waiter, struct rpcd_call *call);
 void rpcd_wait_end(struct rpcd_waiter *waiter);
+/* Answers all: with nothing but the reply's type, or with an error. */
+void rpcd_answer(struct rpcd_waiters *waiters, int code, const char *text);
 
 /* A task for a thread. It is malloc'ed and freed by done(), which is called in the loop. */
 struct rpcd_task {
@@ -124,33 +116,71 @@ struct rpcd_task {
 };
 void rpcd_task_start(struct rpcd_sandboxes *all, struct rpcd_task *task);
 
+/* ---- sandbox-box.c ---- */
+
 /* A new box for a record, which is taken over; numbers are claimed for it when they are not yet. */
 struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, enum rpcd_state state);
-/* Starts it, of a snapshot or afresh. */
-void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap);
+void rpcd_box_free(struct rpcd_box *box);
 /* What a create or restore claims for its record: 0, or -ENOSPC after an Error frame. */
 int rpcd_record_number(struct rpcd_sandboxes *all, struct rpcd_call *call, rpcd_record *record, bool network);
-/* A copy by way of the wire: NULL when out of memory. */
-void *rpcd_copy(const void *message);
-char *rpcd_text(const char *text);
-void rpcd_set_text(char **field, const char *text);
-
+/* Its record is written, off the loop. */
+void rpcd_box_save(struct rpcd_box *box);
 /* The pid's descriptor is watched from here on: 0 or -errno. */
 int rpcd_box_watch(struct rpcd_box *box);
 /* And what PID 1 says. */
 int rpcd_box_listen(struct rpcd_box *box);
+/* Its first process is gone. */
+void rpcd_box_ended(struct rpcd_box *box);
+/* What is left of its container goes; of one that is being removed, its files too. */
+void rpcd_box_clean(struct rpcd_box *box);
+/* Every process is asked to end; in so many seconds they are killed. */
+void rpcd_box_stop(struct rpcd_box *box, unsigned seconds);
+void rpcd_box_kill(struct rpcd_box *box);
+void rpcd_box_remove(struct rpcd_box *box, bool force);
+/* Its removal: seconds from now (0: never), or when its record says. */
+void rpcd_box_expire_in(struct rpcd_box *box, uint32_t seconds);
+void rpcd_box_expire_at(struct rpcd_box *box);
+/* A command has ended: back to ready, with its exit status. */
+void rpcd_box_idle(struct rpcd_box *box, int code);
 
-/* When the daemon starts: those that outlived the one before are found again (recover.c). */
+/* ---- sandbox-start.c ---- */
+
+/* Starts it, of a snapshot or afresh. */
+void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap);
+
+/* ---- sandbox-events.c ---- */
+
+void rpcd_box_event(struct rpcd_box *box, const char *action, const char *key, const char *value);
+
+/* ---- sandbox-exec.c ---- */
+
+/* Its sandbox is gone: the command ends here and now, whatever its host has not taken yet. Not while it is launching. */
+void rpcd_command_cut(struct rpcd_command *session);
+/* Of a sandbox that has become ready, or never will be (then code and text are the Error frame): the command that has
+ * waited for that, if there is one. */
+void rpcd_command_begin(struct rpcd_box *box);
+void rpcd_command_refuse(struct rpcd_box *box, int code, const char *text);
+/* What PID 1 says of the command that it was started with. */
+void rpcd_command_told(struct rpcd_box *box, const struct gb_sandbox_word *word);
+/* Whether its program is not started yet. */
+bool rpcd_command_is_launching(const struct rpcd_command *session);
+
+/* ---- sandbox-image.c ---- */
+
+/* Whether there are images in a place, or one is being imported. */
+bool rpcd_images_any(const struct gb_sandbox_place *place);
+
+/* ---- sandbox-recover.c ---- */
+
+/* When the daemon starts: those that outlived the one before are found again. */
 int rpcd_sandbox_recover(struct rpcd_sandboxes *all, struct gb_err *err);
 
-/* Whether there are images in a folder of sandboxes, or one is being imported. */
-bool rpcd_images_any(const char *data);
+/* ---- sandbox-open.c ---- */
 
-void rpcd_box_free(struct rpcd_box *box);
-void rpcd_box_kill(struct rpcd_box *box);
-void rpcd_box_clean(struct rpcd_box *box);
-void rpcd_box_expire_at(struct rpcd_box *box);
+/* The sandboxes of this daemon, opened; NULL after an Error frame. */
+struct rpcd_sandboxes *rpcd_sandboxes_of(struct rpcd_call *call);
 
+/* The requests, each in the file of its subject. */
 rpcd_fn rpcd_sandbox_create, rpcd_sandbox_stop, rpcd_sandbox_remove, rpcd_sandbox_inspect, rpcd_sandbox_list,
 	rpcd_sandbox_run, rpcd_sandbox_exec, rpcd_sandbox_events, rpcd_sandbox_checkpoint, rpcd_sandbox_restore,
 	rpcd_sandbox_list_snapshots, rpcd_sandbox_delete_snapshot;

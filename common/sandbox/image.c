@@ -414,8 +414,9 @@ void gb_sandbox_images_free(Guestbox__V1__Image **images, size_t len)
 	free(images);
 }
 
-/* What is known of an image: a folder that somebody made by hand, with a root in it, is one as well. */
-static Guestbox__V1__Image *read_record(int store, const char *name)
+/* What is known of an image: a folder that somebody made by hand, with a root in it, is one as well. ret_damaged: there is a
+ * record, and it cannot be read. */
+static Guestbox__V1__Image *read_record(int store, const char *name, bool *ret_damaged)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
 	ProtobufCMessage *message = NULL;
@@ -426,8 +427,11 @@ static Guestbox__V1__Image *read_record(int store, const char *name)
 	if (fstatat(store, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 		return NULL;
 	(void)snprintf(path, sizeof path, "%s/record", name);
-	if (gb_io_slurp(store, path, RECORD_MAX, &buf) < 0 ||
-	    gb_pb_decode(&guestbox__v1__image__descriptor, gb_buf_text(&buf), buf.len, &message, NULL) < 0) {
+	int r = gb_io_slurp(store, path, RECORD_MAX, &buf);
+	if (r == 0)
+		r = gb_pb_decode(&guestbox__v1__image__descriptor, gb_buf_text(&buf), buf.len, &message, NULL);
+	*ret_damaged = r < 0 && r != -ENOENT;
+	if (r < 0) {
 		Guestbox__V1__Image *image = malloc(sizeof *image);
 		if (!image)
 			return NULL;
@@ -448,6 +452,7 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 	Guestbox__V1__Image **images = NULL;
 	size_t len = 0, size = 0;
 	struct dirent *entry;
+	bool damaged;
 
 	gb_autoclosedir DIR *dir = opendir(folder);
 	if (!dir && errno != ENOENT)
@@ -464,7 +469,7 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 			}
 			images = more;
 		}
-		images[len] = read_record(dirfd(dir), entry->d_name);
+		images[len] = read_record(dirfd(dir), entry->d_name, &damaged);
 		len += images[len] != NULL;
 	}
 	if (len)
@@ -551,11 +556,14 @@ int gb_sandbox_image_defaults(const char *folder, Sandbox__V1__CreateSandboxRequ
 {
 	const char *name = *spec->image || *spec->rootfs ? spec->image : "default";
 	gb_autoclose int store = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	Guestbox__V1__Image *image = *name && store >= 0 ? read_record(store, name) : NULL;
-
+	bool damaged = false;
+	Guestbox__V1__Image *image = *name && store >= 0 ? read_record(store, name, &damaged) : NULL;
 	int r = 0;
 
-	if (spec->image_command && !(image && (image->n_entrypoint || image->n_cmd)))
+	/* Without it its user would be root. */
+	if (damaged)
+		r = gb_err_set(err, EIO, "image \"%s\": its record is damaged: whom it runs as is not known; import it again", name);
+	if (r == 0 && spec->image_command && !(image && (image->n_entrypoint || image->n_cmd)))
 		r = gb_err_set(err, EINVAL, "image \"%s\": it says no command of its own", name);
 	if (r == 0 && image) {
 		r = take_text(&spec->working_dir, image->working_dir);

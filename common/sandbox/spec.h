@@ -23,10 +23,11 @@ int gb_sandbox_check_command(char *const *cmd, size_t n, const char *dir, const 
 /* Absolute, without empty components, "." and ".."; "/" only if root is allowed. */
 bool gb_sandbox_path_is_plain(const char *path, bool root);
 
-/* Whether a sandbox, snapshot or event has all the labels of a filter. */
 struct gb_sandbox_pair {
 	const char *key, *value;
 };
-bool gb_sandbox_labels_match(const struct gb_sandbox_pair *have, size_t n, const struct gb_sandbox_pair *want, size_t want_n);
+
+/* Whether a sandbox or snapshot has all the labels of a filter: lists of the entries of any map of texts. */
+bool gb_sandbox_labels_match(const void *have, size_t n, const void *want, size_t want_n);
 
 #endif

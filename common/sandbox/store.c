@@ -18,7 +18,7 @@
 #include "common/base/io.h"
 #include "common/btrfs/ioctl.h"
 
-enum { RECORD_MAX = 4 << 20, DEPTH = 256 };
+enum { RECORD_MAX = 4 << 20, DEPTH = 64 };
 
 void gb_sandbox_place_set(struct gb_sandbox_place *place, const char *data)
 {
@@ -82,9 +82,31 @@ void gb_sandbox_snapshot_path(const struct gb_sandbox_place *place, const char *
 	(void)snprintf(path, size, "%s/snapshots/%.64s%s%.32s", place->data, id, file ? "/" : "", file ? file : "");
 }
 
+void gb_sandbox_images_path(const struct gb_sandbox_place *place, char *path, size_t size)
+{
+	(void)snprintf(path, size, "%s/images", place->data);
+}
+
 /* ---- removal ---- */
 
-static int remove_below(int fd, int depth)
+/* What is nested too deeply to be walked to is moved to the top, from where it goes in another pass. */
+struct removal {
+	int top;
+	bool again;
+};
+
+static int move_up(struct removal *removal, int fd, const char *name)
+{
+	char new[GB_SANDBOX_INSTANCE + 8] = ".deep-";
+
+	gb_sandbox_new_name(new + strlen(new));
+	if (renameat(fd, name, removal->top, new) < 0)
+		return -errno;
+	removal->again = true;
+	return 0;
+}
+
+static int remove_below(struct removal *removal, int fd, int depth)
 {
 	gb_autoclosedir DIR *dir = fdopendir(fd);
 	struct dirent *entry;
@@ -107,13 +129,13 @@ static int remove_below(int fd, int depth)
 		if (gb_btrfs_subvol_is(fd, entry->d_name) == 1 && gb_btrfs_subvol_delete(fd, entry->d_name) == 0)
 			continue;
 		if (depth == 0) {
-			failed = -ELOOP;
-			continue;
+			r = move_up(removal, fd, entry->d_name);
+		} else {
+			int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			r = below < 0 ? -errno : remove_below(removal, below, depth - 1);
+			if (r == 0 && unlinkat(fd, entry->d_name, AT_REMOVEDIR) < 0)
+				r = -errno;
 		}
-		int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = below < 0 ? -errno : remove_below(below, depth - 1);
-		if (r == 0 && unlinkat(fd, entry->d_name, AT_REMOVEDIR) < 0)
-			r = -errno;
 		failed = failed ? failed : r;
 	}
 	return failed;
@@ -123,10 +145,16 @@ int gb_sandbox_tree_remove(int dirfd, const char *name)
 {
 	if (gb_btrfs_subvol_is(dirfd, name) == 1 && gb_btrfs_subvol_delete(dirfd, name) == 0)
 		return 0;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	gb_autoclose int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	int r = remove_below(fd, DEPTH);
+	struct removal removal = { .top = fd };
+	int r;
+	do {
+		removal.again = false;
+		int pass = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = pass < 0 ? -errno : remove_below(&removal, pass, DEPTH);
+	} while (r == 0 && removal.again);
 	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && r == 0)
 		r = -errno;
 	return r;
@@ -212,65 +240,89 @@ static int read_message(const char *dir, const ProtobufCMessageDescriptor *type,
 	int r = gb_io_slurp(AT_FDCWD, path, RECORD_MAX, &buf);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s", path);
-	r = gb_pb_decode(type, gb_buf_text(&buf), buf.len, ret, err);
+	if (buf.len == 0) /* a crash before the first one that was synced: the same as none */
+		return gb_err_set(err, ENOENT, "%s: it is empty", path);
+	/* More fields than the request that it came of: those of the image are in it, and its own. */
+	r = gb_pb_decode_reply(type, gb_buf_text(&buf), buf.len, ret, err);
 	return r < 0 ? gb_err_wrap(err, "%s", path) : 0;
+}
+
+/* Nothing of it is missing that its users count on. */
+static bool is_whole(const Guestbox__Sandbox__Record *record)
+{
+	return record && record->spec && record->spec->limits && record->spec->network;
+}
+
+static bool is_box(const ProtobufCMessage *message, const char *name)
+{
+	const Guestbox__Sandbox__Record *record = (const void *)message;
+
+	return strcmp(record->instance, name) == 0 && is_whole(record);
+}
+
+static bool is_snapshot(const ProtobufCMessage *message, const char *name)
+{
+	const Guestbox__Sandbox__Snapshot *snapshot = (const void *)message;
+
+	return strcmp(snapshot->id, name) == 0 && is_whole(snapshot->record);
+}
+
+struct shelf {
+	const char *folder;
+	const ProtobufCMessageDescriptor *type;
+	bool (*fits)(const ProtobufCMessage *message, const char *name);
+	/* The caller's, one of them; its data. */
+	gb_sandbox_record_fn *on_record;
+	gb_sandbox_snapshot_fn *on_snapshot;
+	void *arg;
+};
+
+static void show(const struct shelf *shelf, const char *dir, const char *name)
+{
+	ProtobufCMessage *message = NULL;
+	struct gb_err why = { 0 };
+
+	if (read_message(dir, shelf->type, &message, &why) == 0 && !shelf->fits(message, name)) {
+		(void)gb_err_set(&why, EBADMSG, "%s/record: another one's, or not whole", dir);
+		gb_pb_free(&message);
+	}
+	bool taken = shelf->on_record ? shelf->on_record(name, (Guestbox__Sandbox__Record *)message, &why, shelf->arg)
+				      : shelf->on_snapshot(name, (Guestbox__Sandbox__Snapshot *)message, &why, shelf->arg);
+	if (!taken)
+		gb_pb_free(&message);
+}
+
+static int each_of(const struct gb_sandbox_place *place, const struct shelf *shelf, struct gb_err *err)
+{
+	char path[512], entry_path[600];
+	struct dirent *entry;
+
+	(void)snprintf(path, sizeof path, "%s/%s", place->data, shelf->folder);
+	gb_autoclosedir DIR *dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : gb_err_sys(err, errno, "%s", path);
+	/* One that is not seen would be taken for gone. */
+	while (errno = 0, (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) > 64)
+			continue;
+		(void)snprintf(entry_path, sizeof entry_path, "%s/%.64s", path, entry->d_name);
+		show(shelf, entry_path, entry->d_name);
+	}
+	return errno ? gb_err_sys(err, errno, "%s", path) : 0;
 }
 
 int gb_sandbox_records(const struct gb_sandbox_place *place, gb_sandbox_record_fn *fn, void *arg, struct gb_err *err)
 {
-	char path[512];
-	struct dirent *entry;
+	const struct shelf boxes = { "boxes", &guestbox__sandbox__record__descriptor, is_box, fn, NULL, arg };
 
-	(void)snprintf(path, sizeof path, "%s/boxes", place->data);
-	gb_autoclosedir DIR *dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? 0 : gb_err_sys(err, errno, "%s", path);
-	while ((entry = readdir(dir))) {
-		ProtobufCMessage *message = NULL;
-		struct gb_err why = { 0 };
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) > 64)
-			continue;
-		gb_sandbox_box_path(place, entry->d_name, NULL, path, sizeof path);
-		if (read_message(path, &guestbox__sandbox__record__descriptor, &message, &why) == 0) {
-			const Guestbox__Sandbox__Record *record = (Guestbox__Sandbox__Record *)message;
-			if (strcmp(record->instance, entry->d_name) != 0 || !record->spec || !record->spec->limits ||
-			    !record->spec->network) {
-				(void)gb_err_set(&why, EBADMSG, "%s/record: not this sandbox's, or not whole", path);
-				gb_pb_free(&message);
-			}
-		}
-		if (!fn(entry->d_name, (Guestbox__Sandbox__Record *)message, &why, arg))
-			gb_pb_free(&message);
-	}
-	return 0;
+	return each_of(place, &boxes, err);
 }
 
 int gb_sandbox_snapshots(const struct gb_sandbox_place *place, gb_sandbox_snapshot_fn *fn, void *arg, struct gb_err *err)
 {
-	char path[512];
-	struct dirent *entry;
+	const struct shelf snapshots = { "snapshots", &guestbox__sandbox__snapshot__descriptor, is_snapshot, NULL, fn, arg };
 
-	(void)snprintf(path, sizeof path, "%s/snapshots", place->data);
-	gb_autoclosedir DIR *dir = opendir(path);
-	if (!dir)
-		return errno == ENOENT ? 0 : gb_err_sys(err, errno, "%s", path);
-	while ((entry = readdir(dir))) {
-		ProtobufCMessage *message = NULL;
-		struct gb_err why = { 0 };
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) > 64)
-			continue;
-		gb_sandbox_snapshot_path(place, entry->d_name, NULL, path, sizeof path);
-		if (read_message(path, &guestbox__sandbox__snapshot__descriptor, &message, &why) == 0) {
-			const Guestbox__Sandbox__Snapshot *snapshot = (Guestbox__Sandbox__Snapshot *)message;
-			if (strcmp(snapshot->id, entry->d_name) != 0 || !snapshot->record || !snapshot->record->spec) {
-				(void)gb_err_set(&why, EBADMSG, "%s/record: not this snapshot's, or not whole", path);
-				gb_pb_free(&message);
-			}
-		}
-		if (!fn(entry->d_name, (Guestbox__Sandbox__Snapshot *)message, &why, arg))
-			gb_pb_free(&message);
-	}
-	return 0;
+	return each_of(place, &snapshots, err);
 }
 
 /* ---- layers ---- */

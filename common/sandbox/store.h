@@ -18,7 +18,8 @@ void gb_sandbox_new_uuid(char *text);
 int gb_sandbox_record_write(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, bool sync,
 			    struct gb_err *err);
 
-/* Calls fn for each record; one that cannot be read is NULL with its error. What fn keeps is its own: it returns true to
+/* Calls fn for each record; one that cannot be read is NULL with its error, whose code is ENOENT for one that was never
+ * finished. What fn keeps is its own: it returns true to
  * keep the message. 0 or -errno with err set. */
 typedef bool gb_sandbox_record_fn(const char *instance, Guestbox__Sandbox__Record *record, const struct gb_err *why, void *arg);
 int gb_sandbox_records(const struct gb_sandbox_place *place, gb_sandbox_record_fn *fn, void *arg, struct gb_err *err);
@@ -49,6 +50,7 @@ int gb_sandbox_snapshot_make(const struct gb_sandbox_place *place, const Guestbo
 int gb_sandbox_snapshot_write(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Snapshot *snapshot,
 			      struct gb_err *err);
 void gb_sandbox_snapshot_path(const struct gb_sandbox_place *place, const char *id, const char *file, char *path, size_t size);
+void gb_sandbox_images_path(const struct gb_sandbox_place *place, char *path, size_t size);
 typedef bool gb_sandbox_snapshot_fn(const char *id, Guestbox__Sandbox__Snapshot *snapshot, const struct gb_err *why, void *arg);
 int gb_sandbox_snapshots(const struct gb_sandbox_place *place, gb_sandbox_snapshot_fn *fn, void *arg, struct gb_err *err);
 int gb_sandbox_snapshot_remove(const struct gb_sandbox_place *place, const char *id, struct gb_err *err);

@@ -14,13 +14,11 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 
-enum { BOOT_MAX = 40 };
-
 int gb_pidrec_parse(const char *text, const char *boot, pid_t *ret_pid, uint64_t *ret_start)
 {
 	long long pid;
 	uint64_t start;
-	char of[BOOT_MAX];
+	char of[GB_BOOT_ID];
 	int end = 0;
 
 	if (sscanf(text, "%lld %" SCNu64 " %39s%n", &pid, &start, of, &end) != 3 || pid < 2 || pid > INT_MAX ||
@@ -31,21 +29,21 @@ int gb_pidrec_parse(const char *text, const char *boot, pid_t *ret_pid, uint64_t
 	return 0;
 }
 
-static void boot_id(char *boot)
+void gb_boot_id(char boot[GB_BOOT_ID])
 {
 	gb_autobuf struct gb_buf text = { 0 };
 
-	(void)strlcpy(boot, "-", BOOT_MAX);
+	(void)strlcpy(boot, "-", GB_BOOT_ID);
 	if (gb_io_slurp(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &text) == 0 && text.len > 1)
-		(void)strlcpy(boot, text.data, BOOT_MAX);
+		(void)strlcpy(boot, text.data, GB_BOOT_ID);
 	boot[strcspn(boot, "\n ")] = '\0';
 }
 
 int gb_pidrec_write(const char *path, const struct gb_proc *proc)
 {
-	char boot[BOOT_MAX], text[128], other[512];
+	char boot[GB_BOOT_ID], text[128], other[512];
 
-	boot_id(boot);
+	gb_boot_id(boot);
 	int len = snprintf(text, sizeof text, "%d %" PRIu64 " %s\n", (int)proc->pid, proc->start, boot);
 	int n = snprintf(other, sizeof other, "%s.new", path);
 	if (n < 0 || (size_t)n >= sizeof other)
@@ -62,12 +60,12 @@ int gb_pidrec_write(const char *path, const struct gb_proc *proc)
 int gb_pidrec_read(const char *path, struct gb_proc *ret_proc)
 {
 	gb_autobuf struct gb_buf text = { 0 };
-	char boot[BOOT_MAX];
+	char boot[GB_BOOT_ID];
 	struct gb_proc proc;
 	uint64_t start;
 	pid_t pid;
 
-	boot_id(boot);
+	gb_boot_id(boot);
 	if (gb_io_slurp(AT_FDCWD, path, 256, &text) < 0 ||
 	    gb_pidrec_parse(gb_buf_text(&text), boot, &pid, &start) < 0)
 		return -ENOENT;

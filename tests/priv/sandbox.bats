@@ -302,16 +302,23 @@ bob wheel
 	'
 }
 
-@test "time to live is an instance’s: a new one of the same id keeps its own" {
+@test "time to live is an instance’s: a new one of the same id keeps its own; one that is over while no daemon runs is over" {
 	sandbox_inside '
-		sb create --id a --rootfs $R --ttl 2 --wait
-		sb rm a
+		# removed before its time is over, however slow this is
+		early() { sb create --id a --rootfs $R --network none --ttl 2 && sb rm -f a; }
+		until_ early
 		sb create --id a --rootfs $R --wait
-		sb create --id b --rootfs $R --ttl 2 --wait
+		sb create --id b --rootfs $R --network none --ttl 2
 		gone() { not sb inspect b 2>/dev/null >&2; }
+		until_ gone # and with it the time of the first a
+		state_is a ready
+		sb create --id b --rootfs $R --network none --ttl 2
+		kill -9 $daemon; wait $daemon || true
+		daemon_start
 		until_ gone
 		state_is a ready
 		sb rm a
+		[ -z "$(ls $T/data/sandboxes/boxes)" ] && [ -z "$(find $C -mindepth 1 -type d)" ]
 	'
 }
 

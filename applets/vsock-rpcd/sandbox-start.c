@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* vsock-rpcd: the start of a sandbox, afresh or of a snapshot. */
+#include "applets/vsock-rpcd/sandbox.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/log.h"
+#include "common/base/mono.h"
+#include "common/sandbox/boot.h"
+
+struct start_task {
+	struct rpcd_task task;
+	struct rpcd_box *box;
+	rpcd_record *record;
+	struct rpcd_snap *snap;
+	char snapshot[64];
+	bool processes;
+	_Atomic(struct gb_sandbox_first *) offer;
+	struct gb_sandbox_booted booted;
+	uint64_t begun;
+};
+
+static struct gb_sandbox_first too_late;
+
+static int start_layer(rpcd_record *record, void *data, struct gb_err *err)
+{
+	struct start_task *task = data;
+	const struct gb_sandbox_place *place = &task->task.all->place;
+
+	int r = gb_sandbox_layer_make(place, record, task->snap ? task->snapshot : NULL, err);
+	return r < 0 ? r : gb_sandbox_record_write(place, record, false, err);
+}
+
+static int start_again(rpcd_record *record, void *data, struct gb_err *err)
+{
+	(void)record;
+	(void)data;
+	(void)err;
+	return 0;
+}
+
+static struct gb_sandbox_first *start_first(void *data)
+{
+	struct start_task *task = data;
+	struct gb_sandbox_first *first = atomic_exchange(&task->offer, &too_late);
+
+	if (first == &too_late) /* a second start, of a snapshot whose processes cannot go on */
+		return NULL;
+	if (first)
+		first->process.spec = task->record->spec;
+	return first;
+}
+
+static void start_run(struct rpcd_task *base)
+{
+	struct start_task *task = (struct start_task *)base;
+	const struct gb_sandbox_place *place = &base->all->place;
+	struct gb_sandbox_start how = { .layer = start_layer, .first = start_first, .data = task };
+	char folder[512];
+
+	gb_sandbox_snapshot_path(place, task->snapshot, "processes", folder, sizeof folder);
+	how.checkpoint = task->processes ? folder : NULL;
+	int r = gb_sandbox_boot(place, task->record, &how, &task->booted, &base->err);
+	if (r < 0 && task->processes) { /* the files are there all the same: its command starts anew */
+		gb_log(GB_LOG_NOTICE, "sandbox \"%s\": its processes cannot go on: %s", task->record->spec->id, base->err.msg);
+		how.checkpoint = NULL;
+		how.layer = start_again;
+		r = gb_sandbox_boot(place, task->record, &how, &task->booted, &base->err);
+	}
+	base->result = r;
+}
+
+static void start_done(struct rpcd_task *base)
+{
+	struct start_task *task = (struct start_task *)base;
+	struct rpcd_box *box = task->box;
+	struct rpcd_waiter *waiter;
+
+	bool ended = false;
+
+	box->task = false;
+	if (task->snap)
+		task->snap->used--;
+	gb_pb_free((ProtobufCMessage **)&box->record);
+	box->record = task->record;
+	box->offer = NULL;
+	box->says.fd = task->booted.status;
+	box->left = task->booted.left;
+	int r = base->result;
+	if (r == 0) {
+		r = rpcd_box_listen(box);
+		if (r == 0)
+			r = rpcd_box_watch(box);
+		ended = r == -ESRCH; /* it was a short command */
+		if (ended)
+			r = 0;
+		if (r < 0)
+			(void)gb_err_sys(&base->err, -r, "process %u of the sandbox", box->record->pid);
+	}
+	if (r == 0) {
+		box->state = RPCD_READY;
+		box->record->ready_at = time(NULL);
+		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id, (double)(gb_mono_ns() - task->begun) / 1e6);
+		rpcd_box_event(box, "ready", NULL, NULL);
+		while (!box->removing && (waiter = STAILQ_FIRST(&box->starts))) {
+			struct rpcd_call call;
+			Sandbox__V1__RestoreResponse reply = SANDBOX__V1__RESTORE_RESPONSE__INIT;
+			char text[INET_ADDRSTRLEN] = "";
+			struct in_addr in = { htonl(box->record->address) };
+			STAILQ_REMOVE_HEAD(&box->starts, link);
+			reply.id = box->record->spec->id;
+			if (box->record->address)
+				(void)inet_ntop(AF_INET, &in, text, sizeof text);
+			reply.ip_address = text;
+			if (rpcd_wait_call(waiter, &call))
+				rpcd_reply(&call, &reply.base);
+			rpcd_wait_end(waiter);
+		}
+		if (box->removing || ended)
+			rpcd_command_refuse(box, GB_RPC_WRONG_STATE, box->removing ? "the sandbox was removed while it started"
+										   : "the sandbox's own command has ended already");
+		if (box->removing)
+			rpcd_box_kill(box);
+		else
+			rpcd_box_save(box);
+		if (ended)
+			rpcd_box_ended(box);
+		else
+			rpcd_command_begin(box);
+	} else {
+		gb_log(GB_LOG_NOTICE, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
+		box->state = RPCD_FAILED;
+		rpcd_set_text(&box->record->error, base->err.msg);
+		rpcd_box_event(box, "failed", "error", base->err.msg);
+		rpcd_answer(&box->starts, rpcd_code(r), base->err.msg);
+		rpcd_command_refuse(box, rpcd_code(r) == GB_RPC_NOT_FOUND ? GB_RPC_FAILED : rpcd_code(r), base->err.msg);
+		rpcd_box_clean(box); /* what the boot could not undo; and its address is free again */
+	}
+	free(task);
+}
+
+void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap)
+{
+	struct start_task *task = calloc(1, sizeof *task);
+	rpcd_record *copy = task ? rpcd_copy(box->record) : NULL;
+
+	if (!copy) {
+		free(task);
+		box->state = RPCD_FAILED;
+		rpcd_set_text(&box->record->error, "out of memory");
+		rpcd_box_event(box, "failed", "error", "out of memory");
+		rpcd_answer(&box->starts, GB_RPC_FAILED, "out of memory");
+		return; /* no command waits for it yet: this is within its create */
+	}
+	box->task = true;
+	task->box = box;
+	task->record = copy;
+	task->booted = (struct gb_sandbox_booted){ .status = -1, .left = -1 };
+	/* A sandbox with a command of its own has that as its first one. */
+	box->offer = snap || copy->spec->n_cmd ? NULL : &task->offer;
+	task->begun = gb_mono_ns();
+	task->snap = snap;
+	if (snap) {
+		snap->used++;
+		(void)snprintf(task->snapshot, sizeof task->snapshot, "%s", snap->snapshot->id);
+		task->processes = strcmp(snap->snapshot->content, GB_SANDBOX_PROCESSES) == 0;
+	}
+	task->task.run = start_run;
+	task->task.done = start_done;
+	rpcd_task_start(box->all, &task->task);
+}
