@@ -24,7 +24,8 @@ static int inspect(struct rpc_call *call, char *id, ProtobufCMessage **ret_info,
 /* Until it is ready, or cannot be any more. */
 static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_info, struct gb_err *err)
 {
-	uint64_t deadline = gb_mono_ms() + call->timeout, pause = 2;
+	uint64_t deadline = gb_mono_ms() + call->timeout, pause = 1;
+	int asked = 0;
 
 	for (;;) {
 		gb_autopb ProtobufCMessage *message = NULL;
@@ -42,7 +43,7 @@ static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_in
 			return gb_err_set(err, ETIMEDOUT, "%s: not ready in time", id);
 		struct timespec ts = { .tv_nsec = (long)pause * 1000000 };
 		(void)nanosleep(&ts, NULL);
-		pause = pause < 200 ? pause * 3 / 2 : 200;
+		pause = asked++ < 32 ? 1 : pause < 200 ? pause * 2 : 200;
 	}
 }
 

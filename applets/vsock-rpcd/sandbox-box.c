@@ -114,7 +114,8 @@ static void close_life(struct rpcd_box *box)
 	gb_close_fd(&box->life.fd);
 	gb_loop_del(&box->says);
 	gb_close_fd(&box->says.fd);
-	box->life.fd = box->says.fd = -1;
+	gb_close_fd(&box->orders);
+	box->life.fd = box->says.fd = box->orders = -1;
 }
 
 struct clean_task {
@@ -406,7 +407,7 @@ struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, e
 	box->all = all;
 	box->record = record;
 	box->state = state;
-	box->life.fd = box->says.fd = box->end_status = box->left = -1;
+	box->life.fd = box->says.fd = box->end_status = box->orders = box->left = -1;
 	box->slotted = true;
 	box->addressed = record->address != 0;
 	box->ttl.fn = on_ttl;

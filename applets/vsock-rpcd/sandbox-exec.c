@@ -474,8 +474,9 @@ struct launch_task {
 	rpcd_record *record;
 	uint64_t number;
 	struct gb_sandbox_exec ex;
-	struct gb_sandbox_first first;   /* what a sandbox that starts may start with */
+	struct gb_sandbox_first first;   /* the same as what PID 1 may start; without words: it is the runtime's to start */
 	struct gb_sandbox_pair *env;
+	int orders;                      /* by which PID 1 can be told of it; -1 */
 };
 
 static void launch_run(struct rpcd_task *base)
@@ -485,6 +486,13 @@ static void launch_run(struct rpcd_task *base)
 	struct command c;
 	char path[64];
 
+	base->result = 0;
+	if (task->orders >= 0 && task->first.process.args_len) {
+		task->first.process.spec = task->record->spec;
+		gb_sandbox_exec_late(task->record, task->orders, &task->first);
+		if (task->first.taken)
+			return;
+	}
 	base->result = -ENOMEM;
 	if (!read_request(task->request, &c))
 		return;
@@ -521,6 +529,7 @@ static void task_free(struct launch_task *task)
 		gb_close_fd(&task->first.exec.out);
 		gb_close_fd(&task->first.exec.err);
 	}
+	gb_close_fd(&task->orders);
 	free(task->env);
 	free(task);
 }
@@ -549,6 +558,35 @@ static void launch_failed(struct rpcd_command *s, int code, const char *text)
 		gb_conn_resume(conn);
 }
 
+/* PID 1 has it. */
+static void begin_first(struct rpcd_command *s, struct launch_task *task)
+{
+	struct rpcd_box *box = s->box;
+	struct gb_loop *loop = box->all->loop;
+
+	s->ex = task->first.exec;
+	s->ex.pid = 0;
+	task->first.taken = false;
+	task_free(task);
+	s->launching = false;
+	s->first = true;
+	if (box->state == RPCD_READY) /* nobody has asked it to stop meanwhile */
+		box->state = RPCD_RUNNING;
+	box->record->first_command = true;
+	s->out.io.fd = s->ex.out;
+	s->err.io.fd = s->ex.err;
+	s->in.fd = s->ex.in;
+	if (gb_loop_add(loop, &s->out.io) < 0)
+		close_io(&s->out.io);
+	if (gb_loop_add(loop, &s->err.io) < 0)
+		close_io(&s->err.io);
+	rpcd_box_event(box, "running", NULL, NULL);
+	rpcd_box_save(box);
+	feed(s);
+	if (box->ended) /* and nobody is left to say how it ends */
+		exited(s, 128 + SIGKILL);
+}
+
 static void launch_done(struct rpcd_task *base)
 {
 	struct launch_task *task = (struct launch_task *)base;
@@ -557,6 +595,12 @@ static void launch_done(struct rpcd_task *base)
 	struct rpcd_box *box = s->box;
 	int r = base->result;
 
+	if (r == 0 && task->first.taken) {
+		begin_first(s, task);
+		if (box->clean_wanted)
+			rpcd_box_clean(box);
+		return;
+	}
 	s->launching = false;
 	if (r == -ENOMEM)
 		(void)gb_err_sys(&base->err, ENOMEM, "command");
@@ -680,46 +724,20 @@ static void launch(struct rpcd_call *call)
 	task->task.run = launch_run;
 	task->task.done = launch_done;
 	s->waiting = task;
-	if (!early) {
-		rpcd_command_begin(box);
-		return;
-	}
-	/* What needs a cgroup or a terminal of its own is the runtime's to start. */
+	task->orders = -1;
+	/* What needs a cgroup or a terminal of its own is the runtime's to start, and all but the first. */
 	struct gb_sandbox_first *none = NULL;
-	if (!box->offer || c.tty || c.timeout || !read_request(task->request, &c))
-		return;
-	task->env = c.env;
-	task->first = (struct gb_sandbox_first){
-		.process = { .args = c.cmd, .args_len = c.cmd_len, .env = c.env, .env_len = c.env_len, .dir = c.dir },
-		.user = *c.user ? c.user : box->record->spec->user, .input = c.exec,
-	};
-	(void)atomic_compare_exchange_strong(box->offer, &none, &task->first);
-}
-
-/* The sandbox has started with it. */
-static void begin_first(struct rpcd_command *s, struct launch_task *task)
-{
-	struct rpcd_box *box = s->box;
-	struct gb_loop *loop = box->all->loop;
-
-	s->ex = task->first.exec;
-	s->ex.pid = 0;
-	task->first.taken = false;
-	task_free(task);
-	s->launching = false;
-	s->first = true;
-	box->state = RPCD_RUNNING;
-	box->record->first_command = true;
-	s->out.io.fd = s->ex.out;
-	s->err.io.fd = s->ex.err;
-	s->in.fd = s->ex.in;
-	if (gb_loop_add(loop, &s->out.io) < 0)
-		close_io(&s->out.io);
-	if (gb_loop_add(loop, &s->err.io) < 0)
-		close_io(&s->err.io);
-	rpcd_box_event(box, "running", NULL, NULL);
-	rpcd_box_save(box);
-	feed(s);
+	if ((early ? box->offer != NULL : box->orders >= 0) && !c.tty && !c.timeout && read_request(task->request, &c)) {
+		task->env = c.env;
+		task->first = (struct gb_sandbox_first){
+			.process = { .args = c.cmd, .args_len = c.cmd_len, .env = c.env, .env_len = c.env_len, .dir = c.dir },
+			.user = *c.user ? c.user : box->record->spec->user, .input = c.exec,
+		};
+	}
+	if (!early)
+		rpcd_command_begin(box);
+	else if (task->first.process.args_len)
+		(void)atomic_compare_exchange_strong(box->offer, &none, &task->first);
 }
 
 void rpcd_command_begin(struct rpcd_box *box)
@@ -740,6 +758,8 @@ void rpcd_command_begin(struct rpcd_box *box)
 		return;
 	}
 	task->number = ++box->execs;
+	task->orders = box->orders; /* for the first one alone */
+	box->orders = -1;
 	task->record = rpcd_copy(box->record);
 	box->state = RPCD_RUNNING;
 	if (task->record) {

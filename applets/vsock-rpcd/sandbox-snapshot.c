@@ -71,6 +71,7 @@ static void checkpoint_run(struct rpcd_task *base)
 	/* The files as they are at one moment, that of the processes. */
 	(void)snprintf(cgroup, sizeof cgroup, "%s/%s", place->cgroup + 1, record->instance);
 	gb_sandbox_box_path(place, record->instance, "processes", box, sizeof box);
+	gb_sandbox_exec_never(record); /* one end of a socket cannot be written down (criu(8), --ext-unix-sk) */
 	int r = gb_sandbox_cgroup_freeze(cgroup, true, FREEZE_MS);
 	if (r < 0)
 		(void)gb_err_sys(&base->err, -r, "sandbox \"%s\": freeze", record->spec->id);
@@ -181,6 +182,8 @@ void rpcd_sandbox_checkpoint(struct rpcd_call *call)
 		return;
 	}
 	box->claimed = true;
+	gb_close_fd(&box->orders);
+	box->orders = -1;
 	task->box = box;
 	task->task.run = checkpoint_run;
 	task->task.done = checkpoint_done;

@@ -91,6 +91,7 @@ static void start_done(struct rpcd_task *base)
 	box->record = task->record;
 	box->offer = NULL;
 	box->says.fd = task->booted.status;
+	box->orders = task->booted.orders;
 	box->left = task->booted.left;
 	int r = base->result;
 	if (r == 0) {
@@ -161,7 +162,7 @@ void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap)
 	box->task = true;
 	task->box = box;
 	task->record = copy;
-	task->booted = (struct gb_sandbox_booted){ .status = -1, .left = -1 };
+	task->booted = (struct gb_sandbox_booted){ .status = -1, .orders = -1, .left = -1 };
 	/* A sandbox with a command of its own has that as its first one. */
 	box->offer = snap || copy->spec->n_cmd ? NULL : &task->offer;
 	task->begun = gb_mono_ns();

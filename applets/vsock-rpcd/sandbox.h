@@ -31,6 +31,7 @@ struct rpcd_box {
 	struct gb_io life;      /* a pidfd of its PID 1; fd -1 */
 	struct gb_io says;      /* what PID 1 says; fd -1 */
 	int end_status;         /* that it has said; -1 */
+	int orders;             /* its PID 1 can still be told a first command by it; -1 */
 	int left;               /* the end of its boot's mount namespace: for a thread to close; -1 */
 	_Atomic(struct gb_sandbox_first *) *offer; /* while it starts: a command to start with; NULL: none can be */
 	struct gb_timer ttl;    /* of this instance: another one of the same id has its own */

@@ -44,6 +44,7 @@ struct boot {
 	struct gb_sandbox_engine engine;
 	int config;       /* the pipe from which the runtime reads its papers; -1 */
 	int orders;       /* what PID 1 is to do first goes there */
+	bool begun;       /* that was told */
 	char hostname[64];
 };
 
@@ -204,8 +205,10 @@ static int inside(struct boot *b, int outside, int status_fd, int orders_fd)
 	if (r < 0)
 		return r;
 	struct gb_sandbox_first *first = b->how->first ? b->how->first(b->how->data) : NULL;
-	if (first)
+	if (first) {
 		gb_sandbox_exec_first(b->record, path, b->orders, first);
+		b->begun = first->taken;
+	}
 	r = write_bundle(b);
 	if (r == 0 && b->engine.pid <= 0)
 		r = engine_begin(b, status_fd, orders_fd, false);
@@ -268,6 +271,7 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 		return gb_err_sys(err, ENOMEM, "boot");
 	b->stage.place = place;
 	b->record = record;
+	b->stage.record = record;
 	b->stage.err = err;
 	b->how = how;
 	b->stage.image = b->config = -1;
@@ -341,6 +345,8 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	note(&record->runtime, place->runtime);
 	note(&record->boot_id, boot);
 	ret->status = gb_take_fd(&status_in);
+	/* One that has a command of its own, or goes on with others, does not listen. */
+	ret->orders = how->checkpoint || record->spec->n_cmd || b->begun ? -1 : gb_take_fd(&orders_in);
 	ret->left = gb_take_fd(&left);
 	return 0;
 }

@@ -16,6 +16,7 @@ struct gb_sandbox_start {
 
 struct gb_sandbox_booted {
 	int status; /* from which what PID 1 says can be read (struct gb_sandbox_word) */
+	int orders; /* gb_sandbox_exec_first() can still be sent by it, unless one was taken; -1 */
 	int left;   /* the last of a mount namespace, whose end takes its time: to be closed when there is some. -1 */
 };
 

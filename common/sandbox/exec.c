@@ -6,6 +6,7 @@
 #include <bsd/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -25,7 +27,7 @@
 #include "common/sandbox/program.h"
 #include "common/sandbox/user.h"
 
-enum { OUTPUT_PIPE = 256 << 10 };
+enum { OUTPUT_PIPE = 256 << 10, NEVER_MS = 2000 };
 
 uint64_t gb_sandbox_nofile(void)
 {
@@ -299,4 +301,26 @@ void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *
 	}
 	first->exec = exec;
 	first->taken = true;
+}
+
+void gb_sandbox_exec_late(const Guestbox__Sandbox__Record *record, int sock, struct gb_sandbox_first *first)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%" PRIu32 "/root", record->pid);
+	gb_sandbox_exec_first(record, path, sock, first);
+	if (first->taken)
+		(void)kill((pid_t)record->pid, SIGCHLD); /* so that it looks */
+}
+
+void gb_sandbox_exec_never(const Guestbox__Sandbox__Record *record)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+	char path[64], target[32];
+
+	(void)snprintf(path, sizeof path, "/proc/%" PRIu32 "/fd/4", record->pid);
+	for (int i = 0; i < NEVER_MS && readlink(path, target, sizeof target) > 0; i++) {
+		(void)kill((pid_t)record->pid, SIGCHLD);
+		(void)nanosleep(&pause, NULL);
+	}
 }

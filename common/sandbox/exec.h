@@ -40,6 +40,10 @@ struct gb_sandbox_first {
  * the sandbox's root is mounted now. Whatever speaks against it has an answer of its own when the command is started in the
  * usual way: then it is not taken. */
 void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *root, int sock, struct gb_sandbox_first *first);
+/* The same in a sandbox that runs and has had no command yet. */
+void gb_sandbox_exec_late(const Guestbox__Sandbox__Record *record, int sock, struct gb_sandbox_first *first);
+/* PID 1 does not wait for one any more when this returns, or its time is over; whoever held the socket has closed it. */
+void gb_sandbox_exec_never(const Guestbox__Sandbox__Record *record);
 
 /* The most descriptors that a process in a sandbox may have. */
 uint64_t gb_sandbox_nofile(void);

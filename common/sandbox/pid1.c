@@ -5,8 +5,9 @@
  *
  * Collects orphans, passes signals on to COMMAND, and ends when COMMAND does, with its status; without one it stays until
  * SIGTERM: then every process gets that signal, and pid1 ends once they are gone. What it has to say goes to descriptor 3,
- * its end too (struct gb_sandbox_word). If a command to start at once waits in the socket that is descriptor 4, with a file
- * that describes it and its descriptors 0 to 2, then that is started, and pid1 stays when it ends. Built into guestbox as bytes (common/sandbox/Makemodule.am). */
+ * its end too (struct gb_sandbox_word). Without COMMAND, the one message that may come by the socket which is descriptor 4
+ * tells a command to start, with a file that describes it and its descriptors 0 to 2; pid1 stays when that ends. It is looked
+ * for at the start and after each SIGCHLD, which its sender sends. Built into guestbox as bytes (common/sandbox/Makemodule.am). */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -198,7 +199,9 @@ static void obey(const int fds[4], uint64_t len)
 		(void)call(NR_exit, 126, 0, 0, 0, 0);
 }
 
-/* The first command, if there is one: its pid, 0 or a negative error. */
+static int listening = 1; /* nothing has come by the socket yet */
+
+/* The first command, if it is there: its pid, 0 or a negative error. */
 static long first(void)
 {
 	uint64_t len = 0;
@@ -212,6 +215,9 @@ static long first(void)
 	head.control = &rights;
 	head.control_len = sizeof rights;
 	long n = call(NR_recvmsg, 4, (long)&head, DONT_WAIT | CMSG_CLOEXEC, 0, 0);
+	if (n == -E_AGAIN)
+		return 0;
+	listening = 0;
 	(void)call(NR_close, 4, 0, 0, 0, 0);
 	if (n != sizeof len || rights.len != sizeof rights || rights.level != SOCKET_LEVEL || rights.type != RIGHTS)
 		return 0;
@@ -231,18 +237,22 @@ __attribute__((used, noreturn)) void begin(long *stack)
 	char **argv = (char **)(stack + 1), **envp = argv + argc + 1;
 	uint64_t all = ~(uint64_t)0;
 	struct { int64_t s, ns; } soon = { 0, CHECK_NS };
-	long main_pid = 0, first_pid;
+	long main_pid = 0, first_pid = 0;
 	int stopping = 0;
 
 	(void)call(NR_rt_sigprocmask, 2, (long)&all, 0, sizeof all, 0);
 	(void)call(NR_fcntl, 3, SET_FD, CLOSE_ON_EXEC, 0, 0);
-	first_pid = first();
+	(void)call(NR_fcntl, 4, SET_FD, CLOSE_ON_EXEC, 0, 0);
 	if (argc > 1) {
+		(void)call(NR_close, 4, 0, 0, 0, 0);
+		listening = 0;
 		main_pid = start(argv + 1, envp, &all);
 		if (main_pid < 0)
 			end(126);
 	}
 	for (;;) {
+		if (listening)
+			first_pid = first();
 		/* Who came in by another way than a fork here is no child: while stopping, it is looked for. */
 		long sig = call(NR_rt_sigtimedwait, (long)&all, 0, stopping ? (long)&soon : 0, sizeof all, 0);
 		int status = 0;

@@ -294,7 +294,7 @@ static void show(const struct shelf *shelf, const char *dir, const char *name)
 
 static int each_of(const struct gb_sandbox_place *place, const struct shelf *shelf, struct gb_err *err)
 {
-	char path[512], entry_path[600];
+	char path[512], entry_path[512 + 66];
 	struct dirent *entry;
 
 	(void)snprintf(path, sizeof path, "%s/%s", place->data, shelf->folder);

@@ -83,6 +83,17 @@ a" ] || s=$?
 			echo >/proc/self/fd/1; exec 2>&1; mount -t tmpfs x /tmp; echo \$?"
 		sb launch --id a --rootfs $R --network none -e A=1 -e HOME=/here sh -c "$look" >$T/img/first
 		sb run a sh -c "$look" | diff <(sed "s/^NSpid.*//" $T/img/first) <(sed "s/^NSpid.*//" -)
+		# nor is the first one of a sandbox that was ready before, which PID 1 starts as well
+		sb create --id z --rootfs $R --network none -e A=1 -e HOME=/here --wait
+		sb run z sh -c "$look" | diff <(sed "s/^NSpid.*//" $T/img/first) <(sed "s/^NSpid.*//" -)
+		[ "$(sb run z true; sb inspect --json z | jq -r .state)" = ready ]
+		sb create --id y --rootfs $R --network none --wait
+		[ "$(echo hello | sb exec y cat)" = hello ]
+		sb create --id x --rootfs $R --network none --wait
+		refused 400 "not found in the sandbox" sb run x nosuch
+		state_is x ready
+		s=0; sb run x sh -c "kill -9 \$\$" || s=$?; [ $s = 137 ]
+		sb rm x y z
 		sb launch --id b --rootfs $R -u bob -w /tmp sh -c "$look" >$T/img/first
 		sb run -w /tmp -u bob b sh -c "$look" | diff <(sed "s/^NSpid.*//" $T/img/first) <(sed "s/^NSpid.*//" -)
 		grep -q "uid=1000(bob).*10(wheel)" $T/img/first

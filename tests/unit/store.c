@@ -84,8 +84,7 @@ static void make(struct whole *w, const char *instance)
 
 struct seen {
 	int whole, bad;
-	char why[256];
-	int code;
+	struct gb_err err; /* of the last bad one */
 };
 
 static bool on_record(const char *name, Guestbox__Sandbox__Record *record, const struct gb_err *why, void *arg)
@@ -97,8 +96,7 @@ static bool on_record(const char *name, Guestbox__Sandbox__Record *record, const
 		assert_string_equal(record->instance, name);
 	} else {
 		seen->bad++;
-		seen->code = why->code;
-		(void)snprintf(seen->why, sizeof seen->why, "%s", why->msg);
+		seen->err = *why;
 	}
 	return false;
 }
@@ -163,7 +161,7 @@ static void the_largest_request_has_a_record(void **state)
 	assert_int_equal(mkdir(at("boxes/" ONE), 0755), 0);
 	assert_int_equal(gb_sandbox_record_write(&place, &w.record, false, &err), 0);
 	struct seen seen = look();
-	assert_string_equal(seen.why, "");
+	assert_string_equal(seen.err.msg, "");
 	assert_int_equal(seen.whole, 1);
 }
 
@@ -176,18 +174,18 @@ static void damaged_records_are_told(void **state)
 	assert_int_equal(mkdir(at("boxes/" ONE), 0755), 0);
 	struct seen seen = look();
 	assert_int_equal(seen.bad, 1);
-	assert_int_equal(seen.code, ENOENT); /* as after a crash in the middle of its creation or removal */
+	assert_int_equal(seen.err.code, ENOENT); /* as after a crash in the middle of its creation or removal */
 	put("boxes/" ONE "/record", "\xff\xff\xff", 3);
 	seen = look();
 	assert_int_equal(seen.bad, 1);
-	assert_int_equal(seen.code, EBADMSG);
+	assert_int_equal(seen.err.code, EBADMSG);
 	put("boxes/" ONE "/record", "", 0); /* a power cut behind a write that was not synced */
 	seen = look();
-	assert_int_equal(seen.code, ENOENT);
+	assert_int_equal(seen.err.code, ENOENT);
 	put("boxes/" ONE "/record", "\x1a\0", 2); /* it is well-formed, and says nothing */
 	seen = look();
-	assert_int_equal(seen.code, EBADMSG);
-	assert_non_null(strstr(seen.why, "not whole"));
+	assert_int_equal(seen.err.code, EBADMSG);
+	assert_non_null(strstr(seen.err.msg, "not whole"));
 	/* Another one's, as a copied folder has. */
 	make(&w, TWO);
 	assert_int_equal(mkdir(at("boxes/" TWO), 0755), 0);
