@@ -46,6 +46,7 @@ struct job {
 	int force;
 	bool no_sync, dry_run, json;
 	const char *below;
+	char path[PATH_MAX]; /* what below points to, resolved */
 };
 
 static int show(const struct job *job, const struct gb_power_opts *run_opts, struct gb_err *err)
@@ -133,7 +134,6 @@ static int ask(const struct job *job, struct gb_err *err)
 
 static int run_job(struct gb_cmd *cmd, struct job *job, struct gb_err *err)
 {
-	char path[PATH_MAX];
 	struct gb_optscan scan;
 	int key, r, actions = 0;
 	uint64_t ms;
@@ -173,11 +173,11 @@ static int run_job(struct gb_cmd *cmd, struct job *job, struct gb_err *err)
 	if (job->below && (actions || job->force))
 		return gb_err_set(err, GB_E_USAGE, "--below leaves the machine on: it goes with none of -r, -h, -k, -f");
 	if (job->below) {
-		if (!realpath(job->below, path))
+		if (!realpath(job->below, job->path))
 			return gb_err_sys(err, errno, "%s", job->below);
-		if (strcmp(path, "/") == 0)
+		if (strcmp(job->path, "/") == 0)
 			return gb_err_set(err, GB_E_REFUSED, "--below /: that is every file system of a machine that stays on");
-		job->below = path;
+		job->below = job->path;
 	}
 
 	struct gb_power_opts run_opts = {

@@ -131,7 +131,7 @@ int gb_mount_tag_resolve(const char *source, char *device, size_t size, struct g
 	if (strlcpy(text, source, sizeof text) >= sizeof text)
 		return gb_err_sys(err, ENAMETOOLONG, "%s", source);
 	/* LABEL="a b" is written with quotes in fstab(5). */
-	char *value = strchr(text, '=') + 1;
+	char *value = text + strcspn(text, "=") + 1;
 	size_t n = strlen(value);
 	if (n >= 2 && value[0] == '"' && value[n - 1] == '"') {
 		memmove(value, value + 1, n - 2);
