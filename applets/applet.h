@@ -55,6 +55,9 @@ int gb_verb_run(struct gb_cmd *cmd, int argc, char **argv, struct gb_err *err);
  * flushed and its error told; -ENOENT when there is none of that name (an alias is none). */
 int gb_applet_call(int argc, char **argv);
 
+/* One line on stderr as main() prints errors, behind what is on its way to stdout: for what goes on after it. */
+void gb_complain(const char *text);
+
 /* The option table in charge: the verb's, else the applet's. */
 const struct gb_opt *gb_cmd_opts(const struct gb_cmd *cmd);
 

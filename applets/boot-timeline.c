@@ -12,10 +12,8 @@
 enum { OPT_JSON = GB_OPT_LONG, OPT_SVG, OPT_CHROME };
 
 static const struct gb_opt opts[] = {
-	{ 'a', "all", NULL, "also what began after the boot was over" },
+	GB_CHART_OPTS(OPT_SVG, OPT_CHROME),
 	{ OPT_JSON, "json", NULL, "print JSON" },
-	{ OPT_SVG, "svg", NULL, "print a chart" },
-	{ OPT_CHROME, "chrome", NULL, "print a trace for chrome://tracing, Perfetto and their like" },
 	{ 0 },
 };
 
@@ -51,31 +49,30 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	gb_autotimeline struct gb_timeline timeline = { 0 };
 	gb_autobuf struct gb_buf text = { 0 };
 	struct gb_optscan scan;
-	enum gb_chart how = GB_CHART_TEXT;
-	int key, r, hows = 0;
-	bool all = false;
+	bool all = false, json = false, svg = false, chrome = false;
+	enum gb_chart how;
+	int key, r;
 
 	cmd->unmarked = true; /* it looks on */
 	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, GB_OPT_STOP);
 	while ((key = gb_opt_next(&scan, err)) > 0) {
 		switch (key) {
-		case 'a': all = true; continue;
-		case OPT_JSON: how = GB_CHART_JSON; break;
-		case OPT_SVG: how = GB_CHART_SVG; break;
-		case OPT_CHROME: how = GB_CHART_CHROME; break;
+		case 'a': all = true; break;
+		case OPT_JSON: json = true; break;
+		case OPT_SVG: svg = true; break;
+		case OPT_CHROME: chrome = true; break;
 		}
-		hows++;
 	}
 	if (key < 0)
 		return key;
 	if (scan.index < scan.argc) {
-		if (all || hows)
+		if (all || json || svg || chrome)
 			return gb_err_set(err, GB_E_USAGE, "a verb takes no option of boot-timeline");
 		return gb_verb_run(cmd, scan.argc - scan.index, scan.argv + scan.index, err);
 	}
-	if (hows > 1)
-		return gb_err_set(err, GB_E_USAGE, "only one of --json, --svg, --chrome at a time");
-	r = gb_timeline_read(&timeline, err);
+	r = gb_chart_choose(json, svg, chrome, &how, err);
+	if (r == 0)
+		r = gb_timeline_read(&timeline, err);
 	if (r < 0)
 		return r;
 	r = gb_chart_draw(&timeline, how, all, &text, err);

@@ -88,8 +88,7 @@ static int status_json(const char *top, const struct gb_status *s, struct gb_err
 	}
 	gb_json_close(&json, ']');
 	gb_json_close(&json, '}');
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 
 static int status(const struct gb_boot *boot, bool as_json, struct gb_err *err)
@@ -183,8 +182,7 @@ static int report_json(const struct gb_boot *boot, const char *result, const str
 	gb_json_uint(&json, "waited_usec", boot->waited_usec);
 	gb_json_uint(&json, "react_usec", boot->react_usec);
 	gb_json_close(&json, '}');
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 
 static int end(const struct gb_boot *boot, bool as_json, const char *result, struct gb_err *err)

@@ -194,11 +194,6 @@ static int run_steps(struct gb_cmd *cmd, struct gb_err *err)
 
 /* ---- pseudo-fs ---- */
 
-static void complain(const char *text)
-{
-	fprintf(stderr, "guest-boot: %s\n", text);
-}
-
 static void make_file(const char *path)
 {
 	gb_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
@@ -226,8 +221,9 @@ static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
 	(void)option_root(cmd, root, err, &r);
 	if (r < 0)
 		return r;
-	int failed = gb_mount_pseudo(root[0], complain);
-	/* More than ten lines in five seconds are the init script's to write; the newline is part of the word (printk_devkmsg in the kernel's sysctl/kernel.rst). */
+	int failed = gb_mount_pseudo(root[0], gb_complain);
+	/* More than ten lines in five seconds are the init script's to write; the newline is part of the word (printk_devkmsg in
+	 * the kernel's sysctl/kernel.rst). */
 	if (!root[0][0]) {
 		(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 		raise_nr_open();
@@ -268,7 +264,7 @@ static int load(struct gb_modules *modules, const char *name)
 	/* A driver whose device, or whose hypervisor, is not here ends by itself. */
 	if (r == 0 || r == -ENODEV || r == -ENXIO || r == -EOPNOTSUPP)
 		return 0;
-	complain(err.msg);
+	gb_complain(err.msg);
 	return 1;
 }
 
@@ -485,11 +481,16 @@ static int run_cache(struct gb_cmd *cmd, struct gb_err *err)
 }
 
 static const struct gb_verb verbs[] = {
-	{ "steps", "[--log TARGET] NAME COMMAND [ARG...] [, NAME COMMAND [ARG...]]...", "run commands one after the other, and log how each ended", steps_opts, run_steps, NULL },
-	{ "pseudo-fs", "[--root DIR]", "mount /proc, /sys, /dev and their like, where they are not", root_opts, run_pseudo, NULL },
-	{ "modules", "[--list FILE] [--devices] [--dir DIR] [NAME...]", "load kernel modules and what they need", modules_opts, run_modules, NULL },
-	{ "port", "[--wait S] NAME", "whether there is a virtio-serial port of that name: 0 yes, 1 no", port_opts, run_port, NULL },
-	{ "cpu-cache", "[--root DIR]", "give the CPU's caches the sizes that a hypervisor did not tell", root_opts, run_cache, NULL },
+	{ "steps", "[--log TARGET] NAME COMMAND [ARG...] [, NAME COMMAND [ARG...]]...",
+	  "run commands one after the other, and log how each ended", steps_opts, run_steps, NULL },
+	{ "pseudo-fs", "[--root DIR]", "mount /proc, /sys, /dev and their like, where they are not",
+	  root_opts, run_pseudo, NULL },
+	{ "modules", "[--list FILE] [--devices] [--dir DIR] [NAME...]", "load kernel modules and what they need",
+	  modules_opts, run_modules, NULL },
+	{ "port", "[--wait S] NAME", "whether there is a virtio-serial port of that name: 0 yes, 1 no",
+	  port_opts, run_port, NULL },
+	{ "cpu-cache", "[--root DIR]", "give the CPU's caches the sizes that a hypervisor did not tell",
+	  root_opts, run_cache, NULL },
 	{ 0 },
 };
 

@@ -62,8 +62,7 @@ static int show(const struct job *job, const struct gb_power_opts *run_opts, str
 	if (job->json) {
 		struct gb_json json = { 0 };
 		gb_power_plan_json(&plan, job->action, &times, &json);
-		r = gb_json_flush(&json, STDOUT_FILENO);
-		return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+		return gb_json_print(&json, err);
 	}
 	for (size_t i = 0; i < plan.count; i++)
 		printf("%6.1f s  %s%s%s\n", plan.steps[i].until / 1000.0, gb_power_kind_name(plan.steps[i].kind),
@@ -99,7 +98,7 @@ static int force(const struct job *job, struct gb_power_opts *run_opts, struct g
 	if (!run_opts->at_once) {
 		latch = gb_power_latch(err);
 		if (latch == -EALREADY) {
-			fprintf(stderr, "%s: %s\n", getprogname(), err->msg);
+			gb_complain(err->msg);
 			return 0;
 		}
 		err->code = 0; /* a full /run must not keep a machine on */
@@ -124,11 +123,10 @@ static int ask(const struct job *job, struct gb_err *err)
 		gb_json_uint(&json, "deadline_ms", gb_power_times(job->grace_ms).deadline);
 		gb_json_str(&json, "result", r == GB_POWER_JOINED ? "joined" : "begun");
 		gb_json_close(&json, '}');
-		r = gb_json_flush(&json, STDOUT_FILENO);
-		return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+		return gb_json_print(&json, err);
 	}
 	if (r == GB_POWER_JOINED)
-		fprintf(stderr, "%s: power-off: already under way\n", getprogname());
+		gb_complain("power-off: already under way");
 	return 0;
 }
 

@@ -106,8 +106,7 @@ static int report(const struct gb_cmd *cmd, const struct gb_err *err)
 	case GB_E_SILENT:
 		break;
 	default:
-		fflush(stdout);
-		fprintf(stderr, "%s: %s\n", getprogname(), err->msg);
+		gb_complain(err->msg);
 		if (err->code == GB_E_USAGE) {
 			bool alias = verb && find_alias(cmd->applet, verb->name) == verb;
 			fprintf(stderr, "Try '%s%s%s --help'.\n", alias ? verb->name : cmd->applet->name,

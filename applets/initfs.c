@@ -7,6 +7,7 @@
 
 #include "applets/applet.h"
 #include "common/base/buf.h"
+#include "common/base/dir.h"
 #include "common/base/parse.h"
 #include "common/initfs/initfs.h"
 
@@ -54,7 +55,7 @@ static int choice(const char *text, const char *what, const char *const *words, 
 
 static int check_name(const char *name, const char *what, struct gb_err *err)
 {
-	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') || strlen(name) > NAME_MAX)
+	if (!*name || gb_dir_dots(name) || strchr(name, '/') || strlen(name) > NAME_MAX)
 		return gb_err_set(err, GB_E_USAGE, "%s \"%s\": not one name of at most %d bytes", what, name, NAME_MAX);
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Verbs: the second word of a command. */
+/* Verbs: the second word of a command; and what applets say for themselves. */
+#include <bsd/stdlib.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "applets/applet.h"
@@ -56,4 +58,10 @@ int gb_verb_run(struct gb_cmd *cmd, int argc, char **argv, struct gb_err *err)
 		return gb_err_set(err, GB_E_USAGE, "unknown option %s", argv[most]);
 	return gb_err_set(err, GB_E_USAGE, "unknown verb \"%s\"%s%s%s", argv[most], most ? " after \"" : "",
 			  most ? argv[most - 1] : "", most ? "\"" : "");
+}
+
+void gb_complain(const char *text)
+{
+	(void)fflush(stdout);
+	fprintf(stderr, "%s: %s\n", getprogname(), text);
 }

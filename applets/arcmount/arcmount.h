@@ -24,8 +24,10 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err);
 /* Appends WORDS to a comma list. */
 int arcmount_join(struct gb_buf *list, const char *words, struct gb_err *err);
 
-/* One line on stderr, as main() prints errors. */
-void arcmount_complain(const struct gb_err *err);
+/* Rows that tables share. */
+#define ARCMOUNT_DRY_RUN(key) { key, "dry-run", NULL, "print the system calls, and make none" }
+#define ARCMOUNT_VERBOSE { 'v', "verbose", NULL, "say what is done" }
+#define ARCMOUNT_INTERNAL { 'i', "internal-only", NULL, "accepted: no helper program is ever called" }
 
 /* Whether the applet runs under a name (mount, umount) that answers with mount(8)'s bits. */
 bool arcmount_bits(const struct gb_cmd *cmd);

@@ -149,9 +149,9 @@ int arcmount_list(struct gb_cmd *cmd, struct gb_err *err)
 	}
 	if (l.as_json) {
 		gb_json_close(&l.json, ']');
-		r = gb_json_flush(&l.json, STDOUT_FILENO);
+		r = gb_json_print(&l.json, err);
 		if (r < 0)
-			return gb_err_sys(err, -r, "standard output");
+			return r;
 	}
 	if (target && !l.shown)
 		return gb_err_set(err, EINVAL, "%s: not a mount point", target);

@@ -6,12 +6,6 @@
 
 #include "applets/arcmount/arcmount.h"
 
-void arcmount_complain(const struct gb_err *err)
-{
-	(void)fflush(stdout);
-	fprintf(stderr, "%s: %s\n", getprogname(), err->msg);
-}
-
 int arcmount_join(struct gb_buf *list, const char *words, struct gb_err *err)
 {
 	if (list->len)

@@ -20,11 +20,10 @@
 
 enum { OPT_DRY_RUN = GB_OPT_LONG, OPT_LOWER, OPT_UPPER, OPT_WORK, OPT_MAKE };
 
-#define DRY_RUN { OPT_DRY_RUN, "dry-run", NULL, "print the system calls, and make none" }
+#define DRY_RUN ARCMOUNT_DRY_RUN(OPT_DRY_RUN)
 #define FAKE { 'f', "fake", NULL, "do all but the mount itself" }
 #define WORDS { 'o', "options", "OPTIONS", "mount options, separated by commas; may be repeated" }
 #define MKDIR { 'm', "mkdir", NULL, "make the target directory, with parents, if it is absent" }
-#define VERBOSE { 'v', "verbose", NULL, "say what is done" }
 
 const struct gb_opt arcmount_mount_opts[] = {
 	{ 't', "types", "TYPE", "the file system's type; with -a a list, with \"no\" in front none of the list" },
@@ -49,16 +48,16 @@ const struct gb_opt arcmount_mount_opts[] = {
 	{ 'L', "label", "LABEL", "the source, by the label of its file system" },
 	{ 'U', "uuid", "UUID", "the source, by the UUID of its file system" },
 	{ 'n', "no-mtab", NULL, "accepted: there is no mtab to write, the kernel keeps it" },
-	{ 'i', "internal-only", NULL, "accepted: no helper program is ever called" },
+	ARCMOUNT_INTERNAL,
 	FAKE,
 	DRY_RUN,
-	VERBOSE,
+	ARCMOUNT_VERBOSE,
 	{ 0 },
 };
 
-const struct gb_opt arcmount_remount_opts[] = { WORDS, DRY_RUN, VERBOSE, { 0 } };
+const struct gb_opt arcmount_remount_opts[] = { WORDS, DRY_RUN, ARCMOUNT_VERBOSE, { 0 } };
 const struct gb_opt arcmount_bind_opts[] = {
-	{ 'R', "recursive", NULL, "with all mounts below the source" }, WORDS, MKDIR, DRY_RUN, VERBOSE, { 0 },
+	{ 'R', "recursive", NULL, "with all mounts below the source" }, WORDS, MKDIR, DRY_RUN, ARCMOUNT_VERBOSE, { 0 },
 };
 const struct gb_opt arcmount_plain_opts[] = { DRY_RUN, { 0 } };
 const struct gb_opt arcmount_recursive_opts[] = {
@@ -68,7 +67,7 @@ const struct gb_opt arcmount_overlay_opts[] = {
 	{ OPT_LOWER, "lower", "A[:B...]", "the lower folders, the topmost first" },
 	{ OPT_UPPER, "upper", "FOLDER", "the folder that takes what is written; without it the overlay is read-only" },
 	{ OPT_WORK, "work", "FOLDER", "an empty folder beside the upper one, for the kernel's use" },
-	WORDS, MKDIR, DRY_RUN, VERBOSE, { 0 },
+	WORDS, MKDIR, DRY_RUN, ARCMOUNT_VERBOSE, { 0 },
 };
 
 static int print_plan(const struct gb_mount_plan *plan, struct gb_err *err)
@@ -248,7 +247,7 @@ static void one_of_all(struct all *all, const struct gb_mount_entry *e)
 
 	if (e->bad) {
 		(void)gb_err_set(&err, EINVAL, "%s: line %u: %s", e->origin, e->line, e->bad);
-		arcmount_complain(&err);
+		gb_complain(err.msg);
 		all->failed++;
 		return;
 	}
@@ -278,7 +277,7 @@ static void one_of_all(struct all *all, const struct gb_mount_entry *e)
 		return;
 	if (r < 0) {
 		(void)gb_err_wrap(&err, "%s: line %u", e->origin, e->line);
-		arcmount_complain(&err);
+		gb_complain(err.msg);
 		all->failed++;
 	} else {
 		all->done++;

@@ -188,7 +188,7 @@ static void one(struct shares *all, const struct gb_mount_entry *e)
 		if (gb_mountinfo_is_root(AT_FDCWD, e->target, 0) == 1) {
 			printf("%s: mounted already\n", e->target);
 		} else if (arcmount_do(&job, &err) < 0) {
-			arcmount_complain(&err);
+			gb_complain(err.msg);
 			all->failed = all->failed || !s.optional;
 		}
 		return;
@@ -256,9 +256,9 @@ int arcmount_shares(struct gb_cmd *cmd, struct gb_err *err)
 		one(&all, &table.entries[i]);
 	if (all.as_json) {
 		gb_json_close(&all.json, ']');
-		r = gb_json_flush(&all.json, STDOUT_FILENO);
+		r = gb_json_print(&all.json, err);
 		if (r < 0)
-			return gb_err_sys(err, -r, "standard output");
+			return r;
 	}
 	return all.failed ? 1 : 0;
 }

@@ -35,9 +35,9 @@ const struct gb_opt arcmount_umount_opts[] = {
 	{ 'O', "test-opts", "OPTIONS", "with -a: only mounts that have these options" },
 	{ 'q', "quiet", NULL, "no word about what is not mounted" },
 	{ 'n', "no-mtab", NULL, "accepted: there is no mtab to write" },
-	{ 'i', "internal-only", NULL, "accepted: no helper program is ever called" },
-	{ OPT_DRY_RUN, "dry-run", NULL, "print the system calls, and make none" },
-	{ 'v', "verbose", NULL, "say what is done" },
+	ARCMOUNT_INTERNAL,
+	ARCMOUNT_DRY_RUN(OPT_DRY_RUN),
+	ARCMOUNT_VERBOSE,
 	{ 0 },
 };
 
@@ -77,7 +77,7 @@ static int one(const struct job *job, const char *target, const char *source, st
 		struct arcmount_job ro = { .target = target, .options = "ro", .flags = MS_REMOUNT };
 
 		if (arcmount_do(&ro, &again) == 0) {
-			arcmount_complain(err);
+			gb_complain(err->msg);
 			gb_log(GB_LOG_NOTICE, "%s is read-only now", target);
 			*err = (struct gb_err){ 0 };
 			return 0;
@@ -216,7 +216,7 @@ static int everything(const struct gb_cmd *cmd, const struct job *job, const cha
 		    (options && !gb_mount_options_match(row->options, options)))
 			continue;
 		if (one(job, row->target, row->source, &own) < 0) {
-			arcmount_complain(&own);
+			gb_complain(own.msg);
 			failed++;
 		} else {
 			done++;
@@ -278,7 +278,7 @@ int arcmount_umount(struct gb_cmd *cmd, struct gb_err *err)
 
 		r = operand(&job, scan.argv[i], &own);
 		if (r < 0 && !(job.quiet && (r == -EINVAL || r == -ENOENT)))
-			arcmount_complain(&own);
+			gb_complain(own.msg);
 		done += r == 0;
 		failed += r < 0;
 	}

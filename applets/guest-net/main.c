@@ -59,7 +59,7 @@ static int choose_name(const struct choice *choice, struct net_job *job, struct 
 
 	job->hostname_said = true;
 	if (choice->hostname && !gb_net_is_hostname(choice->hostname))
-		return gb_err_set(err, GB_E_USAGE, "host name \"%s\": letters, digits and hyphens, please", choice->hostname);
+		return gb_err_set(err, GB_E_USAGE, GB_NET_NO_HOSTNAME, choice->hostname);
 	if (!setting(choice->hostname, &said, name, sizeof name, &origin) || !*name) {
 		if (job->conf.hostname[0]) {
 			origin = "ip";
@@ -70,14 +70,15 @@ static int choose_name(const struct choice *choice, struct net_job *job, struct 
 				/* hostname(5): the first line that is no comment; most have one line. */
 				(void)snprintf(path, sizeof path, "%s/hostname", job->etc);
 				if (gb_io_slurp(AT_FDCWD, path, 4096, &text) == 0)
-					(void)snprintf(name, sizeof name, "%.*s", (int)strcspn(gb_buf_text(&text), " \t\r\n"), gb_buf_text(&text));
+					(void)snprintf(name, sizeof name, "%.*s", (int)strcspn(gb_buf_text(&text), " \t\r\n"),
+						       gb_buf_text(&text));
 				origin = path;
 			}
 		}
 	}
 	if (*name && !gb_net_is_hostname(name)) {
 		if (job->hostname_said)
-			return gb_err_set(err, EINVAL, "%s: host name \"%s\": letters, digits and hyphens, please", origin, name);
+			return gb_err_set(err, EINVAL, "%s: " GB_NET_NO_HOSTNAME, origin, name);
 		name[0] = '\0'; /* a file of any content */
 	}
 	(void)strlcpy(job->hostname, name, sizeof job->hostname);
@@ -97,7 +98,8 @@ static int choose(const struct choice *choice, struct net_job *job, struct gb_er
 		if (r < 0)
 			return choice->ip ? gb_err_set(err, GB_E_USAGE, "--ip: %s", err->msg) : gb_err_wrap(err, "%s", origin);
 	}
-	if (setting(choice->interface, &net, text, sizeof text, &origin) && strlcpy(job->wanted, text, sizeof job->wanted) >= sizeof job->wanted)
+	if (setting(choice->interface, &net, text, sizeof text, &origin) &&
+	    strlcpy(job->wanted, text, sizeof job->wanted) >= sizeof job->wanted)
 		return gb_err_set(err, EINVAL, "%s: interface \"%s\": too long a name", origin, text);
 	/* A device in ip= is the one that is meant, unless somebody who is asked first says otherwise. */
 	if (!job->wanted[0])
@@ -164,8 +166,7 @@ static int print_json(const struct net_job *job, int failed, struct gb_err *err)
 	gb_json_close(&json, ']');
 	gb_json_str(&json, "result", failed ? "failed" : job->no_interface ? "no-interface" : "done");
 	gb_json_close(&json, '}');
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 
 static int parse(struct gb_cmd *cmd, struct choice *choice, struct net_job *job, struct gb_optscan *scan, struct gb_err *err)
@@ -193,8 +194,10 @@ static int parse(struct gb_cmd *cmd, struct choice *choice, struct net_job *job,
 	}
 	if (r < 0)
 		return r;
-	if (strlcpy(job->etc, etc, sizeof job->etc) >= sizeof job->etc || strlcpy(job->client, client, sizeof job->client) >= sizeof job->client ||
-	    strlcpy(job->script, script, sizeof job->script) >= sizeof job->script || strlcpy(job->sys, sys, sizeof job->sys) >= sizeof job->sys)
+	if (strlcpy(job->etc, etc, sizeof job->etc) >= sizeof job->etc ||
+	    strlcpy(job->client, client, sizeof job->client) >= sizeof job->client ||
+	    strlcpy(job->script, script, sizeof job->script) >= sizeof job->script ||
+	    strlcpy(job->sys, sys, sizeof job->sys) >= sizeof job->sys)
 		return gb_err_sys(err, ENAMETOOLONG, "command line");
 	job->lease_ms = (unsigned)lease;
 	job->carrier_ms = CARRIER_MS;
@@ -265,7 +268,8 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 }
 
 static const struct gb_verb verbs[] = {
-	{ "lease", "[--etc DIR] [--log TARGET] EVENT", "what udhcpc's script calls: apply or drop a lease", net_lease_opts, net_run_lease, NULL },
+	{ "lease", "[--etc DIR] [--log TARGET] EVENT", "what udhcpc's script calls: apply or drop a lease",
+	  net_lease_opts, net_run_lease, NULL },
 	{ "renew", NULL, "let the DHCP clients renew their leases now", NULL, net_run_renew, NULL },
 	{ 0 },
 };

@@ -112,7 +112,8 @@ int net_steps_run(struct net_job *job, const struct net_step *steps, int count, 
 				(void)snprintf(result->detail, sizeof result->detail, "not done within %.1f s: given up",
 					       steps[i - 1].limit_ms / 1000.0);
 			else
-				(void)snprintf(result->detail, sizeof result->detail, "process: %s", r == -ECHILD ? "it crashed" : strerror(-r));
+				(void)snprintf(result->detail, sizeof result->detail, "process: %s",
+					       r == -ECHILD ? "it crashed" : strerror(-r));
 			failed++;
 			report(result);
 		}

@@ -234,9 +234,7 @@ int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, b
 	if (timed)
 		gb_json_double(&json, "seconds", call->seconds);
 	gb_json_close(&json, '}');
-	fflush(stdout);
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 
 static int print_text(const ProtobufCMessage *reply, struct gb_err *err)

@@ -107,7 +107,6 @@ int rpc_run_mmap(struct gb_cmd *cmd, struct gb_err *err)
 	gb_json_str(&json, "data", gb_buf_text(&text));
 	gb_json_uint(&json, "bytes_read", done);
 	gb_json_close(&json, '}');
-	r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 

@@ -135,7 +135,7 @@ int rpc_run_shutdown(struct gb_cmd *cmd, struct gb_err *err)
 	if (r < 0)
 		return r;
 	if (!((const Arcbox__V1__ShutdownResponse *)(const void *)message)->accepted)
-		return gb_err_set(err, EREMOTEIO, "the daemon does not accept it");
+		return gb_err_set(err, EREMOTEIO, "shutdown: the daemon does not accept it");
 	if (call->json)
 		return rpc_print_json(message, call, false, err);
 	puts("accepted: the guest is on its way down");

@@ -68,8 +68,7 @@ static int print_raw(struct rpc_call *call, struct gb_err *err)
 	gb_json_str(&json, "trace", gb_buf_text(&trace));
 	gb_json_str(&json, "payload", gb_buf_text(&payload));
 	gb_json_close(&json, '}');
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 
 int rpc_run_raw(struct gb_cmd *cmd, struct gb_err *err)

@@ -141,6 +141,5 @@ int sandbox_print_done(const struct rpc_call *call, const char *key, const char 
 	gb_json_open(&json, NULL, '{');
 	gb_json_str(&json, key, word);
 	gb_json_close(&json, '}');
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }

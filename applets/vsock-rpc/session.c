@@ -85,8 +85,7 @@ static int print_session(struct session *session, struct gb_err *err)
 	gb_json_mem(&json, "stderr", gb_buf_text(&session->kept[1]), session->kept[1].len);
 	gb_json_int(&json, "exit_code", session->exit_code);
 	gb_json_close(&json, '}');
-	int r = gb_json_flush(&json, STDOUT_FILENO);
-	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
+	return gb_json_print(&json, err);
 }
 
 static int converse(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, const char *id, struct gb_err *err)

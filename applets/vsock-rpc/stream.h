@@ -28,8 +28,9 @@ struct rpc_stream {
 	uint64_t sent; /* bytes of input that went out */
 };
 
-/* Connects (unless stream->conn is a connection), sends the request, and goes on until frame() says that it is over and all output is written. The call's
- * timeout is for connecting and for sending the request alone. The result of frame(), or -errno with err set. */
+/* Connects (unless stream->conn is a connection), sends the request, and goes on until frame() says that it is over and all
+ * output is written. The call's timeout is for connecting and for sending the request alone. The result of frame(), or -errno
+ * with err set. */
 int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 
 /* For frame(): bytes for out[i]. 0 or -ENOMEM. */

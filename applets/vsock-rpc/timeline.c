@@ -12,9 +12,7 @@ enum { OPT_SVG = RPC_OPT_OWN, OPT_CHROME };
 
 const struct gb_opt rpc_timeline_opts[] = {
 	RPC_COMMON_OPTS,
-	{ 'a', "all", NULL, "also what began after the boot was over" },
-	{ OPT_SVG, "svg", NULL, "print a chart" },
-	{ OPT_CHROME, "chrome", NULL, "print a trace for chrome://tracing, Perfetto and their like" },
+	GB_CHART_OPTS(OPT_SVG, OPT_CHROME),
 	{ 0 },
 };
 
@@ -58,20 +56,19 @@ int rpc_run_timeline(struct gb_cmd *cmd, struct gb_err *err)
 	gb_autobuf struct gb_buf text = { 0 };
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };
+	enum gb_chart how;
 	char **operands;
 
 	int r = rpc_options(cmd, &(struct rpc_scan){ .own = own_option, .data = &own }, &operands, err);
-	if (r < 0)
-		return r;
-	if (call->json + own.svg + own.chrome > 1)
-		return gb_err_set(err, GB_E_USAGE, "only one of --json, --svg, --chrome at a time");
-	r = rpc_ask(call, GB_WIRE_TIMELINE, NULL, &reply, err);
+	if (r == 0)
+		r = gb_chart_choose(call->json, own.svg, own.chrome, &how, err);
+	if (r == 0)
+		r = rpc_ask(call, GB_WIRE_TIMELINE, NULL, &reply, err);
 	if (r == 0)
 		r = take(&timeline, (const void *)reply, err);
 	if (r < 0)
 		return r;
-	r = gb_chart_draw(&timeline, call->json ? GB_CHART_JSON : own.svg ? GB_CHART_SVG
-				     : own.chrome ? GB_CHART_CHROME : GB_CHART_TEXT, own.all, &text, err);
+	r = gb_chart_draw(&timeline, how, own.all, &text, err);
 	if (r == 0)
 		(void)fwrite(gb_buf_text(&text), 1, text.len, stdout); /* main() checks stdout */
 	return r;

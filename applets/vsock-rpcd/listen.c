@@ -14,6 +14,7 @@
 
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/net/notify.h"
 #include "common/net/virtio.h"
@@ -52,7 +53,7 @@ void rpcd_tell_ready(struct rpcd *rpcd)
 /* stdio as a connection of its own: private, non-blocking descriptors; nothing else writes to it from here on. */
 static int take_stdio(int fd, int flags, enum gb_conn_kind *kind)
 {
-	char path[32];
+	struct gb_io_path path;
 	struct stat st;
 	int own = -1;
 
@@ -62,9 +63,8 @@ static int take_stdio(int fd, int flags, enum gb_conn_kind *kind)
 		*kind = GB_CONN_SOCKET;
 	/* O_NONBLOCK belongs to the open file, which our parent may share: a second one is opened where that is possible
 	 * (not of a socket, and a regular file has its position there). */
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	if (!S_ISSOCK(st.st_mode) && !S_ISREG(st.st_mode))
-		own = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+		own = open(gb_io_path(fd, &path), flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (own < 0)
 		own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (own < 0)

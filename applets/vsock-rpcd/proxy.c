@@ -227,7 +227,8 @@ static void on_timer(struct gb_timer *timer)
 		dial(session);
 }
 
-/* The caller has hung up (EPOLLHUP: not just the half of it). While an attempt is under way its bytes may still arrive; else nobody waits any more. */
+/* The caller has hung up (EPOLLHUP: not just the half of it). While an attempt is under way its bytes may still arrive; else
+ * nobody waits any more. */
 static void on_caller(struct gb_io *io, uint32_t events)
 {
 	struct rpcd_session *session = (struct rpcd_session *)((char *)io - offsetof(struct rpcd_session, caller));

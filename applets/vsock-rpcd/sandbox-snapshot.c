@@ -127,8 +127,8 @@ static void checkpoint_done(struct rpcd_task *base)
 			rpcd_reply(answer, &reply.base);
 	} else {
 		if (answer)
-			rpcd_error(answer, base->result ? (base->result == -EOPNOTSUPP ? GB_RPC_UNAVAILABLE : GB_RPC_FAILED) : GB_RPC_FAILED,
-				   "%s", base->result ? base->err.msg : "out of memory");
+			rpcd_error(answer, base->result == -EOPNOTSUPP ? GB_RPC_UNAVAILABLE : GB_RPC_FAILED, "%s",
+				   base->result ? base->err.msg : "out of memory");
 		gb_pb_free((ProtobufCMessage **)&task->snapshot);
 	}
 	rpcd_wait_end(task->waiter);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -92,6 +93,12 @@ int gb_io_put(int dirfd, const char *path, const char *text)
 	if (fd < 0)
 		return -errno;
 	return gb_io_write(fd, text, strlen(text));
+}
+
+const char *gb_io_path(int fd, struct gb_io_path *path)
+{
+	(void)snprintf(path->text, sizeof path->text, "/proc/self/fd/%d", fd);
+	return path->text;
 }
 
 int gb_io_mkdirs(const char *path)

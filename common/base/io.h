@@ -24,6 +24,13 @@ int gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf);
 /* Writes text to an existing file with one write(2), as sysctl and sysfs files want it: 0 or -errno. */
 int gb_io_put(int dirfd, const char *path, const char *text);
 
+/* The path of an open file, for system calls without a form that takes a descriptor. It leads to a symbolic link itself, not
+ * to its target: the walk ends at what the descriptor refers to. */
+struct gb_io_path {
+	char text[32];
+};
+const char *gb_io_path(int fd, struct gb_io_path *path);
+
 /* mkdir -p, mode 0755 for what is missing: 0 or -errno. An existing path of another type is -ENOTDIR. */
 int gb_io_mkdirs(const char *path);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/io.h"
 
@@ -137,4 +138,12 @@ int gb_json_flush(struct gb_json *json, int fd)
 	gb_buf_free(&json->buf);
 	json->comma = false;
 	return r;
+}
+
+int gb_json_print(struct gb_json *json, struct gb_err *err)
+{
+	int r = fflush(stdout) != 0 ? -errno : 0, written = gb_json_flush(json, STDOUT_FILENO);
+
+	r = r < 0 ? r : written;
+	return r < 0 ? gb_err_sys(err, -r, "standard output") : 0;
 }

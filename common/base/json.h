@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
+#include "common/base/err.h"
 
 /* Start with {0}. Every function takes a key, which is NULL inside a list and for the outermost value. Nesting is
  * bounded only by the program's own calls. Bytes that are not UTF-8 are written as U+FFFD, so the output is always
@@ -28,5 +29,8 @@ void gb_json_double(struct gb_json *json, const char *key, double value);
 
 /* Writes the text and a newline to fd: 0, -ENOMEM if any append failed, or -errno. Releases the buffer. */
 int gb_json_flush(struct gb_json *json, int fd);
+
+/* The same to standard output, behind what stdio(3) holds for it: 0, or -errno with err set. */
+int gb_json_print(struct gb_json *json, struct gb_err *err);
 
 #endif

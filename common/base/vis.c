@@ -17,7 +17,8 @@ char *gb_vis(char *dst, char c)
 		*dst++ = '\\';
 		*dst++ = c ? letters[at - named] : '0';
 	} else if (low == ' ') { /* 0xa0: "M- " would end in a blank */
-		return dst + sprintf(dst, "\\240");
+		memcpy(dst, "\\240", GB_VIS_SIZE);
+		return dst + GB_VIS_SIZE - 1;
 	} else {
 		if (c & 0x80)
 			*dst++ = 'M';

@@ -4,10 +4,10 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <sha256.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/sys/sha256.h"
 
 static uint64_t get64(const uint8_t *p)
 {

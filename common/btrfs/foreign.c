@@ -2,11 +2,12 @@
 /* Signatures of anything but Btrfs. */
 #include "common/btrfs/foreign.h"
 
-#include <blkid.h>
 #include <bsd/string.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "common/sys/blkid.h"
 
 static void free_probe(blkid_probe *pr)
 {

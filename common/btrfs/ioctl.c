@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 
 _Static_assert(sizeof(struct btrfs_ioctl_vol_args) == 4096, "struct btrfs_ioctl_vol_args");
 _Static_assert(BTRFS_IOC_RESIZE == 0x50009403, "BTRFS_IOC_RESIZE");
@@ -57,22 +58,20 @@ int gb_btrfs_snapshot(int dirfd, const char *name, int source, bool read_only)
 	return ioctl(dirfd, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0 ? -errno : 0;
 }
 
-/* Deletes all subvolumes below the directory fd, which is closed. They may stand anywhere: the kernel refuses to delete
+/* Deletes all subvolumes below the folder. They may stand anywhere: the kernel refuses to delete
  * a subvolume that has others inside. */
-static int delete_below(int fd, int depth)
+static int delete_below(int parent, const char *name, int depth)
 {
-	gb_autoclosedir DIR *dir = fdopendir(fd);
-	struct dirent *entry;
+	gb_autoclosedir DIR *dir = gb_dir_open(parent, name);
+	const struct dirent *entry;
 	struct stat st;
 	int r = 0;
 
-	if (!dir) {
-		gb_close_fd(&fd);
+	if (!dir)
 		return -errno;
-	}
-	while (r == 0 && (entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+	int fd = dirfd(dir);
+	while (r == 0 && (entry = gb_dir_next(dir))) {
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 			continue;
 		if (st.st_ino == BTRFS_FIRST_FREE_OBJECTID) {
 			r = gb_btrfs_subvol_delete(fd, entry->d_name);
@@ -80,8 +79,7 @@ static int delete_below(int fd, int depth)
 		}
 		if (depth == 0)
 			return -ELOOP;
-		int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = below < 0 ? -errno : delete_below(below, depth - 1);
+		r = delete_below(fd, entry->d_name, depth - 1);
 	}
 	return r;
 }
@@ -96,10 +94,7 @@ int gb_btrfs_subvol_delete(int dirfd, const char *name)
 		return 0;
 	if (errno != ENOTEMPTY)
 		return -errno;
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int r = delete_below(fd, DELETE_DEPTH);
+	int r = delete_below(dirfd, name, DELETE_DEPTH);
 	if (r == 0 && ioctl(dirfd, BTRFS_IOC_SNAP_DESTROY, &args) < 0)
 		r = -errno;
 	return r;

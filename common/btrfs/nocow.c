@@ -339,7 +339,8 @@ static int copy_attributes(const struct conversion *c, struct gb_err *err)
 static int name_copy(struct conversion *c, struct gb_err *err)
 {
 	for (int tries = 0; tries < 16; tries++) {
-		char spare[sizeof c->spare], self[64];
+		char spare[sizeof c->spare];
+		struct gb_io_path self;
 		uint64_t number;
 
 		/* Only to be unlikely; an unseeded generator is no reason to wait. */
@@ -350,10 +351,8 @@ static int name_copy(struct conversion *c, struct gb_err *err)
 		}
 		(void)snprintf(spare, sizeof spare, ".nocow-%016" PRIx64, number);
 		int r = linkat(c->to, "", c->dirfd, spare, AT_EMPTY_PATH);
-		if (r < 0 && (errno == ENOENT || errno == EPERM)) { /* without CAP_DAC_READ_SEARCH: open(2), O_TMPFILE */
-			(void)snprintf(self, sizeof self, "/proc/self/fd/%d", c->to);
-			r = linkat(AT_FDCWD, self, c->dirfd, spare, AT_SYMLINK_FOLLOW);
-		}
+		if (r < 0 && (errno == ENOENT || errno == EPERM)) /* without CAP_DAC_READ_SEARCH: open(2), O_TMPFILE */
+			r = linkat(AT_FDCWD, gb_io_path(c->to, &self), c->dirfd, spare, AT_SYMLINK_FOLLOW);
 		if (r == 0) {
 			memcpy(c->spare, spare, sizeof spare);
 			return 0;
@@ -398,7 +397,7 @@ static int exchange(struct conversion *c, struct gb_err *err)
 		if (renameat2(c->dirfd, c->spare, c->dirfd, c->name, RENAME_EXCHANGE) < 0 ||
 		    (new_leased && fcntl(c->to, F_GETLEASE) != F_RDLCK)) {
 			/* Both have, or may have, a writer: neither may go. */
-			gb_err_set(err, EBUSY, "%s: opened for writing twice while converted; both stay, the other is %s/%s",
+			(void)gb_err_set(err, EBUSY, "%s: opened for writing twice while converted; both stay, the other is %s/%s",
 				   c->path, c->dir, c->spare);
 			c->spare[0] = '\0';
 			return -EBUSY;

@@ -209,7 +209,7 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 	if (r == 0 && found.state == GB_STATE_DAMAGED)
 		goto out;
 	if (r < 0) {
-		unreadable(&found, r, 0);
+		(void)unreadable(&found, r, 0);
 		(void)snprintf(found.detail, sizeof found.detail, "%s in the search for signatures", strerror(-r));
 		goto out;
 	}
@@ -226,7 +226,8 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
 		if (found.copy[i] > GB_COPY_TEMP) {
 			found.state = GB_STATE_FOREIGN;
-			(void)snprintf(found.detail, sizeof found.detail, "a Btrfs superblock at byte %" PRIu64 " with %s, and no good copy",
+			(void)snprintf(found.detail, sizeof found.detail,
+				       "a Btrfs superblock at byte %" PRIu64 " with %s, and no good copy",
 				       gb_super_offset[i], gb_copy_text(found.copy[i]));
 			goto out;
 		}

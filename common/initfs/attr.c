@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/initfs/ops.h"
 
 static void reply_attr(fuse_req_t req, const struct gb_at *at)
@@ -24,7 +25,7 @@ static void reply_attr(fuse_req_t req, const struct gb_at *at)
 		return;
 	}
 	gb_initfs_stat(fs, at->node, &stx, &st);
-	fuse_reply_attr(req, &st, fs->timeout);
+	(void)fuse_reply_attr(req, &st, fs->timeout);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -36,7 +37,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 	if (gb_initfs_is_virtual(fs, id)) {
 		struct stat st;
 		gb_initfs_virtual_stat(fs, id, &st);
-		fuse_reply_attr(req, &st, GB_FOREVER);
+		(void)fuse_reply_attr(req, &st, GB_FOREVER);
 		return;
 	}
 	int r = gb_at_node(fs, id, &at);
@@ -50,7 +51,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 
 static int set_size(struct gb_initfs *fs, struct gb_at *at, off_t size, struct fuse_file_info *fi)
 {
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	int r = 0;
 
 	if (fi) {
@@ -64,7 +65,7 @@ static int set_size(struct gb_initfs *fs, struct gb_at *at, off_t size, struct f
 	}
 	if (!S_ISREG(at->node->type))
 		return -EINVAL;
-	return truncate(gb_fd_path(at->hold.fd, &path), size) < 0 ? -errno : 0;
+	return truncate(gb_io_path(at->hold.fd, &path), size) < 0 ? -errno : 0;
 }
 
 static struct timespec time_to_set(const struct timespec *given, int set, int set_now)
@@ -76,13 +77,13 @@ static struct timespec time_to_set(const struct timespec *given, int set, int se
 
 static int set_attributes(struct gb_initfs *fs, struct gb_at *at, struct stat *st, int set, struct fuse_file_info *fi)
 {
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	int r;
 
 	if ((set & FUSE_SET_ATTR_MODE)) {
 		if (S_ISLNK(at->node->type))
 			return -EOPNOTSUPP;
-		if (chmod(gb_fd_path(at->hold.fd, &path), st->st_mode & 07777) < 0)
+		if (chmod(gb_io_path(at->hold.fd, &path), st->st_mode & 07777) < 0)
 			return -errno;
 	}
 	if (set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) {
@@ -91,7 +92,7 @@ static int set_attributes(struct gb_initfs *fs, struct gb_at *at, struct stat *s
 		if (fchownat(at->hold.fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
 			return -errno;
 		/* chown(2) clears set-user-ID; the kernel asked for both, and for the mode as it should be afterwards. */
-		if ((set & FUSE_SET_ATTR_MODE) && chmod(gb_fd_path(at->hold.fd, &path), st->st_mode & 07777) < 0)
+		if ((set & FUSE_SET_ATTR_MODE) && chmod(gb_io_path(at->hold.fd, &path), st->st_mode & 07777) < 0)
 			return -errno;
 	}
 	if (set & FUSE_SET_ATTR_SIZE) {
@@ -104,7 +105,7 @@ static int set_attributes(struct gb_initfs *fs, struct gb_at *at, struct stat *s
 			time_to_set(&st->st_atim, set & FUSE_SET_ATTR_ATIME, set & FUSE_SET_ATTR_ATIME_NOW),
 			time_to_set(&st->st_mtim, set & FUSE_SET_ATTR_MTIME, set & FUSE_SET_ATTR_MTIME_NOW),
 		};
-		if (utimensat(AT_FDCWD, gb_fd_path(at->hold.fd, &path), times, 0) < 0)
+		if (utimensat(AT_FDCWD, gb_io_path(at->hold.fd, &path), times, 0) < 0)
 			return -errno;
 	}
 	return 0;
@@ -146,7 +147,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t id)
 		return;
 	}
 	target[n] = '\0';
-	fuse_reply_readlink(req, target);
+	(void)fuse_reply_readlink(req, target);
 	gb_at_end(fs, &at);
 }
 
@@ -154,7 +155,7 @@ static void op_access(fuse_req_t req, fuse_ino_t id, int mask)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 };
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	int r;
 
 	if (gb_initfs_is_virtual(fs, id)) {
@@ -164,7 +165,7 @@ static void op_access(fuse_req_t req, fuse_ino_t id, int mask)
 	r = gb_at_node(fs, id, &at);
 	if (r == 0 && (mask & W_OK) && fs->config.readonly)
 		r = -EROFS;
-	if (r == 0 && access(gb_fd_path(at.hold.fd, &path), mask) < 0)
+	if (r == 0 && access(gb_io_path(at.hold.fd, &path), mask) < 0)
 		r = -errno;
 	gb_at_reply(req, &at, r);
 }
@@ -182,7 +183,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t id)
 		gb_at_reply(req, &at, r);
 		return;
 	}
-	fuse_reply_statfs(req, &st);
+	(void)fuse_reply_statfs(req, &st);
 	gb_at_end(fs, &at);
 }
 
@@ -265,7 +266,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg_at, 
 	if (r < 0)
 		gb_initfs_err(req, -r);
 	else
-		fuse_reply_ioctl(req, 0, &arg, known[i].out);
+		(void)fuse_reply_ioctl(req, 0, &arg, known[i].out);
 }
 
 /* --- extended attributes --- */
@@ -274,7 +275,7 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 };
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	gb_autofree char *value = NULL;
 	ssize_t n = 0;
 	int r = gb_at_node(fs, id, &at);
@@ -284,7 +285,7 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 	if (r == 0 && size && !(value = malloc(size)))
 		r = -ENOMEM;
 	if (r == 0) {
-		(void)gb_fd_path(at.hold.fd, &path);
+		(void)gb_io_path(at.hold.fd, &path);
 		n = name ? getxattr(path.text, name, value, size) : listxattr(path.text, value, size);
 		if (n < 0)
 			r = -errno;
@@ -294,9 +295,9 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 		return;
 	}
 	if (size)
-		fuse_reply_buf(req, value, (size_t)n);
+		(void)fuse_reply_buf(req, value, (size_t)n);
 	else
-		fuse_reply_xattr(req, (size_t)n);
+		(void)fuse_reply_xattr(req, (size_t)n);
 	gb_at_end(fs, &at);
 }
 
@@ -313,19 +314,19 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 	if (!gb_initfs_is_virtual(gb_initfs_of(req), id))
 		reply_xattr(req, id, NULL, size);
 	else if (size)
-		fuse_reply_buf(req, NULL, 0);
+		(void)fuse_reply_buf(req, NULL, 0);
 	else
-		fuse_reply_xattr(req, 0);
+		(void)fuse_reply_xattr(req, 0);
 }
 
 static void op_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value, size_t size, int flags)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 };
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
 
-	if (r == 0 && setxattr(gb_fd_path(at.hold.fd, &path), name, value, size, flags) < 0)
+	if (r == 0 && setxattr(gb_io_path(at.hold.fd, &path), name, value, size, flags) < 0)
 		r = -errno;
 	gb_at_reply(req, &at, r);
 }
@@ -334,10 +335,10 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t id, const char *name)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 };
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
 
-	if (r == 0 && removexattr(gb_fd_path(at.hold.fd, &path), name) < 0)
+	if (r == 0 && removexattr(gb_io_path(at.hold.fd, &path), name) < 0)
 		r = -errno;
 	gb_at_reply(req, &at, r);
 }

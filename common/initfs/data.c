@@ -15,10 +15,10 @@ static struct gb_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
 	return gb_file_get(&gb_initfs_of(req)->table, fi->fh, GB_FILE_PLAIN);
 }
 
-static int file_reply(fuse_req_t req, struct gb_file *file, int r)
+static void file_reply(fuse_req_t req, struct gb_file *file, int r)
 {
 	gb_file_put(&gb_initfs_of(req)->table, file);
-	return gb_initfs_err(req, r < 0 ? -r : 0);
+	gb_initfs_err(req, r < 0 ? -r : 0);
 }
 
 /* A pipe a worker, as large as the largest read. gb_initfs_thread_end() ends it. */
@@ -127,14 +127,14 @@ static void reply_range(fuse_req_t req, int fd, size_t size, off_t off)
 		gb_autofree char *data = malloc(size ? size : 1);
 		n = data ? fill_memory(fd, data, size, off) : -ENOMEM;
 		if (n >= 0) {
-			fuse_reply_buf(req, data, (size_t)n);
+			(void)fuse_reply_buf(req, data, (size_t)n);
 			return;
 		}
 	}
 	if (n < 0)
 		gb_initfs_err(req, (int)-n);
 	else
-		fuse_reply_buf(req, NULL, 0);
+		(void)fuse_reply_buf(req, NULL, 0);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi)
@@ -152,9 +152,9 @@ static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struc
 			buf.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
 			buf.buf[0].fd = fs->store.fd;
 			buf.buf[0].pos = off;
-			fuse_reply_data(req, &buf, 0);
+			(void)fuse_reply_data(req, &buf, 0);
 		} else {
-			fuse_reply_buf(req, (const char *)fs->store.map + (size ? off : 0), size);
+			(void)fuse_reply_buf(req, (const char *)fs->store.map + (size ? off : 0), size);
 		}
 		return;
 	}
@@ -197,7 +197,7 @@ static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 	if (done == 0 && r < 0)
 		gb_initfs_err(req, -r);
 	else
-		fuse_reply_write(req, done);
+		(void)fuse_reply_write(req, done);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
@@ -249,7 +249,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struc
 		else if (off < 0 || (uint64_t)off >= fs->store.size)
 			gb_initfs_err(req, ENXIO);
 		else
-			fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)fs->store.size);
+			(void)fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)fs->store.size);
 		return;
 	}
 	struct gb_file *file = file_of(req, fi);
@@ -261,7 +261,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struc
 	if (at < 0)
 		gb_initfs_err(req, errno);
 	else
-		fuse_reply_lseek(req, at);
+		(void)fuse_reply_lseek(req, at);
 	gb_file_put(&fs->table, file);
 }
 
@@ -289,7 +289,7 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, stru
 	if (r < 0)
 		gb_initfs_err(req, -r);
 	else
-		fuse_reply_write(req, (size_t)n);
+		(void)fuse_reply_write(req, (size_t)n);
 }
 
 void gb_initfs_data_ops(struct fuse_lowlevel_ops *ops)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/initfs/ops.h"
 
 /* Cookies of the virtual entries: above what any file system of Linux gives to an entry, below the end-of-folder marks
@@ -113,7 +114,7 @@ static int add_real(struct gb_initfs *fs, struct reply *reply, struct gb_file *d
 {
 	struct fuse_entry_param entry = { 0 };
 	struct gb_node *node = NULL;
-	bool dots = strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0;
+	bool dots = gb_dir_dots(d->d_name);
 
 	if (needed(reply, d->d_name) > reply->size - reply->len)
 		return 0;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/io.h"
 #include "common/initfs/ops.h"
 
 static void reply_entry(fuse_req_t req, const struct gb_at *parent, const char *name)
@@ -31,7 +32,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (id) {
 		gb_initfs_virtual_entry(fs, id, &entry);
-		fuse_reply_entry(req, &entry);
+		(void)fuse_reply_entry(req, &entry);
 		return;
 	}
 	if (gb_initfs_is_init(fs, parent)) {
@@ -125,12 +126,12 @@ static void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 }, from = { .hold.fd = -1 };
-	struct gb_fd_path path;
+	struct gb_io_path path;
 	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : gb_at_parent(fs, parent, name, &at);
 
 	if (r == 0)
 		r = gb_at_node(fs, id, &from);
-	if (r == 0 && linkat(AT_FDCWD, gb_fd_path(from.hold.fd, &path), at.hold.fd, name, AT_SYMLINK_FOLLOW) < 0)
+	if (r == 0 && linkat(AT_FDCWD, gb_io_path(from.hold.fd, &path), at.hold.fd, name, AT_SYMLINK_FOLLOW) < 0)
 		r = -errno;
 	if (r < 0) {
 		gb_at_end(fs, &from);

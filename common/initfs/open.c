@@ -92,7 +92,7 @@ static void open_init(fuse_req_t req, int flags)
 		out.open_flags = GB_FOPEN_PASSTHROUGH | GB_FOPEN_NOFLUSH;
 		out.backing_id = fs->store_backing;
 	}
-	fuse_reply_buf(req, (const char *)&out, sizeof out);
+	(void)fuse_reply_buf(req, (const char *)&out, sizeof out);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)

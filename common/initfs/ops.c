@@ -10,6 +10,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "common/base/dir.h"
+
 bool gb_initfs_is_init(const struct gb_initfs *fs, uint64_t id)
 {
 	return fs->config.inject && id == GB_ID_INIT;
@@ -110,7 +112,7 @@ int gb_initfs_guard(const struct gb_initfs *fs, uint64_t parent, const char *nam
 		return -ENOTDIR;
 	if (!*name)
 		return -EINVAL;
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/'))
+	if (gb_dir_dots(name) || strchr(name, '/'))
 		return -EPERM;
 	if (gb_initfs_is_dir(fs, parent) || gb_initfs_virtual(fs, parent, name))
 		return -EACCES;
@@ -173,9 +175,9 @@ void gb_initfs_return(const struct gb_initfs *fs, uid_t uid, gid_t gid)
 
 /* --- nodes and descriptors of a request --- */
 
-int gb_initfs_err(fuse_req_t req, int error)
+void gb_initfs_err(fuse_req_t req, int error)
 {
-	return fuse_reply_err(req, error == ENOSYS ? EOPNOTSUPP : error);
+	(void)fuse_reply_err(req, error == ENOSYS ? EOPNOTSUPP : error); /* it fails when the mount has ended */
 }
 
 void gb_at_end(struct gb_initfs *fs, struct gb_at *at)
@@ -201,14 +203,8 @@ int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_
 	return r < 0 ? r : gb_at_node(fs, id, at);
 }
 
-int gb_at_reply(fuse_req_t req, struct gb_at *at, int r)
+void gb_at_reply(fuse_req_t req, struct gb_at *at, int r)
 {
 	gb_at_end(gb_initfs_of(req), at);
-	return gb_initfs_err(req, r < 0 ? -r : 0);
-}
-
-const char *gb_fd_path(int fd, struct gb_fd_path *path)
-{
-	(void)snprintf(path->text, sizeof path->text, "/proc/self/fd/%d", fd);
-	return path->text;
+	gb_initfs_err(req, r < 0 ? -r : 0);
 }

@@ -74,7 +74,7 @@ int gb_initfs_guard(const struct gb_initfs *fs, uint64_t parent, const char *nam
 
 /* Answers with an error, or 0. The kernel takes ENOSYS for "never ask again", for the whole mount: what is the failure of
  * one object, or of one file system below the source, becomes EOPNOTSUPP. */
-int gb_initfs_err(fuse_req_t req, int error);
+void gb_initfs_err(fuse_req_t req, int error);
 
 /* A node of a request, in use, with a descriptor. After a failure, too, it ends with gb_at_end() or gb_at_reply(). */
 struct gb_at {
@@ -85,13 +85,8 @@ int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
 /* A parent in which a name is made or removed. */
 int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at);
 void gb_at_end(struct gb_initfs *fs, struct gb_at *at);
-/* Ends it and answers: 0 or -errno. */
-int gb_at_reply(fuse_req_t req, struct gb_at *at, int r);
-
-/* The path of a held descriptor, for system calls without a form that takes one. It leads to a symbolic link itself,
- * not to its target: the walk ends at what the descriptor refers to. */
-struct gb_fd_path { char text[32]; };
-const char *gb_fd_path(int fd, struct gb_fd_path *path);
+/* Ends it and answers with r: 0 or -errno. */
+void gb_at_reply(fuse_req_t req, struct gb_at *at, int r);
 
 /* Acts as the caller of a request in this thread, for what creates objects; and as ourselves again. */
 void gb_initfs_become(const struct gb_initfs *fs, uid_t uid, gid_t gid, mode_t mask);

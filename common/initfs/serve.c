@@ -252,11 +252,7 @@ static int make_session(struct gb_initfs *fs, struct gb_err *err)
 	gb_initfs_dir_ops(&ops);
 	fs->session = fuse_session_new(&args, &ops, sizeof ops, fs);
 	fuse_opt_free_args(&args);
-	if (!fs->session) {
-		fuse_failed(err, GB_E_USAGE, "-o");
-		return -GB_E_USAGE;
-	}
-	return 0;
+	return fs->session ? 0 : fuse_failed(err, GB_E_USAGE, "-o");
 }
 
 struct gb_initfs *gb_initfs_new(const struct gb_initfs_config *config, struct gb_err *err)
@@ -525,7 +521,7 @@ static void on_ready(struct gb_initfs *fs)
 }
 
 /* The parent: ends once the child has mounted or failed. */
-static int await(int fd, pid_t child, struct gb_err *err)
+static int await(int fd, pid_t child, const char *mountpoint, struct gb_err *err)
 {
 	struct report r;
 	int status;
@@ -538,8 +534,8 @@ static int await(int fd, pid_t child, struct gb_err *err)
 		return gb_err_set(err, r.code, "%s", r.msg);
 	}
 	if (waitpid(child, &status, 0) == child && WIFSIGNALED(status))
-		return gb_err_set(err, EIO, "killed by signal %d", WTERMSIG(status));
-	return gb_err_set(err, EIO, "ended before it had mounted");
+		return gb_err_set(err, EIO, "%s: the server was killed by signal %d", mountpoint, WTERMSIG(status));
+	return gb_err_set(err, EIO, "%s: the server ended before it had mounted", mountpoint);
 }
 
 int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
@@ -574,7 +570,7 @@ int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
 		}
 		if (child > 0) {
 			(void)close(fds[1]);
-			r = await(fds[0], child, err);
+			r = await(fds[0], child, config->mountpoint, err);
 			(void)close(fds[0]);
 			return r;
 		}

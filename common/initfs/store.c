@@ -72,7 +72,8 @@ int gb_store_check(const void *head, size_t len, const char *name, struct gb_err
 
 		memcpy(&segment, (const char *)head + elf.e_phoff + i * sizeof segment, sizeof segment);
 		if (segment.p_type == PT_INTERP)
-			return gb_err_set(err, ENOEXEC, "%s: dynamically linked: the share may have no dynamic linker (--force takes it)", name);
+			return gb_err_set(err, ENOEXEC,
+					  "%s: dynamically linked: the share may have no dynamic linker (--force takes it)", name);
 	}
 	return 0;
 }
@@ -148,9 +149,8 @@ static int seal(int *fd, bool file)
 	const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 	if (file) {
-		char path[64];
-		(void)snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
-		int again = open(path, O_RDONLY | O_CLOEXEC);
+		struct gb_io_path path;
+		int again = open(gb_io_path(*fd, &path), O_RDONLY | O_CLOEXEC);
 		if (again < 0)
 			return -errno;
 		(void)close(*fd);

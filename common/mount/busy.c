@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/sys/mountinfo.h"
 
@@ -52,16 +53,11 @@ static bool on_mount(const struct search *s, int dirfd, const char *name, char *
 
 static bool in_folder(const struct search *s, int proc, const char *folder, char *path, size_t size)
 {
-	int fd = openat(proc, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	gb_autoclosedir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
+	gb_autoclosedir DIR *dir = gb_dir_open(proc, folder);
+	const struct dirent *entry;
 
-	if (!dir) {
-		gb_close_fd(&fd);
-		return false;
-	}
-	for (int i = 0; i < FILES_MAX && (entry = readdir(dir)); i++) {
-		if (entry->d_name[0] != '.' && on_mount(s, fd, entry->d_name, path, size))
+	for (int i = 0; dir && i < FILES_MAX && (entry = gb_dir_next(dir)); i++) {
+		if (on_mount(s, dirfd(dir), entry->d_name, path, size))
 			return true;
 	}
 	return false;

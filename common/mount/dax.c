@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/mount/apply.h"
 #include "common/sys/mountinfo.h"
 
@@ -21,21 +22,16 @@
 
 enum { DEPTH = 3, ENTRIES = 256 };
 
-/* STATX_ATTR_DAX of the first regular file below dir, which is closed. *left bounds the work. -1: no file. */
-static int first_file(int fd, int depth, int *left)
+/* STATX_ATTR_DAX of the first regular file below the folder. *left bounds the work. -1: no file. */
+static int first_file(int parent, const char *name, int depth, int *left)
 {
-	gb_autoclosedir DIR *dir = fdopendir(fd);
-	struct dirent *entry;
+	gb_autoclosedir DIR *dir = gb_dir_open(parent, name);
+	const struct dirent *entry;
 
-	if (!dir) {
-		gb_close_fd(&fd);
-		return -1;
-	}
-	while (*left > 0 && (entry = readdir(dir))) {
+	while (dir && *left > 0 && (entry = gb_dir_next(dir))) {
+		int fd = dirfd(dir);
 		struct statx st;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
 		(*left)--;
 		if (statx(fd, entry->d_name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0 ||
 		    st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
@@ -44,8 +40,7 @@ static int first_file(int fd, int depth, int *left)
 			return !!(st.stx_attributes & STATX_ATTR_DAX);
 		if (!S_ISDIR(st.stx_mode) || depth == 0)
 			continue;
-		int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		int r = below < 0 ? -1 : first_file(below, depth - 1, left);
+		int r = first_file(fd, entry->d_name, depth - 1, left);
 		if (r >= 0)
 			return r;
 	}
@@ -87,8 +82,8 @@ int gb_mount_dax_prove(const char *target, struct gb_mount_daxproof *ret_proof)
 	if (r <= 0)
 		return r < 0 ? r : -EINVAL;
 	/* Where no DAX is claimed no file has to bear it out. */
-	int fd = w.mode == GB_DAX_NONE ? -1 : open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*ret_proof = (struct gb_mount_daxproof){ .mode = w.mode, .file = fd < 0 ? -1 : first_file(fd, DEPTH, &left) };
+	gb_autoclose int fd = w.mode == GB_DAX_NONE ? -1 : open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*ret_proof = (struct gb_mount_daxproof){ .mode = w.mode, .file = fd < 0 ? -1 : first_file(fd, ".", DEPTH, &left) };
 	return 0;
 }
 

@@ -105,9 +105,8 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 			 struct gb_err *err)
 {
 	bool read_only = loop->read_only;
-	char path[32];
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", loop->fd);
-	const char *name = loop->fd ? path : loop->file;
+	struct gb_io_path path;
+	const char *name = loop->fd ? gb_io_path(loop->fd, &path) : loop->file;
 	gb_autoclose int file = open(name, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	char other[300];

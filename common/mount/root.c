@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/mount/apply.h"
 #include "common/mount/cause.h"
 #include "common/sys/mountinfo.h"
@@ -38,25 +39,19 @@ int gb_mount_switch_text(struct gb_buf *buf, const char *new_root, const char *i
 }
 
 /* Removes all of the initramfs that is on its own device: mounts in it, the new root among them, are left alone. */
-static void empty(int fd, dev_t device)
+static void empty(DIR *opened, dev_t device)
 {
-	gb_autoclosedir DIR *dir = fdopendir(fd);
-	struct dirent *entry;
+	gb_autoclosedir DIR *dir = opened;
+	const struct dirent *entry;
 
-	if (!dir) {
-		gb_close_fd(&fd);
-		return;
-	}
-	while ((entry = readdir(dir))) {
+	while (dir && (entry = gb_dir_next(dir))) {
+		int fd = dirfd(dir);
 		struct stat st;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != device)
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != device)
 			continue;
 		if (S_ISDIR(st.st_mode)) {
-			int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (below >= 0)
-				empty(below, device);
+			empty(gb_dir_open(fd, entry->d_name), device);
 			(void)unlinkat(fd, entry->d_name, AT_REMOVEDIR);
 		} else {
 			(void)unlinkat(fd, entry->d_name, 0);
@@ -127,6 +122,6 @@ int gb_mount_switch(const char *new_root, const char *init, struct gb_err *err)
 		return gb_err_sys(err, -r, "cannot move %s to /", new_root);
 	if (chroot(".") < 0 || chdir("/") < 0)
 		return gb_err_sys(err, errno, "cannot change the root to %s", new_root);
-	empty(gb_take_fd(&old), root.st_dev);
+	empty(gb_dir_take(gb_take_fd(&old)), root.st_dev);
 	return 0;
 }

@@ -2,7 +2,6 @@
 /* libblkid. */
 #include "common/mount/tag.h"
 
-#include <blkid.h>
 #include <bsd/string.h>
 #include <ctype.h>
 #include <errno.h>
@@ -18,6 +17,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/sys/blkid.h"
 #include "common/sys/blockdev.h"
 
 static void free_probe(blkid_probe *probe)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 
 enum { FIELDS = 10, FIELD_MAX = 128 };
 enum { F_CLIENT, F_SERVER, F_GATEWAY, F_NETMASK, F_HOSTNAME, F_DEVICE, F_AUTOCONF, F_DNS0, F_DNS1, F_NTP0 };
@@ -39,7 +40,7 @@ bool gb_net_is_hostname(const char *text)
 /* What a file name below /sys/class/net can be (dev_valid_name() in net/core/dev.c). */
 static bool is_device(const char *text)
 {
-	if (!*text || strlen(text) >= IF_NAMESIZE || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+	if (!*text || strlen(text) >= IF_NAMESIZE || gb_dir_dots(text))
 		return false;
 	for (; *text; text++) {
 		if (!isascii((unsigned char)*text) || !isgraph((unsigned char)*text) || *text == '/' || *text == ':')
@@ -203,7 +204,7 @@ int gb_net_parse(const char *text, struct gb_net_conf *ret_conf, struct gb_err *
 		/* HOST.DOMAIN: the kernel splits it at the first dot, too. */
 		size_t dot = strcspn(fields[F_HOSTNAME], ".");
 		if (!gb_net_is_hostname(fields[F_HOSTNAME]))
-			return gb_err_set(err, EINVAL, "host name \"%s\": letters, digits and hyphens, please", fields[F_HOSTNAME]);
+			return gb_err_set(err, EINVAL, GB_NET_NO_HOSTNAME, fields[F_HOSTNAME]);
 		if (fields[F_HOSTNAME][dot])
 			(void)strlcpy(conf.domain, fields[F_HOSTNAME] + dot + 1, sizeof conf.domain);
 		fields[F_HOSTNAME][dot] = '\0';

@@ -51,6 +51,8 @@ int gb_net_lease(char *(*get)(const char *name), struct gb_net_conf *ret_conf, s
 
 /* Whether text can be a host's name: labels of letters, digits and inner hyphens (RFC 1123), 64 bytes at most. */
 bool gb_net_is_hostname(const char *text);
+/* What an error says of one that is none; takes the name. */
+#define GB_NET_NO_HOSTNAME "host name \"%s\": letters, digits and hyphens, please"
 
 /* "aa:bb:cc:dd:ee:ff", upper or lower case; false when it is something else. */
 bool gb_net_mac(const char *text, unsigned char ret_mac[6]);

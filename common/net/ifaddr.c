@@ -8,13 +8,11 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <netlink/errno.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "common/sys/nl.h"
 
 enum { INDEX_MAX = 4096 };
 

@@ -4,21 +4,17 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/rpc/parts.h"
 #include "common/rpc/wire.h"
 
 enum {
-	TX_LOW = 64 << 10,   /* a stream that had to wait goes on */
 	LINGER_MS = 1000,    /* what the peer of an ended exec session has to close */
-	TX_HIGH = 256 << 10, /* a peer that does not take its replies is not asked for more requests */
 	QUIET_MS = 200,      /* a port that is out of step: this much silence and the next byte starts a frame */
 	EARLY_MS = 250,      /* a port: how long the news of a host may come behind its first bytes */
 	SETTLE_MS = 25,      /* a port: how long the news that the last host has left may come behind the next one's bytes ... */
@@ -79,22 +75,6 @@ void gb_conn_end(struct gb_conn *conn)
 		bury(conn);
 }
 
-static size_t tx_left(const struct gb_conn *conn)
-{
-	return conn->tx.len - conn->tx_at;
-}
-
-static void drop_tx(struct gb_conn *conn)
-{
-	/* A stream is about to need it again: pages that are taken and given back for each frame cost more than what is in
-	 * them. Elsewhere an idle connection holds no buffer. */
-	if (conn->stream && conn->tx.size <= 2 * TX_HIGH)
-		conn->tx.len = 0;
-	else
-		gb_buf_free(&conn->tx);
-	conn->tx_at = 0;
-}
-
 /* ---- deadlines ---- */
 
 /* When the peer has to have done its part. The timer is armed for the earliest deadline seen and looks at this when it
@@ -108,11 +88,11 @@ static void rearm(struct gb_conn *conn)
 		due = now + QUIET_MS;
 	else if (conn->early)
 		due = conn->rx_since + (conn->settle ? SETTLE_MS : EARLY_MS);
-	else if (conn->linger && !tx_left(conn))
+	else if (conn->linger && !gb_conn_tx_left(conn))
 		due = conn->tx_since + LINGER_MS;
 	else if (conn->stream)
 		due = UINT64_MAX;
-	else if (tx_left(conn))
+	else if (gb_conn_tx_left(conn))
 		due = conn->patient ? UINT64_MAX : conn->tx_since + conn->host->frame_ms;
 	else if (conn->held)
 		due = UINT64_MAX;
@@ -131,7 +111,7 @@ void gb_conn_hurry(struct gb_conn *conn, uint64_t ms)
 {
 	uint64_t due = gb_loop_now(conn->host->loop) + ms;
 
-	if (conn->dead || conn->deadline <= due || conn->held || conn->stream || (!conn->rx.len && !tx_left(conn)))
+	if (conn->dead || conn->deadline <= due || conn->held || conn->stream || (!conn->rx.len && !gb_conn_tx_left(conn)))
 		return;
 	conn->deadline = due;
 	if (!conn->timer.loop || conn->timer.due > due)
@@ -143,7 +123,7 @@ static void reset_port(struct gb_conn *conn)
 {
 	leave_stream(conn);
 	gb_buf_free(&conn->rx);
-	drop_tx(conn);
+	gb_conn_drop_tx(conn);
 	conn->raw_left = 0;
 	conn->input_late = conn->half = false;
 	conn->skip = conn->early = conn->settle = conn->closing = conn->ended = false;
@@ -189,14 +169,14 @@ static void on_timer(struct gb_timer *timer)
 		reset_port(conn);
 		return;
 	}
-	if (conn->linger && !tx_left(conn)) {
+	if (conn->linger && !gb_conn_tx_left(conn)) {
 		gb_conn_end(conn);
 		return;
 	}
-	const char *why = tx_left(conn) ? "the peer takes no reply" : conn->rx.len ? "half a frame, and no more of it" : "idle";
-	gb_log(conn->kind == GB_CONN_PORT && !tx_left(conn) && !conn->rx.len ? GB_LOG_DEBUG : GB_LOG_INFO, "%s: %s for %llu ms",
+	const char *why = gb_conn_tx_left(conn) ? "the peer takes no reply" : conn->rx.len ? "half a frame, and no more of it" : "idle";
+	gb_log(conn->kind == GB_CONN_PORT && !gb_conn_tx_left(conn) && !conn->rx.len ? GB_LOG_DEBUG : GB_LOG_INFO, "%s: %s for %llu ms",
 	       conn->name, why,
-	       (unsigned long long)(conn->rx.len || tx_left(conn) ? conn->host->frame_ms : conn->host->idle_ms));
+	       (unsigned long long)(conn->rx.len || gb_conn_tx_left(conn) ? conn->host->frame_ms : conn->host->idle_ms));
 	if (conn->kind == GB_CONN_PORT) {
 		reset_port(conn);
 		update(conn);
@@ -205,138 +185,10 @@ static void on_timer(struct gb_timer *timer)
 	}
 }
 
-/* ---- writing ---- */
-
-static ssize_t put(struct gb_conn *conn, const void *data, size_t len)
-{
-	if (conn->kind == GB_CONN_SOCKET)
-		return send(conn->wfd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return write(conn->wfd, data, len);
-}
-
-/* Hands replies to the kernel. false when the peer is gone. */
-static bool flush(struct gb_conn *conn)
-{
-	while (tx_left(conn)) {
-		ssize_t n = put(conn, conn->tx.data + conn->tx_at, tx_left(conn));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0) {
-			gb_log(GB_LOG_DEBUG, "%s: write: %s", conn->name, strerror(errno));
-			return false;
-		}
-		conn->tx_at += (size_t)n;
-		conn->tx_since = gb_loop_now(conn->host->loop);
-	}
-	if (!tx_left(conn)) {
-		drop_tx(conn);
-		void (*drained)(struct gb_conn *) = conn->drained;
-		conn->drained = NULL;
-		if (drained)
-			drained(conn);
-	}
-	return true;
-}
-
-/* A stream's buffer may never be empty: what is written leaves it from time to time. */
-static void compact(struct gb_conn *conn)
-{
-	if (conn->tx_at >= TX_LOW && conn->tx_at >= tx_left(conn)) {
-		gb_buf_eat(&conn->tx, conn->tx_at);
-		conn->tx_at = 0;
-	}
-}
-
-static bool put_frame(struct gb_conn *conn, const unsigned char *head, const void *trace, size_t trace_len,
-		      size_t payload_len)
-{
-	compact(conn);
-	/* Room for all of it first: half a frame in the buffer could not be taken back by a sticky failure. */
-	if (gb_buf_room(&conn->tx, GB_FRAME_HEAD + trace_len + payload_len) < 0)
-		return false;
-	if (!tx_left(conn))
-		conn->tx_since = gb_loop_now(conn->host->loop);
-	(void)gb_buf_add(&conn->tx, head, GB_FRAME_HEAD);
-	(void)gb_buf_add(&conn->tx, trace, trace_len);
-	return true;
-}
-
-void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_t trace_len,
-		   const ProtobufCMessage *message)
-{
-	unsigned char head[GB_FRAME_HEAD];
-	size_t len = message ? protobuf_c_message_get_packed_size(message) : 0;
-
-	if (gb_frame_head(head, type, trace_len, len) < 0) {
-		gb_conn_error(conn, trace, trace_len, GB_RPC_FAILED, "the reply is larger than any client takes");
-		return;
-	}
-	if (!put_frame(conn, head, trace, trace_len, len) || (message && gb_pb_encode(message, &conn->tx) < 0)) {
-		gb_log(GB_LOG_ERR, "%s: out of memory for a reply of %zu bytes", conn->name, len);
-		gb_conn_end(conn); /* better no answer than half of one */
-	}
-}
-
-void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)
-{
-	unsigned char head[GB_FRAME_HEAD], inner[GB_FRAME_ERROR_HEAD];
-	char text[1536];
-	va_list ap;
-
-	va_start(ap, fmt);
-	int n = vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-	if (gb_frame_head(head, GB_WIRE_ERROR, trace_len, sizeof inner + len) < 0) {
-		gb_conn_end(conn);
-		return;
-	}
-	gb_frame_error_head(inner, code, len);
-	if (!put_frame(conn, head, trace, trace_len, sizeof inner + len)) {
-		gb_conn_end(conn);
-		return;
-	}
-	(void)gb_buf_add(&conn->tx, inner, sizeof inner);
-	(void)gb_buf_add(&conn->tx, text, len);
-}
-
-bool gb_conn_is_flushed(const struct gb_conn *conn)
-{
-	return !tx_left(conn);
-}
-
-int gb_conn_pass(struct gb_conn *conn, const void *data, size_t len)
-{
-	const char *at = data;
-
-	if (!tx_left(conn)) {
-		ssize_t n = put(conn, at, len);
-		if (n < 0 && errno != EINTR && errno != EAGAIN)
-			return -errno;
-		at += n < 0 ? 0 : n;
-		len -= n < 0 ? 0 : (size_t)n;
-		conn->tx_since = gb_loop_now(conn->host->loop);
-	}
-	compact(conn);
-	return len ? gb_buf_add(&conn->tx, at, len) : 0;
-}
-
-bool gb_conn_takes(const struct gb_conn *conn)
-{
-	return tx_left(conn) < TX_HIGH;
-}
-
 void gb_conn_turn(struct gb_conn *conn)
 {
 	if (!conn->busy)
 		turn(conn, 0);
-}
-
-void gb_conn_when_drained(struct gb_conn *conn, void (*fn)(struct gb_conn *conn))
-{
-	conn->drained = fn;
 }
 
 void gb_conn_hold(struct gb_conn *conn)
@@ -357,57 +209,6 @@ static void end_input(struct gb_conn *conn)
 		return;
 	conn->input_over = true;
 	conn->stream->input(conn, NULL, 0);
-}
-
-void gb_conn_stream(struct gb_conn *conn, const struct gb_conn_stream *stream)
-{
-	conn->stream = stream;
-	conn->held = true;
-	conn->input_full = conn->input_over = conn->starved = false;
-}
-
-bool gb_conn_room(struct gb_conn *conn)
-{
-	if (tx_left(conn) < TX_HIGH)
-		return true;
-	conn->starved = true;
-	return false;
-}
-
-void gb_conn_kick(struct gb_conn *conn)
-{
-	if (!conn->busy)
-		turn(conn, 0);
-}
-
-void gb_conn_input(struct gb_conn *conn, bool wanted)
-{
-	if (conn->input_full == !wanted)
-		return;
-	conn->input_full = !wanted;
-	gb_conn_kick(conn);
-}
-
-void gb_conn_stream_end(struct gb_conn *conn)
-{
-	conn->stream = NULL;
-	if (conn->kind == GB_CONN_PORT || conn->lasting) {
-		conn->input_late = true;
-		gb_conn_resume(conn);
-		return;
-	}
-	gb_conn_linger(conn);
-}
-
-void gb_conn_linger(struct gb_conn *conn)
-{
-	conn->held = false;
-	conn->data = NULL;
-	conn->linger = conn->closing = true;
-	if (!tx_left(conn))
-		conn->tx_since = gb_loop_now(conn->host->loop);
-	gb_buf_free(&conn->rx);
-	gb_conn_kick(conn);
 }
 
 /* An input frame, or a part of it, at the start of data: how many bytes were taken, 0: there is too little, or a
@@ -439,7 +240,7 @@ static long take_input(struct gb_conn *conn, const char *data, size_t len)
 /* Whether requests may be looked at now. */
 static bool open_for_more(const struct gb_conn *conn)
 {
-	return !conn->dead && !conn->held && !conn->closing && !conn->early && tx_left(conn) < TX_HIGH;
+	return !conn->dead && !conn->held && !conn->closing && !conn->early && gb_conn_tx_left(conn) < GB_CONN_TX_HIGH;
 }
 
 static void out_of_step(struct gb_conn *conn, const char *why)
@@ -588,7 +389,7 @@ static void on_end(struct gb_conn *conn)
 {
 	if (conn->kind == GB_CONN_PORT) {
 		/* The host's end was closed: neither half a request nor a reply may reach whoever opens it next. */
-		if (conn->rx.len || tx_left(conn))
+		if (conn->rx.len || gb_conn_tx_left(conn))
 			gb_log(GB_LOG_INFO, "%s: the host left in the middle of a message", conn->name);
 		reset_port(conn);
 		return;
@@ -670,7 +471,7 @@ static void pump(struct gb_conn *conn)
 				gb_conn_end(conn);
 			}
 		}
-		if (!conn->dead && !flush(conn)) {
+		if (!conn->dead && !gb_conn_flush(conn)) {
 			if (conn->kind == GB_CONN_PORT)
 				reset_port(conn);
 			else
@@ -698,14 +499,14 @@ static void update(struct gb_conn *conn)
 		return;
 	rearm(conn);
 	bool over = ((conn->closing && !conn->linger) || conn->ended) && !conn->held && !conn->attached;
-	if (over && !tx_left(conn)) {
+	if (over && !gb_conn_tx_left(conn)) {
 		gb_conn_end(conn);
 		return;
 	}
 	uint32_t in = (open_for_more(conn) || open_for_input(conn) || conn->linger) && !conn->ended ? EPOLLIN : 0;
 	if (conn->kind == GB_CONN_SOCKET && watched(conn, 0)) /* once half of it has ended, only news are of interest */
 		in |= EPOLLRDHUP | (conn->half ? EPOLLET : 0);
-	uint32_t out = tx_left(conn) ? EPOLLOUT : 0;
+	uint32_t out = gb_conn_tx_left(conn) ? EPOLLOUT : 0;
 	bool waits = conn->stream || conn->attached;
 	int r = 0;
 	if (conn->kind == GB_CONN_PORT)
@@ -753,7 +554,7 @@ static void turn(struct gb_conn *conn, uint32_t events)
 {
 	conn->busy = true;
 	pump(conn);
-	if (!conn->dead && conn->linger && !tx_left(conn) && !conn->shut) {
+	if (!conn->dead && conn->linger && !gb_conn_tx_left(conn) && !conn->shut) {
 		conn->shut = true;
 		if (shutdown(conn->wfd, SHUT_WR) < 0) /* a pipe cannot: it is over */
 			gb_conn_end(conn);
@@ -765,7 +566,7 @@ static void turn(struct gb_conn *conn, uint32_t events)
 		else
 			gb_conn_end(conn);
 	}
-	if (!conn->dead && conn->stream && conn->starved && tx_left(conn) < TX_LOW) {
+	if (!conn->dead && conn->stream && conn->starved && gb_conn_tx_left(conn) < GB_CONN_TX_LOW) {
 		conn->starved = false;
 		conn->stream->room(conn);
 	}
@@ -796,8 +597,8 @@ static void on_out(struct gb_io *io, uint32_t events)
 void gb_conn_resume(struct gb_conn *conn)
 {
 	conn->stream = NULL;
-	if (!tx_left(conn))
-		drop_tx(conn);
+	if (!gb_conn_tx_left(conn))
+		gb_conn_drop_tx(conn);
 	conn->held = false;
 	conn->data = NULL;
 	if (conn->busy) /* the reply came within frame(): the loop there goes on by itself */
@@ -816,8 +617,7 @@ void gb_conn_resume(struct gb_conn *conn)
 void gb_conn_finish(struct gb_conn *conn)
 {
 	conn->closing = true;
-	if (!conn->busy)
-		turn(conn, 0);
+	gb_conn_turn(conn);
 }
 
 int gb_conn_start(struct gb_conn *conn, int rfd, int wfd)

@@ -10,10 +10,9 @@
 #include "common/base/json.h"
 #include "common/sandbox/orders.h"
 #include "common/sandbox/spec.h"
+#include "common/sys/program.h"
 
 enum { CPU_PERIOD_US = 100000, NOFILE_SOFT = 1024, SHM_MIB = 64 };
-
-static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /* What root in a sandbox may: as a container engine's default, and all of it inside its own user namespace only. */
 static const char *const capabilities[] = {
@@ -77,7 +76,7 @@ static void set(struct variable *list, size_t *n, const char *key, const char *v
 
 const char *gb_sandbox_variable(const struct gb_sandbox_process *p, const char *key)
 {
-	const char *value = strcmp(key, "PATH") == 0 ? default_path : NULL;
+	const char *value = strcmp(key, "PATH") == 0 ? GB_PROGRAM_PATH : NULL;
 
 	for (size_t i = 0; i < p->spec->n_env; i++) {
 		if (strcmp(p->spec->env[i]->key, key) == 0)
@@ -98,7 +97,7 @@ static struct variable *variables(const struct gb_sandbox_process *p, size_t *re
 
 	if (!list)
 		return NULL;
-	set(list, &n, "PATH", default_path);
+	set(list, &n, "PATH", GB_PROGRAM_PATH);
 	set(list, &n, "HOME", p->user.home[0] ? p->user.home : "/");
 	if (p->tty)
 		set(list, &n, "TERM", "xterm");

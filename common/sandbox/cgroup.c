@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/mount/apply.h"
 
@@ -87,26 +88,22 @@ static void nap(void)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* Removes all folders below fd (closed here) and then nothing else: a cgroup's files go with it. */
-static int remove_below(int fd, int depth)
+/* Removes all folders below this one, and nothing else: a cgroup's files go with it. */
+static int remove_below(int parent, const char *name, int depth)
 {
-	gb_autoclosedir DIR *dir = fdopendir(fd);
-	struct dirent *entry;
+	gb_autoclosedir DIR *dir = gb_dir_open(parent, name);
+	const struct dirent *entry;
 	int r = 0;
 
-	if (!dir) {
-		gb_close_fd(&fd);
+	if (!dir)
 		return -errno;
-	}
 	if (depth == 0)
 		return -ELOOP;
-	while ((entry = readdir(dir))) {
-		if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+	while ((entry = gb_dir_next(dir))) {
+		if (entry->d_type != DT_DIR)
 			continue;
-		int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (below >= 0)
-			(void)remove_below(below, depth - 1);
-		if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		(void)remove_below(dirfd(dir), entry->d_name, depth - 1); /* what is left in there is told by the next call */
+		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			r = -errno;
 	}
 	return r;
@@ -120,10 +117,9 @@ int gb_sandbox_cgroup_remove(const char *path, int ms)
 	if (r < 0)
 		return r;
 	for (int waited = 0;; waited += STEP_MS) {
-		int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0)
-			return errno == ENOENT ? 0 : -errno;
-		r = remove_below(fd, DEPTH);
+		r = remove_below(AT_FDCWD, dir, DEPTH);
+		if (r == -ENOENT)
+			return 0;
 		if (r == 0 && (rmdir(dir) == 0 || errno == ENOENT))
 			return 0;
 		r = r ? r : -errno;

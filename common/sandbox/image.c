@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
-#include <sha256.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +27,7 @@
 #include "common/sandbox/store.h"
 #include "common/sandbox/untar.h"
 #include "common/sandbox/unzip.h"
+#include "common/sys/sha256.h"
 
 enum {
 	ENTRIES_MAX = 4 << 20,
@@ -177,15 +177,14 @@ static int check_digest(int fd, const char *path, const char *digest, struct gb_
 static int read_blob(int archive, const struct gb_blob *blob, struct gb_buf *text, struct gb_err *err)
 {
 	gb_autoclose int fd = open_blob(archive, blob->path, err);
-	char path[32];
+	struct gb_io_path path;
 
 	if (fd < 0)
 		return fd;
 	int r = *blob->digest ? check_digest(fd, blob->path, blob->digest, err) : 0;
 	if (r < 0)
 		return r;
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	r = gb_io_slurp(AT_FDCWD, path, GB_MANIFEST_MAX, text);
+	r = gb_io_slurp(AT_FDCWD, gb_io_path(fd, &path), GB_MANIFEST_MAX, text);
 	return r < 0 ? gb_err_sys(err, -r, "image archive: %s", blob->path) : 0;
 }
 

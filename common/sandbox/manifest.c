@@ -4,6 +4,7 @@
 
 #include <bsd/string.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,11 +62,8 @@ static int descriptor(const struct gb_jsonread *object, const char *what, struct
 		return gb_err_sys(err, ENOMEM, "image archive");
 	if (r < 0 || !digest_of(text, blob.digest))
 		return gb_err_set(err, EBADMSG, "image archive: %s: its digest is none of SHA-256", what);
-	blob.path = malloc(sizeof "blobs/sha256/" + GB_DIGEST);
-	if (!blob.path)
+	if (asprintf(&blob.path, "blobs/sha256/%s", blob.digest) < 0)
 		return gb_err_sys(err, ENOMEM, "image archive");
-	(void)strcpy(blob.path, "blobs/sha256/");
-	(void)strcat(blob.path, blob.digest);
 	*ret_blob = blob;
 	return 0;
 }
@@ -175,7 +173,8 @@ int gb_manifest_index(const char *text, size_t len, struct gb_blob *ret_blob, st
 		if (platform.at && !(says(&platform, "os", "linux") && says(&platform, "architecture", ARCH)))
 			continue; /* for others; or what tells of how another one was built */
 		if (chosen.at)
-			return gb_err_set(err, EOPNOTSUPP, "image archive: it holds more than one image for linux/" ARCH ": save one of them");
+			return gb_err_set(err, EOPNOTSUPP,
+					  "image archive: it holds more than one image for linux/" ARCH ": save one of them");
 		chosen = item;
 	}
 	if (!chosen.at)
@@ -217,11 +216,9 @@ static int plain_folder(Guestbox__V1__Image *image, struct gb_err *err)
 		return 0;
 	if (gb_tar_path(image->working_dir, strlen(image->working_dir), path, &why) < 0)
 		return gb_err_set(err, EBADMSG, "image archive: its configuration: WorkingDir: %s", why);
-	char *full = malloc(strlen(path) + 2);
-	if (!full)
+	char *full;
+	if (asprintf(&full, "/%s", path) < 0)
 		return gb_err_sys(err, ENOMEM, "image archive");
-	full[0] = '/';
-	(void)strcpy(full + 1, path);
 	free(image->working_dir);
 	image->working_dir = full;
 	return 0;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/sandbox/orders.h"
+#include "common/sys/program.h"
 
 #if defined __x86_64__
 enum { NR_write = 1, NR_rt_sigprocmask = 14, NR_clone = 56, NR_execve = 59, NR_exit = 60, NR_wait4 = 61, NR_kill = 62,
@@ -32,8 +33,8 @@ static long call6(long nr, long a, long b, long c, long d, long e, long f)
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall begin\n\thlt\n");
 #elif defined __aarch64__
 enum { NR_write = 64, NR_rt_sigprocmask = 135, NR_clone = 220, NR_execve = 221, NR_exit = 93, NR_wait4 = 260, NR_kill = 129,
-       NR_setsid = 157, NR_rt_sigtimedwait = 137, NR_close = 57, NR_fcntl = 25, NR_recvmsg = 212, NR_mmap = 222, NR_dup3 = 24, NR_openat = 56,
-       NR_setgroups = 159, NR_setresgid = 149, NR_setresuid = 147, NR_chdir = 49 };
+       NR_setsid = 157, NR_rt_sigtimedwait = 137, NR_close = 57, NR_fcntl = 25, NR_recvmsg = 212, NR_mmap = 222, NR_dup3 = 24,
+       NR_openat = 56, NR_setgroups = 159, NR_setresgid = 149, NR_setresuid = 147, NR_chdir = 49 };
 
 static long call6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -90,7 +91,7 @@ static int last_error; /* of run() */
 static int run(char **argv, char **envp)
 {
 	static char path[4096];
-	const char *dirs = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	const char *dirs = GB_PROGRAM_PATH;
 	const char *name = argv[0];
 	long r = -2;
 

@@ -90,7 +90,7 @@ int gb_sandbox_spawn_as_it_is(const char *program, char *const *argv, const stru
 static int spawn(const char *program, char *const *argv, const struct gb_sandbox_child *child, pid_t *ret_pid)
 {
 	gb_autoclose int fd = sealed(program);
-	char path[32];
+	struct gb_io_path path;
 	size_t n = 0;
 
 	while (environ[n])
@@ -100,8 +100,7 @@ static int spawn(const char *program, char *const *argv, const struct gb_sandbox
 		return start(program, argv, environ, child, ret_pid);
 	memcpy(envp, environ, n * sizeof *envp);
 	envp[n] = sealed_mark;
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	int r = start(path, argv, envp, child, ret_pid);
+	int r = start(gb_io_path(fd, &path), argv, envp, child, ret_pid);
 	return r == -ENOENT || r == -EACCES ? start(program, argv, environ, child, ret_pid) : r;
 }
 

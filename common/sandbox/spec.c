@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/dir.h"
+
 enum {
 	ID_MAX = 128, IMAGE_MAX = 128, PATH_LEN_MAX = 1024, USER_MAX = 128,
 	LABELS_MAX = 64, LABEL_KEY_MAX = 256, LABEL_VALUE_MAX = 4096,
@@ -23,7 +25,7 @@ int gb_sandbox_check_id(const char *id, struct gb_err *err)
 
 	if (len == 0 || len > ID_MAX)
 		return gb_err_set(err, EINVAL, "id: %zu bytes long, where 1 to %d are allowed", len, ID_MAX);
-	if (strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
+	if (gb_dir_dots(id))
 		return gb_err_set(err, EINVAL, "id \"%s\": not allowed", id);
 	for (const unsigned char *p = (const unsigned char *)id; *p; p++) {
 		if (*p < 0x20 || *p == 0x7f || *p == '/' || *p == '\\')
@@ -45,7 +47,8 @@ int gb_sandbox_check_image(const char *name, struct gb_err *err)
 		return gb_err_set(err, EINVAL, "image name: %zu bytes long, where 1 to %d are allowed", len, IMAGE_MAX);
 	for (const char *p = name; *p; p++) {
 		if (!is_alnum(*p) && (p == name || !strchr("._-:@+", *p)))
-			return gb_err_set(err, EINVAL, "image name \"%s\": letters, digits and \"._-:@+\" behind the first are allowed", name);
+			return gb_err_set(err, EINVAL,
+					  "image name \"%s\": letters, digits and \"._-:@+\" behind the first are allowed", name);
 	}
 	return 0;
 }

@@ -365,11 +365,10 @@ static int open_root(const struct gb_sandbox_place *place, const Sandbox__V1__Cr
 int gb_sandbox_fsimage(int fd, const char *name, struct gb_fsimage *ret_image, struct gb_err *err)
 {
 	unsigned char head[GB_FSIMAGE_HEAD];
-	char path[32];
+	struct gb_io_path path;
 	struct stat st;
 
-	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	gb_autoclose int file = open(path, O_RDONLY | O_CLOEXEC);
+	gb_autoclose int file = open(gb_io_path(fd, &path), O_RDONLY | O_CLOEXEC);
 	if (file < 0 || fstat(file, &st) < 0)
 		return gb_err_sys(err, errno, "%s", name);
 	ssize_t n = gb_io_read(file, head, sizeof head);

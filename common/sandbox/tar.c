@@ -208,3 +208,13 @@ int gb_tar_path(const char *name, size_t len, char path[GB_TAR_PATH], const char
 	path[at] = '\0';
 	return 0;
 }
+
+bool gb_tar_key_is(const struct gb_tar_record *r, const char *key)
+{
+	return r->key_len == strlen(key) && memcmp(r->key, key, r->key_len) == 0;
+}
+
+bool gb_tar_key_starts(const struct gb_tar_record *r, const char *prefix)
+{
+	return r->key_len > strlen(prefix) && memcmp(r->key, prefix, strlen(prefix)) == 0;
+}

@@ -27,6 +27,8 @@ struct gb_tar_record {
 	size_t key_len, value_len;
 };
 long gb_tar_record(const char *data, size_t len, struct gb_tar_record *ret_record);
+bool gb_tar_key_is(const struct gb_tar_record *record, const char *key);
+bool gb_tar_key_starts(const struct gb_tar_record *record, const char *prefix); /* and goes on behind it */
 
 /* A pax number, "SECONDS[.FRACTION]" with a sign: 0 or -EBADMSG. A number without sign and fraction: the same, as u64. */
 int gb_tar_time(const char *text, size_t len, int64_t *ret_seconds, long *ret_nsec);

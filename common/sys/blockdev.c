@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 
 #ifndef LOOP_CONFIGURE /* Linux 5.8 */
 #error "linux/loop.h of Linux 5.8 or later is needed"
@@ -31,10 +32,9 @@ int gb_blockdev_open(const char *path, struct gb_blockdev *ret_device, struct gb
 		return gb_err_sys(err, ENAMETOOLONG, "%s", path);
 	if (stat(path, &st) < 0)
 		return gb_err_sys(err, errno, "%s", path);
-	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
-		return gb_err_set(err, ENOTBLK, "%s: neither a block device nor a regular file", path);
-	gb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	bool known = S_ISBLK(st.st_mode) || S_ISREG(st.st_mode); /* to open another may do something */
+	gb_autoclose int fd = known ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	if (known && (fd < 0 || fstat(fd, &st) < 0))
 		return gb_err_sys(err, errno, "%s", path);
 	if (S_ISREG(st.st_mode)) {
 		d.file = true;
@@ -69,11 +69,9 @@ void gb_blockdev_close(struct gb_blockdev *device)
 /* Again through /proc: the same device, whatever the path leads to by now; by path where there is no /proc. */
 static int reopen(const struct gb_blockdev *device, int flags)
 {
-	char self[64];
-	int fd;
+	struct gb_io_path self;
+	int fd = open(gb_io_path(device->fd, &self), flags | O_CLOEXEC);
 
-	(void)snprintf(self, sizeof self, "/proc/self/fd/%d", device->fd);
-	fd = open(self, flags | O_CLOEXEC);
 	return fd < 0 && errno == ENOENT ? open(device->path, flags | O_CLOEXEC) : fd;
 }
 

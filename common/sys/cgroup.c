@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/mono.h"
 
@@ -118,16 +119,11 @@ static int each(int dir, int sig, unsigned depth)
 			sent++;
 		p = end + (*end == '\n');
 	}
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy < 0)
+	gb_autoclosedir DIR *list = gb_dir_open(dir, ".");
+	if (!list)
 		return -errno;
-	gb_autoclosedir DIR *list = fdopendir(copy);
-	if (!list) {
-		(void)close(copy);
-		return -ENOMEM;
-	}
-	for (struct dirent *e; depth < DEPTH_MAX && (e = readdir(list));) {
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+	for (const struct dirent *e; depth < DEPTH_MAX && (e = gb_dir_next(list));) {
+		if (e->d_type != DT_DIR)
 			continue;
 		gb_autoclose int below = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		r = below < 0 ? 0 : each(below, sig, depth + 1);

@@ -270,8 +270,8 @@ static void print_svg(const struct gb_timeline *t, struct gb_buf *out)
 	} else {
 		(void)gb_buf_fmt(out, "%s %.1f ms</text>\n", t->ready ? "Ready after" : "Not ready;", ms(t->ready ? t->ready : scale.to));
 	}
-	(void)gb_buf_fmt(out, "<text x=\"%d\" y=\"42\" fill=\"#52606d\">milliseconds since the kernel's start; grey: the kernel's own time%s</text>\n",
-	       LEFT, scale.from ? ", whose first bar is cut at the left" : "");
+	(void)gb_buf_fmt(out, "<text x=\"%d\" y=\"42\" fill=\"#52606d\">milliseconds since the kernel's start; grey: the kernel's own "
+			      "time%s</text>\n", LEFT, scale.from ? ", whose first bar is cut at the left" : "");
 
 	/* the axis */
 	uint64_t tick = tick_of(&scale);
@@ -294,16 +294,17 @@ static void print_svg(const struct gb_timeline *t, struct gb_buf *out)
 		else
 			(void)snprintf(text, sizeof text, "%s  %.1f ms", name, ms(s->end - s->begin));
 		if (is_point(s)) {
-			(void)gb_buf_fmt(out, "<line x1=\"%.1f\" y1=\"66\" x2=\"%.1f\" y2=\"%d\" stroke=\"%s\" stroke-dasharray=\"3 3\"/>\n", x, x,
-			       height - 12, ready ? "#2f9e44" : "#9aa5b1");
-			(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl5 6.5l-5 6.5l-5 -6.5z\" fill=\"%s\"/>\n", x, y, ready ? "#2f9e44" : colour(s));
+			(void)gb_buf_fmt(out, "<line x1=\"%.1f\" y1=\"66\" x2=\"%.1f\" y2=\"%d\" stroke=\"%s\" "
+					      "stroke-dasharray=\"3 3\"/>\n", x, x, height - 12, ready ? "#2f9e44" : "#9aa5b1");
+			(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl5 6.5l-5 6.5l-5 -6.5z\" fill=\"%s\"/>\n", x, y,
+					 ready ? "#2f9e44" : colour(s));
 			width = 7;
 		} else {
 			(void)gb_buf_fmt(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" fill=\"%s\"/>\n", x, y,
 			       width < 1.5 ? 1.5 : width, BAR_HEIGHT, colour(s));
 			if (s->begin < scale.from) /* where it was cut */
-				(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl3 3.2l-3 3.3l3 3.2l-3 3.3\" fill=\"none\" stroke=\"#fff\" stroke-width=\"2\"/>\n",
-				       x + 6, y);
+				(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl3 3.2l-3 3.3l3 3.2l-3 3.3\" fill=\"none\" stroke=\"#fff\" "
+						      "stroke-width=\"2\"/>\n", x + 6, y);
 		}
 		/* Beside the bar, on the side that has the room; a bar that leaves none on either is long enough to hold it. */
 		double room = (double)strlen(text) * CHAR;
@@ -346,4 +347,12 @@ int gb_chart_draw(struct gb_timeline *timeline, enum gb_chart how, bool all, str
 	default: print_text(timeline, out);
 	}
 	return out->failed ? gb_err_sys(err, ENOMEM, "timeline") : 0;
+}
+
+int gb_chart_choose(bool json, bool svg, bool chrome, enum gb_chart *ret_how, struct gb_err *err)
+{
+	if (json + svg + chrome > 1)
+		return gb_err_set(err, GB_E_USAGE, "only one of --json, --svg, --chrome at a time");
+	*ret_how = json ? GB_CHART_JSON : svg ? GB_CHART_SVG : chrome ? GB_CHART_CHROME : GB_CHART_TEXT;
+	return 0;
 }

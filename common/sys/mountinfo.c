@@ -424,9 +424,9 @@ int gb_mountinfo_is_root(int dirfd, const char *path, int flags)
 	gb_autoclose int fd = openat(dirfd, path, O_PATH | O_CLOEXEC | (flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0));
 	if (fd < 0)
 		return -errno;
-	char link[64], full[PATH_MAX];
-	(void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, full, sizeof full - 1);
+	struct gb_io_path link;
+	char full[PATH_MAX];
+	ssize_t n = readlink(gb_io_path(fd, &link), full, sizeof full - 1);
 	if (n < 0)
 		return -errno;
 	full[n] = '\0';

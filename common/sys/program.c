@@ -12,7 +12,7 @@ const char *gb_program_path(void)
 {
 	const char *path = getenv("PATH");
 
-	return path && *path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	return path && *path ? path : GB_PROGRAM_PATH;
 }
 
 bool gb_program_find(const char *folders, const char *name, char *path, size_t size)

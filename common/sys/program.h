@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* $PATH, or where programs usually are when it is not set. */
+/* Where programs usually are: PATH where there is none, here and in a sandbox. */
+#define GB_PROGRAM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* $PATH, or that when it is not set. */
 const char *gb_program_path(void);
 
 /* The first of the folders (as in PATH; relative ones do not count) that has the program: whether there is one. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 
 enum { DEPTH_MAX = 48, NAMED_MAX = 5, PASSES_MAX = 1000 };
 
@@ -49,18 +50,15 @@ static int open_folder(int dir, const char *name)
 /* One pass over a folder. */
 static void empty(struct walk *walk, int dir, const char *where, unsigned depth)
 {
-	gb_autoclosedir DIR *list = fdopendir(dir);
+	gb_autoclosedir DIR *list = gb_dir_take(dir);
 
 	if (!list) {
-		(void)close(dir);
 		problem(walk, where, "", strerror(ENOMEM));
 		return;
 	}
-	for (struct dirent *e; (e = readdir(list));) {
+	for (const struct dirent *e; (e = gb_dir_next(list));) {
 		const char *name = e->d_name;
 
-		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-			continue;
 		if (unlinkat(dir, name, 0) == 0) {
 			walk->removed++;
 			continue;

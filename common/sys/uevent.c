@@ -5,14 +5,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/netlink.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/mono.h"
+#include "common/sys/nl.h"
 
 struct gb_uevents {
 	struct nl_sock *sock;
@@ -40,7 +39,7 @@ int gb_uevents_open(struct gb_uevents **ret_events, struct gb_err *err)
 	if (r < 0) {
 		int saved = errno ? errno : EIO;
 
-		gb_err_set(err, saved, "device events: %s", nl_geterror(r));
+		(void)gb_err_set(err, saved, "device events: %s", nl_geterror(r));
 		gb_uevents_close(&e);
 		return -saved;
 	}

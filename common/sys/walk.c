@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/dir.h"
 
 struct level {
 	DIR *dir;
@@ -70,12 +71,9 @@ static int enter(struct walk *w, int dirfd, const char *name, const struct stat 
 		(void)close(fd);
 		return 0;
 	}
-	DIR *dir = fdopendir(fd);
-	if (!dir) {
-		int error = errno;
-		(void)close(fd);
-		return tell(w, dirfd, name, st, error);
-	}
+	DIR *dir = gb_dir_take(fd);
+	if (!dir)
+		return tell(w, dirfd, name, st, errno);
 	w->level[w->depth++] = (struct level){ .dir = dir, .path_len = w->path.len };
 	return 0;
 }
@@ -97,16 +95,13 @@ static int step(struct walk *w)
 	/* The path of what was visited last gives way. */
 	w->path.len = at->path_len;
 	w->path.data[w->path.len] = '\0';
-	errno = 0;
-	const struct dirent *e = readdir(at->dir);
+	const struct dirent *e = gb_dir_next(at->dir);
 	if (!e) {
 		int error = errno;
 		(void)closedir(at->dir);
 		w->depth--;
 		return error ? tell(w, AT_FDCWD, w->path.data, NULL, error) : 0;
 	}
-	if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-		return 0;
 	bool slash = at->path_len > 0 && w->path.data[at->path_len - 1] == '/';
 	if (gb_buf_fmt(&w->path, "%s%s", slash ? "" : "/", e->d_name) < 0)
 		return gb_err_sys(w->err, ENOMEM, "%s", e->d_name);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The entries of folders. */
+#include "common/base/dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "common/base/cleanup.h"
+
+bool gb_dir_dots(const char *name)
+{
+	return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+DIR *gb_dir_open(int dirfd, const char *name)
+{
+	return gb_dir_take(openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+DIR *gb_dir_take(int fd)
+{
+	gb_autoclose int own = fd;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir)
+		own = -1;
+	return dir;
+}
+
+const struct dirent *gb_dir_next(DIR *dir)
+{
+	const struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && gb_dir_dots(entry->d_name));
+	return entry;
+}

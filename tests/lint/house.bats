@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What STYLE.md says of the code and a script can see.
+load ../lib.bash
+
+setup() { cd "${abs_top_srcdir:?}" || return; }
+
+# none WHAT: fails, showing stdin, unless that is empty.
+none()
+{
+	local found
+	found=$(cat)
+	echo "$1: $found"
+	[ -z "$found" ]
+}
+
+# Results that nobody looks at. Reads the headers first, then each source with its own static functions.
+unchecked()
+{
+	awk '
+	function declares(line,  m) {
+		if (line !~ /^(static |extern )?(inline )?(int|ssize_t|bool|pid_t|long|size_t|uint64_t|char \*|const char \*|void \*|struct [a-z0-9_]+ \*)[ ]?[a-z0-9_]+\(/)
+			return ""
+		sub(/\(.*/, "", line)
+		sub(/.*[ *]/, "", line)
+		return line
+	}
+	FNR == 1 { delete own; before = ";"; pass2 = FILENAME ~ /\.c$/ && seen[FILENAME]++ }
+	FILENAME ~ /\.h$/ && (name = declares($0)) { shared[name] = 1; next }
+	FILENAME ~ /\.c$/ && !pass2 && (name = declares($0)) { static[FILENAME, name] = 1; next }
+	pass2 {
+		if (match($0, /^\t+(else )?[a-z0-9_]+\(/) && before ~ /([;{}:)]|else|\*\/)[ \t]*$/) {
+			name = substr($0, RSTART, RLENGTH - 1)
+			sub(/^\t+(else )?/, "", name)
+			if (shared[name] || static[FILENAME, name] || index(libc, " " name " "))
+				print FILENAME ":" FNR ":" $0
+		}
+		if ($0 !~ /^[ \t]*$/)
+			before = $0
+	}' libc=" open close unlink unlinkat mkdir mkdirat rmdir read write pread pwrite send recv fcntl ioctl chmod fchmod chown \
+fchown kill waitpid pipe pipe2 dup dup2 dup3 setsockopt bind listen connect shutdown fclose fflush ftruncate fsync syncfs rename \
+renameat symlink link mount umount2 chdir fchdir chroot setsid prctl sigprocmask sigaction poll munmap mmap snprintf vsnprintf \
+strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr lseek closedir signal asprintf " "$@"
+}
+
+@test "every result is looked at, or cast to (void)" {
+	local headers files
+	mapfile -t headers < <(find applets common -name '*.h')
+	mapfile -t files < <(find applets common -name '*.c')
+	unchecked "${headers[@]}" "${files[@]}" "${files[@]}" | none "unchecked"
+}
+
+@test "a result that is not looked at is found" {
+	mkdir -p "$BATS_TEST_TMPDIR/x"
+	printf '%s\n' 'int gb_thing(void);' >"$BATS_TEST_TMPDIR/x/x.h"
+	printf '\t%s\n' 'int r = 1;' 'gb_thing();' '(void)gb_thing();' 'if (r)' '	unlink("x");' 'own(1,' '    own(2));' 'own(3);' >"$BATS_TEST_TMPDIR/x/x.c"
+	printf 'static int own(int n)\n' >>"$BATS_TEST_TMPDIR/x/x.c"
+	run unchecked "$BATS_TEST_TMPDIR/x/x.h" "$BATS_TEST_TMPDIR/x/x.c" "$BATS_TEST_TMPDIR/x/x.c"
+	[ "$(grep -o ':[0-9]*:' <<<"$output" | tr -d '\n')" = :2::5::6::8: ]
+}
+
+@test "each outside library has one header of ours" {
+	grep -nE '^#include <(netlink/|blkid|sha[0-9]|md5|fuse|protobuf-c)' -r applets common |
+		grep -vE '^common/(sys/(nl|blkid|sha256)|initfs/fuse|rpc/pb)\.h:' | none "included directly"
+}
+
+@test "a struct that is laid out for others is pinned" {
+	grep -lE '__attribute__\(\(packed\)\)|\b_IO(R|W|WR)?\(' -r applets common --include='*.[ch]' | while read -r f; do
+		grep -q _Static_assert "$f" "${f%.h}.c" 2>/dev/null || echo "$f"
+	done | none "without _Static_assert"
+}
+
+@test "structs are not typedef'd, and no call is made that knows no bounds" {
+	grep -nE '^typedef (struct|enum|union)|[^a-z_](strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca|system|popen)\(' -r applets common \
+		--include='*.[ch]' | none "found"
+}
+
+@test "what common/ exports is called gb_" {
+	nm -g --defined-only "${abs_top_builddir:?}/libgb.a" 2>/dev/null |
+		awk 'NF == 3 && $3 !~ /^(gb_|arcbox__|sandbox__|guestbox__|google__|__odr_asan|__asan|_?__gcov|__start_|__stop_)/ { print $3 }' |
+		grep -vxF -e "$(sed -n -E 's/.*[ *]([a-z0-9_]+)\(.*/\1/p' common/libc/*.h | sort -u)" | none "other names"
+}
+
+@test "each skip says why" {
+	grep -rnE '(^|[[:space:];{])skip[[:space:]]*($|[;}|&])' tests --include='*.bats' --include='*.bash' | none "silent"
+	grep -rnE '\bskip\(\)' tests/unit --include='*.c' | none "cmocka's"
+}
