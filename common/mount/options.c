@@ -209,12 +209,14 @@ bool gb_mount_options_match(const char *list, const char *wanted)
 	const char *w;
 
 	while ((w = gb_mount_word(wanted, &pos, &n))) {
-		/* "noauto" is a word of its own: what is listed as it stands counts first. */
+		const struct gb_mount_flag *f = gb_mount_flag_find(w, n);
+
+		/* "noexec" and "noauto" are words of their own, "no_netdev" says what there must not be. */
+		bool own = f && f->set;
 		if (listed(list, w, n))
 			continue;
-		if (n > 2 && memcmp(w, "no", 2) == 0 && !listed(list, w + 2, n - 2))
-			continue;
-		return false;
+		if (own || n <= 2 || memcmp(w, "no", 2) != 0 || listed(list, w + 2, n - 2))
+			return false;
 	}
 	return true;
 }

@@ -328,6 +328,101 @@ loops() { losetup -n -O NAME -j "$1"; }
 	[ "$status" -eq 32 ]
 }
 
+@test "under mount's name: what is mounted, -v, -w, -R, -U, and words of both kinds of --make" {
+	gb mount -v -t tmpfs -o nodev the-source a >said
+	grep -q "^mount the-source on a" said
+	run gb mount
+	[[ $output == *"the-source on $dir/a type tmpfs (rw,nodev,relatime)"* ]]
+	run gb mount -t notmpfs
+	[ "$status" -eq 0 ] && [[ $output == *" type proc "* && $output != *the-source* ]]
+	[[ $(gb mount -v -f -t tmpfs none b) == "mount none on b"*"(not done)" ]]
+	unmounted b
+	gb arcmount mount -m -t tmpfs none a/sub
+	gb mount -R a b
+	mounted b/sub
+	gb umount -R b
+	gb mount --make-shared a
+	gb mount -B --make-rslave a c
+	unmounted c/sub
+	[[ $(spread c) == *slave* ]]
+	[[ $(gb umount -v c) == "unmounted c" ]]
+	gb umount -f a/sub
+	gb umount a
+	gb mount -t ramfs -o noexec none b
+	gb mount -t ramfs none c
+	gb umount -a -t ramfs -O noexec
+	unmounted b && mounted c
+	image disk
+	dev=$(losetup -f --show disk)
+	gb mount -w -U "$(blkid -o value -s UUID "$dev")" a
+	has a rw
+	gb umount -R "$dev"
+	losetup -d "$dev"
+	unmounted a
+}
+
+@test "a line of the table, and what the command line adds to it" {
+	printf '%s\n' "none $dir/a tmpfs nodev,size=1m" "/dev/gb-none $dir/b ext4 nofail" "$dir/c $dir/d none bind" >tab
+	gb mount -T tab -o nosuid,size=2m "$dir/a/"
+	has a nodev && has a nosuid && has a size=2048k
+	gb mount -T tab "$dir/b"
+	unmounted b
+	gb mount -T tab "$dir/c"
+	mounted d
+	[[ $(gb mount -v -a -T tab) == "$dir/a is mounted already"*"$dir/d is mounted already" ]]
+	gb umount a
+	# A loop mount is known again by its device.
+	image disk
+	echo "$dir/disk $dir/a ext4 loop" >tab
+	gb mount -a -o noatime -T tab
+	has a noatime
+	gb mount -a -T tab
+	[ "$(loops disk | wc -l)" -eq 1 ]
+	gb umount -d disk
+	unmounted a && [ -z "$(loops disk)" ]
+	fails 32 "only one of source and target is given: none: No such file" gb mount -T none "$dir/a"
+}
+
+@test "what holds no file system, or cannot be written, is not mounted as if" {
+	truncate -s 1M swap && mkswap swap >/dev/null 2>&1
+	fails 1 "source swap holds no file system but swap" gb arcmount mount swap a
+	fails 1 "is no block device and no disk image; a type (-t) is needed" gb arcmount mount /dev/null a
+	fails 1 "source gone: No such file" gb arcmount mount gone a
+	fails 1 "neither a regular file nor a block device" gb arcmount mount -t ext4 -o loop,ro b a
+	fails 1 "cannot set up a loop device for gone: No such file" gb arcmount mount -t ext4 -o loop gone a
+	fails 1 "cannot set up a loop device for swap: /dev/gb-none" gb arcmount mount -t ext4 -o loop=/dev/gb-none swap a
+	mount -t tmpfs none c
+	image c/disk 8M
+	mount -o remount,ro c
+	run gb arcmount mount -o loop "$dir/c/disk" a
+	echo "$output"
+	[[ $output == *"c/disk is write-protected: mounted read-only on a" ]]
+	has a ro
+	gb arcmount umount a
+	fails 1 "c/disk on a: the file is write-protected" gb arcmount mount -o loop,rw "$dir/c/disk" a
+	[ -z "$(loops c/disk)" ]
+}
+
+@test "busy: loop devices and more holders than a line takes" {
+	gb arcmount mount -t tmpfs none a
+	image a/disk 8M
+	dev=$(losetup -f --show a/disk)
+	fails 1 "loop device $dev: its file $dir/a/disk" gb arcmount umount a
+	local i pids=()
+	for i in $(seq 10); do
+		sleep 1000 7<a 3>&- &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do until [ -e "/proc/$i/fd/7" ]; do sleep 0.02; done; done
+	run gb arcmount umount a
+	kill "${pids[@]}"
+	losetup -d "$dev"
+	echo "$output"
+	[[ $output == *"; and "[3-9]" more" ]]
+	for i in "${pids[@]}"; do wait "$i" || true; done
+	gb arcmount umount a
+}
+
 @test "a write-out that fails is an error, and the mount stays" {
 	image big 8M
 	gb arcmount mount -t tmpfs -o size=3m none a
@@ -415,28 +510,70 @@ loops() { losetup -n -O NAME -j "$1"; }
 	[[ $output == *"/ is no initramfs"* ]]
 }
 
-@test "switch-root as PID 1 of an initramfs: mounts move, files go, init runs" {
+# initramfs SCRIPT: runs it as PID 1 of one, with busybox's commands, guestbox and a new root at /new; it is seen at a, too.
+initramfs() {
 	[ -z "${GB_WITHOUT:-}" ] || skip "the wrapper that hides the call is not in the new root"
 	busybox=$(command -v busybox) || skip "needs busybox-static"
 	ldd "$busybox" >/dev/null 2>&1 && skip "busybox is not static"
-	file=$GUESTBOX
+	mountpoint -q a || gb arcmount mount -t tmpfs rootfs a
+	mkdir -p a/{bin,proc,dev,run,new,lib64,lib,usr,tmp,deep/er,kept}
+	cp "$busybox" a/bin/busybox
+	cp "$GUESTBOX" a/bin/guestbox
+	echo data >a/deep/er/file
+	{ echo 'PATH=/bin:/usr/bin; cd /'; cat; } <<<"$1" >a/script
+	echo precious >b/precious
 	cat >start <<-START
-	set -e
-	mount -t tmpfs rootfs $dir/a; cd $dir/a
-	mkdir -p bin proc dev new lib64 lib usr tmp
-	mount --bind /usr usr; mount --bind /lib lib; mount --bind /lib64 lib64; mount -t proc proc proc; mount -t tmpfs dev dev
-	cp $busybox bin/busybox; cp $file bin/guestbox; mkdir -p deep/er; echo data >deep/er/file
-	mount -t tmpfs new new; mkdir -p new/bin new/proc new/dev; cp $busybox new/bin/
+	set -e; cd $dir/a
+	# What is of another file system may not be touched, whoever it belongs to.
+	for d in usr lib lib64; do mount --bind -o ro /\$d \$d; done
+	mount --bind $dir/b kept; mount -t proc proc proc; mount -t tmpfs dev dev; mount -t tmpfs run run
+	cp /bin/true run/; mount -t tmpfs new new; mkdir -p new/bin new/proc new/dev; cp $busybox new/bin/
 	printf '#!/bin/busybox sh\necho "pid \$\$ arg \$1"; /bin/busybox ls /; /bin/busybox ls /proc/self/stat\n' >new/bin/init
-	chmod +x new/bin/init
-	mount --move . /; exec chroot . /bin/busybox sh -c 'cd /; exec /bin/guestbox switch_root /new /bin/init hello'
+	chmod +x new/bin/init; : >new/data
+	# Where lines are counted (make coverage), the counts go.
+	[ -z "\${GCOV_PREFIX:-}" ] || { mkdir -p ".\$GCOV_PREFIX"; mount --bind "\$GCOV_PREFIX" ".\$GCOV_PREFIX"; }
+	mount --move . /; exec chroot . /bin/busybox sh /script
 	START
 	run unshare -m -p -f --propagation private bash start
 	echo "$output"
+	[ "$(cat b/precious)" = precious ]
+	[ -e /usr/bin/env ]
+}
+
+@test "switch-root as PID 1 of an initramfs: mounts move, files go, init runs" {
+	initramfs 'exec /bin/guestbox switch_root /new /bin/init hello'
 	[ "$status" -eq 0 ]
 	[[ $output == *"pid 1 arg hello"* ]]
 	[[ $output == *"/proc/self/stat"* ]]
 	[[ $output != *deep* ]]
+	# The initramfs is empty but for what was mounted in it; /run had no place to go to.
+	[ ! -e a/deep ] && [ ! -e a/bin ] && [ ! -e a/script ] && [ -d a/kept ]
+}
+
+@test "switch-root: a new root that has its own /proc keeps it, an init in what moves along is found there" {
+	# The leak check of a sanitizer build wants a /proc.
+	initramfs 'mkdir /new/run; cp /bin/busybox /run/sh; busybox mount -t proc own /new/proc
+		exec /bin/guestbox arcmount switch-root /new /run/sh -c "/bin/busybox grep /proc /proc/mounts; [ -e /run/true ] && echo run"'
+	[ "$status" -eq 0 ]
+	[ "$output" = $'own /proc proc rw,relatime 0 0\nrun' ]
+	[ ! -e a/deep ]
+}
+
+@test "switch-root that cannot succeed changes nothing" {
+	local words
+	while IFS='|' read -r words said; do
+		initramfs "exec /bin/guestbox arcmount switch-root $words"
+		[ "$status" -eq 1 ]
+		[ "$output" = "arcmount: $said" ]
+		[ "$(cat a/deep/er/file)" = data ]
+	done <<-'CASES'
+	/none /bin/init|new root /none: No such file or directory
+	/script /bin/init|new root /script: Not a directory
+	/bin /bin/init|new root /bin: not a mount point (bind it to itself first: arcmount bind /bin /bin)
+	/new /bin/none|init /bin/none in the new root: No such file or directory
+	/new /data|init /data in the new root is no program
+	/new bin|init bin in the new root is no program
+	CASES
 }
 
 @test "DAX: a file system without it is told apart, and require leaves nothing mounted" {

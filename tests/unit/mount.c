@@ -168,6 +168,12 @@ static void matching(void **state)
 	assert_false(gb_mount_options_match("rw,_netdev", "no_netdev"));
 	assert_true(gb_mount_options_match("rw", "no_netdev"));
 	assert_true(gb_mount_options_match("noauto", "noauto"));
+	/* A file system without it is not one that has it. */
+	assert_false(gb_mount_options_match("rw", "noexec"));
+	assert_true(gb_mount_options_match("rw,noexec", "noexec"));
+	assert_false(gb_mount_options_match("rw", "noauto"));
+	assert_true(gb_mount_options_match("rw", "norelatime"));
+	assert_false(gb_mount_options_match("rw,relatime", "norelatime"));
 	assert_false(gb_mount_options_match("rw", "a"));
 	assert_true(gb_mount_type_match("ext4", "tmpfs,ext4"));
 	assert_false(gb_mount_type_match("ext4", "noext4,tmpfs"));
