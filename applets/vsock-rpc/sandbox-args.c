@@ -16,6 +16,8 @@ enum {
 };
 
 #define LABEL_OPT(help) { 'l', "label", "KEY=VALUE", help }
+#define WITH_LABEL_OPT LABEL_OPT("those that have this label; all of several")
+#define LIMIT_OPT(what) { OPT_LIMIT, "limit", "S", "kill " what " and all that it started after this many seconds" }
 #define COMMAND_OPTS \
 	{ 'e', "env", "NAME=VALUE", "a variable of its environment; NAME alone takes ours" }, \
 	{ 'w', "workdir", "DIR", "its working directory" }, \
@@ -47,7 +49,7 @@ const struct gb_opt sandbox_create_opts[] = {
 const struct gb_opt sandbox_launch_opts[] = {
 	RPC_COMMON_OPTS,
 	CREATE_OPTS,
-	{ OPT_LIMIT, "limit", "S", "kill the command and all that it started after this many seconds" },
+	LIMIT_OPT("the command"),
 	{ OPT_RM, "rm", NULL, "remove the sandbox when the command has ended" },
 	{ 0 },
 };
@@ -56,7 +58,7 @@ const struct gb_opt sandbox_run_opts[] = {
 	RPC_COMMON_OPTS,
 	COMMAND_OPTS,
 	{ 't', "tty", NULL, "give it a terminal (of 80 columns and 24 rows, and no input)" },
-	{ OPT_LIMIT, "limit", "S", "kill it and all that it started after this many seconds" },
+	LIMIT_OPT("it"),
 	{ 0 },
 };
 
@@ -65,7 +67,7 @@ const struct gb_opt sandbox_exec_opts[] = {
 	COMMAND_OPTS,
 	{ 't', "tty", NULL, "give it a terminal, of our terminal's size, and make ours raw" },
 	{ 'n', "no-stdin", NULL, "its input is empty; ours is left alone" },
-	{ OPT_LIMIT, "limit", "S", "kill it and all that it started after this many seconds" },
+	LIMIT_OPT("it"),
 	{ 0 },
 };
 
@@ -84,7 +86,7 @@ const struct gb_opt sandbox_rm_opts[] = {
 const struct gb_opt sandbox_ls_opts[] = {
 	RPC_COMMON_OPTS,
 	{ OPT_STATE, "state", "STATE", "those in this state" },
-	LABEL_OPT("those that have this label; all of several"),
+	WITH_LABEL_OPT,
 	{ 0 },
 };
 
@@ -114,7 +116,7 @@ const struct gb_opt sandbox_restore_opts[] = {
 const struct gb_opt sandbox_snapshots_opts[] = {
 	RPC_COMMON_OPTS,
 	{ OPT_SANDBOX, "sandbox", "ID", "of this sandbox" },
-	LABEL_OPT("those that have this label; all of several"),
+	WITH_LABEL_OPT,
 	{ 0 },
 };
 

@@ -46,7 +46,8 @@ static bool alive(const rpcd_record *record)
 	char boot[GB_BOOT_ID];
 
 	gb_boot_id(boot);
-	return strcmp(record->boot_id, boot) == 0 && record->pid > 1 && gb_proc_read((pid_t)record->pid, &proc) == 0 && proc.start == record->start_time;
+	return strcmp(record->boot_id, boot) == 0 && record->pid > 1 && gb_proc_read((pid_t)record->pid, &proc) == 0 &&
+	       proc.start == record->start_time;
 }
 
 static void mark_failed(struct rpcd_box *box, const char *why)

@@ -156,7 +156,7 @@ void rpcd_sandbox_checkpoint(struct rpcd_call *call)
 		return;
 	}
 	if (!box->record->subvolume) {
-		rpcd_error(call, GB_RPC_UNAVAILABLE, "sandbox \"%s\": %s is on no Btrfs, so that no snapshot can be taken",
+		rpcd_error(call, GB_RPC_UNAVAILABLE, GB_SANDBOX_NO_SNAPSHOT,
 			   box->record->spec->id, all->place.data);
 		return;
 	}

@@ -107,7 +107,8 @@ static void start_done(struct rpcd_task *base)
 	if (r == 0) {
 		box->state = RPCD_READY;
 		box->record->ready_at = time(NULL);
-		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id, (double)(gb_mono_ns() - task->begun) / 1e6);
+		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id,
+		       (double)(gb_mono_ns() - task->begun) / 1e6);
 		rpcd_box_event(box, "ready", NULL, NULL);
 		while (!box->removing && (waiter = STAILQ_FIRST(&box->starts))) {
 			struct rpcd_call call;

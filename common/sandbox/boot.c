@@ -51,7 +51,8 @@ struct boot {
 static int write_bundle(struct boot *b)
 {
 	const Sandbox__V1__CreateSandboxRequest *spec = b->record->spec;
-	struct gb_sandbox_bundle bundle = { .record = b->record, .binds = b->stage.binds, .binds_len = b->stage.binds_len, .hostname = b->hostname };
+	struct gb_sandbox_bundle bundle = { .record = b->record, .binds = b->stage.binds, .binds_len = b->stage.binds_len,
+					    .hostname = b->hostname };
 	struct gb_sandbox_controllers have;
 	gb_autobuf struct gb_buf text = { 0 };
 	char root[192], cgroup[160], path[192], new[192], userns[48];
@@ -172,8 +173,8 @@ static int engine_begin(struct boot *b, int status_fd, int orders_fd, bool ahead
 			      no_pivot ? no_pivot : b->record->instance, no_pivot ? b->record->instance : NULL, NULL };
 	const char *restore[] = { "restore", "--detach", "--image-path", b->how->checkpoint, "--pid-file", pid_file, "--bundle",
 				  b->bundle, b->record->instance, NULL };
-	return gb_sandbox_runtime_start(b->stage.place, b->record->instance, b->how->checkpoint ? restore : run, (const int[]){ status_fd, orders_fd },
-			     &b->engine, b->stage.err);
+	return gb_sandbox_runtime_start(b->stage.place, b->record->instance, b->how->checkpoint ? restore : run,
+					(const int[]){ status_fd, orders_fd }, &b->engine, b->stage.err);
 }
 
 static int inside(struct boot *b, int outside, int status_fd, int orders_fd)

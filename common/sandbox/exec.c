@@ -166,7 +166,8 @@ static void keep_command(const char *program, char *const *argv, const struct gb
 	}
 }
 
-static int spawn_detached(const char *program, char *const *argv, const struct gb_sandbox_child *child, const char *pid_path, pid_t *ret_pid)
+static int spawn_detached(const char *program, char *const *argv, const struct gb_sandbox_child *child, const char *pid_path,
+			  pid_t *ret_pid)
 {
 	pid_t pid = fork();
 

@@ -376,6 +376,11 @@ int gb_sandbox_fsimage(int fd, const char *name, struct gb_fsimage *ret_image, s
 		     : gb_fsimage_read(head, (size_t)n, (uint64_t)st.st_size, name, ret_image, err);
 }
 
+static int no_root(const char *path, struct gb_err *err)
+{
+	return gb_err_set(err, EINVAL, "rootfs %s: neither a folder nor an image file", path);
+}
+
 int gb_sandbox_root_check(const struct gb_sandbox_place *place, const Sandbox__V1__CreateSandboxRequest *spec, struct gb_err *err)
 {
 	char path[1100];
@@ -387,7 +392,7 @@ int gb_sandbox_root_check(const struct gb_sandbox_place *place, const Sandbox__V
 	if (fstat(fd, &st) < 0)
 		return gb_err_sys(err, errno, "rootfs %s", path);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-		return gb_err_set(err, EINVAL, "rootfs %s: neither a folder nor an image file", path);
+		return no_root(path, err);
 	struct gb_fsimage image;
 	int r = S_ISREG(st.st_mode) ? gb_sandbox_fsimage(fd, path, &image, err) : 0;
 	return r < 0 ? gb_err_wrap(err, "rootfs") : 0;
@@ -473,7 +478,7 @@ int gb_sandbox_layer_make(const struct gb_sandbox_place *place, Guestbox__Sandbo
 				r = gb_err_sys(err, -r, "%s/layer", box);
 		}
 	} else {
-		r = gb_err_set(err, EINVAL, "rootfs %s: neither a folder nor an image file", root);
+		r = no_root(root, err);
 	}
 	if (r == 0 && record->overlay && !snapshot && set_text(&record->lower, root) < 0)
 		r = gb_err_sys(err, ENOMEM, "record");
@@ -488,7 +493,7 @@ int gb_sandbox_snapshot_make(const struct gb_sandbox_place *place, const Guestbo
 	char layer[512], to[512];
 
 	if (!record->subvolume)
-		return gb_err_set(err, EOPNOTSUPP, "sandbox \"%s\": %s is on no Btrfs, so that no snapshot can be taken",
+		return gb_err_set(err, EOPNOTSUPP, GB_SANDBOX_NO_SNAPSHOT,
 				  record->spec->id, place->data);
 	gb_sandbox_box_path(place, record->instance, "layer", layer, sizeof layer);
 	gb_sandbox_snapshot_path(place, id, NULL, to, sizeof to);

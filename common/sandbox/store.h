@@ -44,6 +44,9 @@ int gb_sandbox_fsimage(int fd, const char *name, struct gb_fsimage *ret_image, s
 /* Removes all of an instance: 0 or -errno with err set. Nothing there is no error. */
 int gb_sandbox_box_remove(const struct gb_sandbox_place *place, const char *instance, struct gb_err *err);
 
+/* What an error says where none can be taken; takes the sandbox's id and the store's place. */
+#define GB_SANDBOX_NO_SNAPSHOT "sandbox \"%s\": %s is on no Btrfs, so that no snapshot can be taken"
+
 /* Takes a snapshot of record's layer; snapshot has id, name, labels, content. On the disk when this returns. */
 int gb_sandbox_snapshot_make(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *id,
 			     struct gb_err *err);

@@ -58,7 +58,7 @@ static void become(const char *path, const char *program, int in, int out)
 	(void)signal(SIGPIPE, SIG_DFL);
 	in = fcntl(in, F_DUPFD, 10);
 	out = fcntl(out, F_DUPFD, 10);
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_WRONLY);
 	if (in < 0 || out < 0 || null < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(null, 2) < 0 || chdir("/") < 0)
 		_exit(126);
 	closefrom(3);

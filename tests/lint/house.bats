@@ -85,3 +85,28 @@ strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr 
 	grep -rnE '(^|[[:space:];{])skip[[:space:]]*($|[;}|&])' tests --include='*.bats' --include='*.bash' | none "silent"
 	grep -rnE '\bskip\(\)' tests/unit --include='*.c' | none "cmocka's"
 }
+@test "a file can be read from top to bottom: none of more than 720 lines" {
+	find applets common -name '*.[ch]' -exec wc -l {} + | awk '$1 > 720 && $2 != "total"' | none "too long"
+}
+
+@test "no line is wider than 140 columns" {
+	for f in $(find applets common -name '*.[ch]'); do
+		expand "$f" | awk -v f="$f" 'length > 140 { print f ":" FNR }'
+	done | none "too wide"
+}
+
+@test "every descriptor is close-on-exec from the start" {
+	# dup2(2) is how a child gets its standard ones, and /dev/null is one that may have its place already; a flag that a
+	# variable or a macro holds is looked at there.
+	find applets common -name '*.c' -exec awk '
+		{ line = $0; sub(/\/\*.*/, "", line) }
+		!call && match(line, /(^|[^a-z_.>])(open|openat|socket|socketpair|accept4?|pipe2?|epoll_create1?|inotify_init1?|timerfd_create|eventfd|signalfd|memfd_create|fopen|mkostemp|mkstemp)\(/) { call = substr(line, RSTART + 1); at = FNR }
+		call && FNR > at { call = call line }
+		call && call ~ /;|\{$|,$|\)$/ { if (call !~ /CLOEXEC|"re"|flags|FLAGS|"\/dev\/null"/ && call ~ /;/) print FILENAME ":" at ": " call; if (call ~ /;|\{$/) call = "" }
+		' {} \; | none "open across execve(2)"
+}
+
+@test "the words of a message stand once" {
+	# Of 40 characters and more; what is shared is a constant or a function of its own.
+	grep -ohE '"([^"\\]|\\.){40,}"' -r applets common --include='*.[ch]' | sort | uniq -d | none "twice"
+}
