@@ -125,6 +125,15 @@ static int user_word(struct gb_mount_options *o, const char *word, size_t len, s
 	return 0;
 }
 
+/* The last word counts; a later plain one undoes an earlier recursive one. */
+static void turn(struct gb_mount_options *o, unsigned long set, unsigned long clear)
+{
+	o->set = (o->set & ~clear) | set;
+	o->clear = (o->clear & ~set) | clear;
+	o->rec_set &= ~(clear | set);
+	o->rec_clear &= ~(clear | set);
+}
+
 static int add_word(struct gb_mount_options *o, const char *word, size_t len, struct gb_err *err)
 {
 	static const char recursive[] = "=recursive";
@@ -154,16 +163,12 @@ static int add_word(struct gb_mount_options *o, const char *word, size_t len, st
 		if (strcmp(f->word, "auto") == 0)
 			o->user &= ~(unsigned)GB_MOUNT_NOAUTO;
 		if (f->set == GB_MOUNT_FOR_USERS)
-			o->set |= MS_NOEXEC | MS_NOSUID | MS_NODEV;
+			turn(o, MS_NOEXEC | MS_NOSUID | MS_NODEV, 0);
 		if (f->set == GB_MOUNT_FOR_OWNERS)
-			o->set |= MS_NOSUID | MS_NODEV;
+			turn(o, MS_NOSUID | MS_NODEV, 0);
 		break;
 	default:
-		o->set = (o->set & ~f->clear) | f->set;
-		o->clear = (o->clear & ~f->set) | f->clear;
-		/* A later plain word undoes an earlier recursive one. */
-		o->rec_set &= ~(f->clear | f->set);
-		o->rec_clear &= ~(f->clear | f->set);
+		turn(o, f->set, f->clear);
 		if (rec) {
 			o->rec_set |= f->set;
 			o->rec_clear |= f->clear;

@@ -121,6 +121,24 @@ static void words_for_mount_alone(void **state)
 	assert_int_equal(o.propagation, MS_SHARED | MS_REC);
 }
 
+/* "user" and "owner" mean nosuid and more: then what stood before them does not. */
+static void words_of_users_come_last(void **state)
+{
+	gb_automountoptions struct gb_mount_options o = { 0 };
+
+	(void)state;
+	parse(&o, "suid,dev=recursive,exec,owner");
+	assert_int_equal(o.set, MS_NOSUID | MS_NODEV);
+	assert_int_equal(o.clear, MS_NOEXEC);
+	assert_int_equal(o.rec_clear, 0);
+	parse(&o, "user");
+	assert_int_equal(o.set, MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	assert_int_equal(o.clear, 0);
+	parse(&o, "suid");
+	assert_int_equal(o.set, MS_NODEV | MS_NOEXEC);
+	assert_int_equal(o.clear, MS_NOSUID);
+}
+
 static void recursive_words(void **state)
 {
 	gb_automountoptions struct gb_mount_options o = { 0 };
@@ -292,6 +310,7 @@ int main(void)
 		cmocka_unit_test(the_last_word_wins),
 		cmocka_unit_test(quotes_and_backslashes_hold_commas),
 		cmocka_unit_test(words_for_mount_alone),
+		cmocka_unit_test(words_of_users_come_last),
 		cmocka_unit_test(recursive_words),
 		cmocka_unit_test(bad_and_huge_options),
 		cmocka_unit_test(matching),
