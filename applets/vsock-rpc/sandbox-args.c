@@ -244,7 +244,9 @@ int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandb
 {
 	if (!pairs->len)
 		return 0;
-	const ProtobufCFieldDescriptor *map = protobuf_c_message_descriptor_get_field_by_name(request->descriptor, field);
+	const ProtobufCFieldDescriptor *map = request->descriptor->fields;
+	while (strcmp(map->name, field) != 0)
+		map++;
 	const ProtobufCMessageDescriptor *entry = map->descriptor;
 	const ProtobufCFieldDescriptor *key = &entry->fields[0], *value = &entry->fields[1];
 	size_t size = (entry->sizeof_message + 15) & ~(size_t)15;

@@ -80,19 +80,15 @@ void sandbox_when(struct gb_buf *buf, int64_t seconds)
 		(void)gb_buf_fmt(buf, "%" PRId64, seconds);
 }
 
-/* Maps have one layout, whatever message they are of; those of the messages shown here are checked. */
-struct entry {
-	ProtobufCMessage base;
-	char *key, *value;
-};
-_Static_assert(offsetof(Sandbox__V1__SandboxInfo__LabelsEntry, value) == offsetof(struct entry, value) &&
-	       offsetof(Sandbox__V1__SandboxSummary__LabelsEntry, value) == offsetof(struct entry, value) &&
-	       offsetof(Sandbox__V1__SnapshotSummary__LabelsEntry, value) == offsetof(struct entry, value),
+/* The maps of the messages shown here. */
+_Static_assert(offsetof(Sandbox__V1__SandboxInfo__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__SandboxSummary__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__SnapshotSummary__LabelsEntry, value) == offsetof(struct gb_pb_entry, value),
 	       "entries of maps from string to string");
 
 void sandbox_labels(struct gb_buf *buf, const void *list, size_t len)
 {
-	const struct entry *const *entries = list;
+	const struct gb_pb_entry *const *entries = list;
 
 	for (size_t i = 0; i < len; i++) {
 		(void)gb_buf_str(buf, i ? "," : "");

@@ -11,9 +11,9 @@
 	E(EAGAIN) E(ENOMEM) E(EACCES) E(EFAULT) E(ENOTBLK) E(EBUSY) E(EEXIST) E(EXDEV) E(ENODEV) \
 	E(ENOTDIR) E(EISDIR) E(EINVAL) E(ENFILE) E(EMFILE) E(ENOTTY) E(ETXTBSY) E(EFBIG) E(ENOSPC) \
 	E(ESPIPE) E(EROFS) E(EMLINK) E(EPIPE) E(EDOM) E(ERANGE) E(EDEADLK) E(ENAMETOOLONG) \
-	E(ENOLCK) E(ENOSYS) E(ENOTEMPTY) E(ELOOP) E(ENOMSG) E(EIDRM) E(ECHRNG) E(EL2NSYNC) \
+	E(ENOLCK) E(ENOSYS) E(ENOTEMPTY) E(ELOOP) GAP(41) E(ENOMSG) E(EIDRM) E(ECHRNG) E(EL2NSYNC) \
 	E(EL3HLT) E(EL3RST) E(ELNRNG) E(EUNATCH) E(ENOCSI) E(EL2HLT) E(EBADE) E(EBADR) E(EXFULL) \
-	E(ENOANO) E(EBADRQC) E(EBADSLT) E(EBFONT) E(ENOSTR) E(ENODATA) E(ETIME) E(ENOSR) E(ENONET) \
+	E(ENOANO) E(EBADRQC) E(EBADSLT) GAP(58) E(EBFONT) E(ENOSTR) E(ENODATA) E(ETIME) E(ENOSR) E(ENONET) \
 	E(ENOPKG) E(EREMOTE) E(ENOLINK) E(EADV) E(ESRMNT) E(ECOMM) E(EPROTO) E(EMULTIHOP) \
 	E(EDOTDOT) E(EBADMSG) E(EOVERFLOW) E(ENOTUNIQ) E(EBADFD) E(EREMCHG) E(ELIBACC) E(ELIBBAD) \
 	E(ELIBSCN) E(ELIBMAX) E(ELIBEXEC) E(EILSEQ) E(ERESTART) E(ESTRPIPE) E(EUSERS) E(ENOTSOCK) \
@@ -26,16 +26,34 @@
 	E(ENOKEY) E(EKEYEXPIRED) E(EKEYREVOKED) E(EKEYREJECTED) E(EOWNERDEAD) E(ENOTRECOVERABLE) \
 	E(ERFKILL) E(EHWPOISON)
 
-/* Arrays, not pointers: nothing to relocate. */
-#define E(name) [name] = #name,
-static const char names[][16] = { CODES };
+/* One string, in the order of the numbers from 1 on: nothing to relocate, and no room between them. */
+#define E(name) #name "\0"
+#define GAP(number) "\0"
+static const char names[] = CODES;
 #undef E
+#undef GAP
+
+#define E(name) PLACE_##name,
+#define GAP(number) PLACE_##number,
+enum { PLACE_0, CODES PLACE_END };
+#undef E
+#undef GAP
+
+#define E(name) _Static_assert((int)PLACE_##name == name, #name);
+#define GAP(number)
+CODES
+#undef E
+#undef GAP
 
 const char *strerrorname_np(int code)
 {
-	if (code < 0 || (size_t)code >= sizeof names / sizeof names[0] || !names[code][0])
+	const char *at = names;
+
+	if (code <= 0 || code >= PLACE_END)
 		return NULL;
-	return names[code];
+	while (--code)
+		at += strlen(at) + 1;
+	return *at ? at : NULL;
 }
 
 #endif

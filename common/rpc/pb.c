@@ -303,24 +303,18 @@ static void json_value(struct gb_json *json, const char *key, const ProtobufCMes
 	}
 }
 
-/* An entry of a map<string, string> (the encoding knows no other kind of map in our .proto files). */
-struct entry {
-	ProtobufCMessage base;
-	char *key, *value;
-};
-
 static bool is_map(const ProtobufCFieldDescriptor *field)
 {
 	const ProtobufCMessageDescriptor *type = field->type == PROTOBUF_C_TYPE_MESSAGE ? field->descriptor : NULL;
 	size_t len = type ? strlen(type->short_name) : 0;
 
 	return len > 5 && strcmp(type->short_name + len - 5, "Entry") == 0 && type->n_fields == 2 &&
-	       type->fields[0].type == PROTOBUF_C_TYPE_STRING && type->fields[0].offset == offsetof(struct entry, key) &&
-	       type->fields[1].type == PROTOBUF_C_TYPE_STRING && type->fields[1].offset == offsetof(struct entry, value);
+	       type->fields[0].type == PROTOBUF_C_TYPE_STRING && type->fields[0].offset == offsetof(struct gb_pb_entry, key) &&
+	       type->fields[1].type == PROTOBUF_C_TYPE_STRING && type->fields[1].offset == offsetof(struct gb_pb_entry, value);
 }
 
 /* As proto3's own JSON has it: an object. Of two entries of one key the last counts. */
-static void json_map(struct gb_json *json, const char *name, const struct entry *const *list, size_t len)
+static void json_map(struct gb_json *json, const char *name, const struct gb_pb_entry *const *list, size_t len)
 {
 	gb_json_open(json, name, '{');
 	for (size_t i = 0; i < len; i++) {

@@ -50,6 +50,12 @@ int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf);
 /* The payload message of a type of frame, by wire.def; NULL when it has none. */
 const ProtobufCMessageDescriptor *gb_pb_type(uint32_t wire);
 
+/* An entry of a map<string, string>, whatever message it is of: our .proto files have no other kind of map. */
+struct gb_pb_entry {
+	ProtobufCMessage base;
+	char *key, *value;
+};
+
 /* Appends all fields, defaults too, by their names in the .proto file: as members of the object that is open in json, or
  * as lines "name: value" with names padded to one width. */
 void gb_pb_json(struct gb_json *json, const ProtobufCMessage *message);

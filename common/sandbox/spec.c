@@ -159,20 +159,16 @@ int gb_sandbox_check_create(const Sandbox__V1__CreateSandboxRequest *spec, struc
 	return r < 0 ? r : check_mounts(spec, err);
 }
 
-/* protobuf-c makes a type of its own for each map; those of texts have one form. */
-struct entry {
-	ProtobufCMessage base;
-	char *key, *value;
-};
-_Static_assert(offsetof(Sandbox__V1__CreateSandboxRequest__LabelsEntry, value) == offsetof(struct entry, value) &&
-	       offsetof(Sandbox__V1__ListSandboxesRequest__LabelsEntry, value) == offsetof(struct entry, value) &&
-	       offsetof(Sandbox__V1__ListSnapshotsRequest__LabelsEntry, value) == offsetof(struct entry, value) &&
-	       offsetof(Guestbox__Sandbox__Snapshot__LabelsEntry, value) == offsetof(struct entry, value),
+/* The maps of the messages looked at here. */
+_Static_assert(offsetof(Sandbox__V1__CreateSandboxRequest__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__ListSandboxesRequest__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__ListSnapshotsRequest__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Guestbox__Sandbox__Snapshot__LabelsEntry, value) == offsetof(struct gb_pb_entry, value),
 	       "entries of maps from string to string");
 
 bool gb_sandbox_labels_match(const void *have, size_t n, const void *want, size_t want_n)
 {
-	const struct entry *const *haves = have, *const *wants = want;
+	const struct gb_pb_entry *const *haves = have, *const *wants = want;
 
 	for (size_t i = 0; i < want_n; i++) {
 		bool found = false;
