@@ -248,6 +248,118 @@ is_ready() {
 	not grep -q "$root" /proc/self/mountinfo
 }
 
+# broken [OPTION...]: boot, with system calls that fail (tests/lib.bash).
+broken() {
+	local how=$1
+	shift
+	faulty "$how" btrfs-bootstrap --device="$loop" --root="$root" "$@"
+}
+
+@test "mkfs: one that is killed, that talks too much, and whose writes failed though it says that they did not" {
+	printf '#!/bin/sh\nkill -9 $$\n' >"$DISK/mkfs"
+	chmod +x "$DISK/mkfs"
+	run boot --mkfs="$DISK/mkfs"
+	[ "$status" -eq 1 ]
+	[[ $output == *"$DISK/mkfs: killed by signal 9" ]]
+	printf '#!/bin/sh\nseq 20000 >&2; echo the reason >&2; exit 7\n' >"$DISK/mkfs"
+	run boot --mkfs="$DISK/mkfs"
+	[ "$status" -eq 1 ]
+	[[ $output == *"exit status 7: the reason" ]]
+	# Only the device's descriptor that was open before it ran can know.
+	truncate -s 1G "$DISK/made" && mkfs.btrfs -q "$DISK/made"
+	printf '#!/bin/sh\nexec dd if=%s of="$2" bs=64K conv=sparse,notrunc status=none\n' "$DISK/made" >"$DISK/mkfs"
+	run broken fsync:error=EIO --mkfs="$DISK/mkfs"
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"$loop: format: $DISK/mkfs said it was done, but a write failed: Input/output error" ]]
+	not grep -q "$root" /proc/self/mountinfo
+}
+
+@test "random bytes that do not come: what is waited for is said, and nothing is formatted" {
+	run broken getrandom:error=EINTR --entropy-wait=0.02
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"mkfs waits for random bytes"*"not formatted: no random bytes after 0.020 s (--entropy-wait waits longer)" ]]
+	run broken getrandom:error=EFAULT
+	[ "$status" -eq 1 ]
+	[[ $output == *"$loop: random bytes: Bad address" ]]
+	[ "$(stat -c %b "$DISK/img")" -eq 0 ]
+}
+
+@test "a device that does not grow works as it is; what cannot be undone is told beside the error" {
+	boot >/dev/null
+	unmount_all
+	run broken "ioctl:error=ENOSPC $root/run/arcbox/data"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"not grown to 1073741824 bytes, the old capacity still works: No space left on device"* ]]
+	is_ready
+	unmount_all
+	mount "$loop" "$root/run/arcbox/data"
+	btrfs subvolume delete "$root/run/arcbox/data/@cni" >/dev/null
+	mkdir "$root/run/arcbox/data/@cni"
+	umount "$root/run/arcbox/data"
+	run broken umount2:error=EBUSY
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"cannot unmount $root/run/arcbox/data: busy: "*"@cni: exists and is no subvolume" ]]
+}
+
+@test "another file system of the same kind in a target's place is named; no events, no wait" {
+	disk_btrfs other 300M
+	mkdir -p "$root/var/lib/cni"
+	mount --move "$DISK/other" "$root/var/lib/cni"
+	run boot
+	[ "$status" -eq 3 ]
+	[[ $output == *"/ of /dev/loop"*" is mounted on $root/var/lib/cni"* ]]
+	umount "$root/var/lib/cni"
+	run faulty socket:error=EAFNOSUPPORT btrfs-bootstrap --device="$DISK/none" --root="$root" --wait=600
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"$DISK/none: No such file or directory (and no wait for it: "*"Address family not supported"* ]]
+}
+
+# damage: the primary superblock of a disk that is set up is noise; its copy is good.
+damage() {
+	boot >/dev/null 2>&1
+	echo precious >"$root/var/lib/docker/file"
+	unmount_all
+	dd if=/dev/urandom of="$loop" bs=4096 seek=16 count=1 conv=fsync,notrunc status=none
+}
+
+# supers: the two places where this disk has a superblock.
+supers() { (dd bs=4096 skip=16 count=1 && dd bs=4096 skip=16367 count=1) <"$loop" 2>/dev/null | sha256sum; }
+
+@test "--repair: where the old block cannot be kept, or a program makes it worse, nothing is written" {
+	damage
+	before=$(supers)
+	run broken fsync:error=EIO:when=1 --repair
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"$loop: not repaired: $root/run/guestbox/superblock-0: Input/output error" ]]
+	[ ! -e "$root/run/guestbox/superblock-0" ]
+	[ "$before" = "$(supers)" ]
+	# A btrfs-progs that fails: the copy is written back all the same.
+	mkdir "$DISK/bin"
+	printf '#!/bin/sh\necho no >&2; exit 1\n' >"$DISK/bin/btrfs"
+	chmod +x "$DISK/bin/btrfs"
+	PATH=$DISK/bin:$PATH run boot --repair
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"; the verified copy is written back instead"* ]]
+	[ "$(cat "$root/var/lib/docker/file")" = precious ]
+	unmount_all
+	# One that spoils the copy: what it left is no ground to write on.
+	dd if=/dev/urandom of="$loop" bs=4096 seek=16 count=1 conv=fsync,notrunc status=none
+	printf '#!/bin/sh\ndd if=/dev/urandom of="$4" bs=4096 seek=16384 count=1 conv=fsync,notrunc status=none\n' >"$DISK/bin/btrfs"
+	dd if="$loop" bs=4096 skip=16 count=1 status=none | sha256sum >"$DISK/old"
+	PATH=$DISK/bin:$PATH run boot --repair
+	echo "$output"
+	[ "$status" -eq 1 ]
+	dd if="$loop" bs=4096 skip=16 count=1 status=none | sha256sum | diff "$DISK/old" -
+	not grep -q "$root" /proc/self/mountinfo
+}
+
 @test "--repair: by btrfs-progs, and without them; the old block is kept" {
 	for way in progs own; do
 		boot >/dev/null 2>&1
