@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -449,6 +451,76 @@ static void store(void **state)
 	assert_int_equal(gb_store_check("", 0, "x", &err), -ENOEXEC);
 }
 
+/* What the kernel says to a call (--wrap in the linker); 0: what it does. */
+static struct { int memfd, sendfile, seal; } fault;
+
+int __wrap_memfd_create(const char *name, unsigned flags);
+int __real_memfd_create(const char *name, unsigned flags);
+ssize_t __wrap_sendfile(int to, int from, off_t *offset, size_t len);
+ssize_t __real_sendfile(int to, int from, off_t *offset, size_t len);
+
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+	errno = fault.memfd;
+	/* EINVAL: it does not know the newest flag (Linux before 6.3) */
+	if (fault.memfd && (fault.memfd != EINVAL || flags & 8 /* MFD_NOEXEC_SEAL */))
+		return -1;
+	return __real_memfd_create(name, fault.seal ? 0 : flags);
+}
+
+ssize_t __wrap_sendfile(int to, int from, off_t *offset, size_t len)
+{
+	errno = fault.sendfile;
+	return fault.sendfile ? -1 : __real_sendfile(to, from, offset, len);
+}
+
+/* An older kernel, or one that gives us no memfd: the bytes are as safe, or it is an error. */
+static void store_of_older_kernels(void **state)
+{
+	struct gb_store s = { .fd = -1 };
+	struct gb_err err = { 0 };
+	struct stat st;
+
+	(void)state;
+	fault.memfd = EINVAL;
+	assert_int_equal(gb_store_open(&s, payload, true, &err), 0);
+	assert_true(s.sealed);
+	assert_int_equal(fcntl(s.fd, F_GET_SEALS) & 15, 15);
+	gb_store_close(&s);
+	assert_int_equal(setenv("TMPDIR", dir, 1), 0);
+	static const int none[] = { ENOSYS, EPERM, EACCES };
+	for (size_t i = 0; i < 3; i++) {
+		fault.memfd = none[i];
+		fault.sendfile = i ? ENOSYS : EINVAL;
+		assert_int_equal(gb_store_open(&s, payload, true, &err), 0);
+		assert_false(s.sealed);
+		assert_true(s.size == SIZE);
+		assert_memory_equal(s.map, bytes, SIZE);
+		/* A file without a name, and nobody writes to it through what we have. */
+		assert_int_equal(fstat(s.fd, &st), 0);
+		assert_int_equal(st.st_nlink, 0);
+		assert_int_equal(fcntl(s.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+		assert_int_equal(pwrite(s.fd, "x", 1, 0), -1);
+		gb_store_close(&s);
+	}
+	fault.sendfile = 0;
+	assert_int_equal(setenv("TMPDIR", "/nonexistent", 1), 0);
+	assert_int_equal(gb_store_open(&s, payload, true, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, "memory for "));
+	assert_int_equal(unsetenv("TMPDIR"), 0);
+	fault.memfd = ENFILE;
+	assert_int_equal(gb_store_open(&s, payload, true, &err), -ENFILE);
+	fault.memfd = 0;
+	fault.sendfile = EIO;
+	assert_int_equal(gb_store_open(&s, payload, true, &err), -EIO);
+	assert_non_null(strstr(err.msg, "copy of "));
+	fault.sendfile = 0;
+	fault.seal = 1; /* one that cannot be sealed is no store */
+	assert_int_equal(gb_store_open(&s, payload, true, &err), -EPERM);
+	fault.seal = 0;
+	assert_int_equal(s.fd, -1);
+}
+
 /* A copy that signals interrupt, and that comes in pieces of odd sizes, is whole. */
 static atomic_bool copying;
 static pthread_t copier;
@@ -580,7 +652,7 @@ int main(void)
 		cmocka_unit_test(identity),	  cmocka_unit_test(attributes_stay), cmocka_unit_test(opens),
 		cmocka_unit_test(reads),	  cmocka_unit_test(changes),	     cmocka_unit_test(names),
 		cmocka_unit_test(xattrs_and_access), cmocka_unit_test(forgets),	     cmocka_unit_test(listing),
-		cmocka_unit_test(unknown_requests), cmocka_unit_test(store),
+		cmocka_unit_test(unknown_requests), cmocka_unit_test(store), cmocka_unit_test(store_of_older_kernels),
 		cmocka_unit_test(interrupted_copy), cmocka_unit_test(refused_programs), cmocka_unit_test(not_injected),
 		cmocka_unit_test(others),
 	};
