@@ -46,6 +46,7 @@ static void probe_runtime(const char *dir, struct probe *probe)
 struct runtime_job {
 	struct rpcd_job job; /* first: it is freed through it */
 	bool start;
+	uint64_t since; /* ms of the loop's clock */
 	struct probe probe;
 };
 
@@ -66,6 +67,14 @@ static enum rpcd_port endpoint_text(const struct rpcd *rpcd, char *text, size_t 
 	return state;
 }
 
+static void seen(const struct runtime_job *job)
+{
+	if (job->probe.containerd)
+		rpcd_service_seen(job->job.rpcd, RPCD_CONTAINERD, job->since);
+	if (job->probe.docker)
+		rpcd_service_seen(job->job.rpcd, RPCD_DOCKERD, job->since);
+}
+
 static void finish_ensure(struct rpcd_job *base, const struct rpcd_call *call)
 {
 	struct runtime_job *job = (struct runtime_job *)base;
@@ -74,6 +83,7 @@ static void finish_ensure(struct rpcd_job *base, const struct rpcd_call *call)
 	char endpoint[32], message[2048], empty[] = "";
 	char reused[] = "reused", starting[] = "starting", failed[] = "failed";
 
+	seen(job);
 	bool waits = endpoint_text(rpcd, endpoint, sizeof endpoint) == RPCD_PORT_WAITS;
 	(void)strlcpy(message, job->probe.detail, sizeof message);
 	reply.ready = job->probe.docker && !waits;
@@ -114,6 +124,7 @@ static void finish_status(struct rpcd_job *base, const struct rpcd_call *call)
 
 	if (!call)
 		return;
+	seen(job);
 	(void)endpoint_text(base->rpcd, endpoint, sizeof endpoint);
 	(void)strlcpy(detail, job->probe.detail, sizeof detail);
 	rpcd_service_text(base->rpcd, RPCD_DOCKERD, detail, sizeof detail);
@@ -142,6 +153,7 @@ static void ask(struct rpcd_call *call, bool start, rpcd_finish_fn *finish)
 	if (!job)
 		return;
 	job->start = start;
+	job->since = gb_loop_now(&call->rpcd->loop);
 	rpcd_job_start(call, &job->job);
 }
 

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -227,6 +226,18 @@ static void look_later(struct service *service)
 	service->pause = service->pause * 3 / 2 > most ? most : service->pause * 3 / 2 + 1;
 }
 
+static void came_up(struct service *service)
+{
+	service->state = UP;
+	service->up_at = gb_loop_now(&service->rpcd->loop);
+	service->ever_up = true;
+	service->late = false;
+	service->failure[0] = '\0';
+	gb_loop_timer_stop(&service->timer);
+	gb_log(GB_LOG_NOTICE, "runtime: %s is ready", name_of(service));
+	reconcile(service->rpcd->services);
+}
+
 static void finish_ask(struct rpcd_job *base, const struct rpcd_call *call)
 {
 	struct ask_job *job = (struct ask_job *)base;
@@ -240,14 +251,7 @@ static void finish_ask(struct rpcd_job *base, const struct rpcd_call *call)
 	if (!alive(service))
 		return;
 	if (job->answers && service->state == STARTING) {
-		service->state = UP;
-		service->up_at = now;
-		service->ever_up = true;
-		service->late = false;
-		service->failure[0] = '\0';
-		gb_loop_timer_stop(&service->timer);
-		gb_log(GB_LOG_NOTICE, "runtime: %s is ready", name_of(service));
-		reconcile(rpcd->services);
+		came_up(service);
 	} else if (!job->answers && service->state == UP && service->id == RPCD_K3S) {
 		/* Of the others each request asks for itself. */
 		service->state = STARTING;
@@ -511,8 +515,11 @@ static void reconcile(struct rpcd_services *all)
 				prepare(all);
 			return;
 		}
-		if (i != RPCD_CONTAINERD && all->list[RPCD_CONTAINERD].state != UP)
+		if (i != RPCD_CONTAINERD && all->list[RPCD_CONTAINERD].state != UP) {
+			if (all->list[RPCD_CONTAINERD].failed) /* it was given up while this one still ran */
+				give_up(service, all->list[RPCD_CONTAINERD].failure);
 			continue;
+		}
 		launch(all, service, false);
 	}
 }
@@ -561,6 +568,14 @@ void rpcd_service_want(struct rpcd *rpcd, enum rpcd_service id, bool answers)
 		}
 	}
 	reconcile(all);
+}
+
+void rpcd_service_seen(struct rpcd *rpcd, enum rpcd_service id, uint64_t since)
+{
+	struct service *service = &rpcd->services->list[id];
+
+	if (alive(service) && service->state == STARTING && service->begun < since)
+		came_up(service);
 }
 
 void rpcd_service_need(struct rpcd *rpcd, int change)
@@ -668,8 +683,7 @@ int rpcd_services_open(struct rpcd *rpcd, const struct gb_respawn *limit)
 		service->child.io.fd = -1;
 		service->timer.fn = on_timer;
 	}
-	if (gb_io_mkdirs(RPCD_STATE_DIR) == 0)
-		(void)chmod(RPCD_STATE_DIR, 0700);
+	(void)rpcd_state_dir(); /* rpcd_prepare() tells of it when it matters */
 	if (rpcd_going_down(rpcd))
 		return 0;
 	for (int i = 0; i < RPCD_SERVICES; i++) {

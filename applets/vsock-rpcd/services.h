@@ -32,6 +32,9 @@ void rpcd_services_close(struct rpcd *rpcd);
 
 /* dockerd or k3s is to run: it is started, with what it needs, and kept running. answers: it has just been seen to. */
 void rpcd_service_want(struct rpcd *rpcd, enum rpcd_service id, bool answers);
+/* A request whose look at it began at since (ms of the loop's clock) has seen it answer, and its host is about to hear that: if
+ * it ends now that is an end, and no start that failed. */
+void rpcd_service_seen(struct rpcd *rpcd, enum rpcd_service id, uint64_t since);
 /* containerd is needed for a while (+1), or no more (-1). */
 void rpcd_service_need(struct rpcd *rpcd, int change);
 
@@ -59,6 +62,9 @@ void rpcd_service_check(struct rpcd *rpcd, enum rpcd_service id, unsigned ms);
 bool rpcd_going_down(const struct rpcd *rpcd);
 
 /* ---- blocking, for threads (start.c) ---- */
+
+/* RPCD_STATE_DIR, for root alone: 0 or -errno. */
+int rpcd_state_dir(void);
 
 /* What all of them need: prerequisites, data disk, folders, configuration. text tells what was noted and why it failed. */
 bool rpcd_prepare(const char *dir, char *text, size_t size);

@@ -204,6 +204,13 @@ static int data_volume(struct notes *notes)
 	return helper(notes, "data disk", "/proc/self/exe", argv, DISK_MS);
 }
 
+int rpcd_state_dir(void)
+{
+	int r = gb_io_mkdirs(RPCD_STATE_DIR);
+
+	return r < 0 ? r : chmod(RPCD_STATE_DIR, 0700) < 0 ? -errno : 0;
+}
+
 static void folders(struct notes *notes)
 {
 	static const char *const paths[] = {
@@ -216,6 +223,10 @@ static void folders(struct notes *notes)
 		if (r < 0)
 			note(notes, "%s: %s", paths[i], strerror(-r));
 	}
+	/* The one that was there may be under a /run that was just mounted. */
+	int r = rpcd_state_dir();
+	if (r < 0)
+		note(notes, RPCD_STATE_DIR ": %s", strerror(-r));
 }
 
 /* Only a file that is not there, or is our own, is written. */
@@ -319,8 +330,8 @@ static void found(struct rpcd_started *started, const struct gb_proc *proc)
 	started->found = true;
 }
 
-/* In its own session and cgroup, with its FIFO as output. */
-static pid_t launch(const char *dir, enum rpcd_service id)
+/* In its own session and cgroup, with its FIFO as output; a daemon without a log is better than none, and text says so. */
+static pid_t launch(const char *dir, enum rpcd_service id, char *text, size_t size)
 {
 	const struct daemon *daemon = &daemons[id];
 	char path[512], group[64];
@@ -331,6 +342,9 @@ static pid_t launch(const char *dir, enum rpcd_service id)
 	(void)snprintf(path, sizeof path, "%s/%s", dir, daemon->name);
 	(void)snprintf(group, sizeof group, "guestbox-%s", daemon->name);
 	gb_autoclose int out = rpcd_log_pipe(daemon->name);
+	if (out < 0)
+		(void)snprintf(text, size, "%s: what it prints is lost: " RPCD_STATE_DIR "/%s.out: %s", daemon->name, daemon->name,
+			       strerror(-out));
 	gb_autoclose int folder = gb_cgroup_make(group);
 	gb_autoclose int procs = folder < 0 ? -1 : gb_cgroup_procs(folder);
 	/* The last moment: what is started after the power-off has begun is only in its way. */
@@ -411,7 +425,7 @@ static void launch_or_find(const char *dir, enum rpcd_service id, bool find, str
 		(void)snprintf(started->text, sizeof started->text, "%s has ended", daemon->name);
 		return;
 	}
-	pid_t pid = launch(dir, id);
+	pid_t pid = launch(dir, id, started->text, sizeof started->text);
 	started->pid = (int)pid;
 	if (pid < 0) {
 		(void)snprintf(started->text, sizeof started->text, "%s/%s: %s", dir, daemon->name,
@@ -423,8 +437,12 @@ static void launch_or_find(const char *dir, enum rpcd_service id, bool find, str
 		started->start = proc.start;
 		r = gb_pidrec_write(record(id, path), &proc);
 	}
-	if (r < 0) /* it runs; only a later vsock-rpcd will not know it */
-		(void)snprintf(started->text, sizeof started->text, "%s: %s", record(id, path), strerror(-r));
+	if (r < 0) { /* it runs; only a later vsock-rpcd will not know it */
+		(void)strlcat(started->text, started->text[0] ? "; " : "", sizeof started->text);
+		(void)strlcat(started->text, record(id, path), sizeof started->text);
+		(void)strlcat(started->text, ": ", sizeof started->text);
+		(void)strlcat(started->text, strerror(-r), sizeof started->text);
+	}
 	if (id == RPCD_K3S)
 		k3s_pid(pid);
 }

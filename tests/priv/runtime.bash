@@ -38,13 +38,13 @@ teardown() {
 		echo 1 >"$CG/cgroup.kill"
 		for _ in $(seq 1 200); do grep -q 'populated 0' "$CG/cgroup.events" && break; sleep 0.05; done
 		find "$CG" -depth -type d -exec rmdir {} +
-		umount "$T/cg"
+		umount -l "$T/cg" # a process that is on its way out may hold it yet
 	else
 		for f in "$T"/*.pid; do [ ! -e "$f" ] || kill -9 "$(cat "$f")" 2>/dev/null || true; done
 	fi
-	umount "$T/net"
+	umount -l "$T/net"
 	umount -l /run /var/lib /etc "$T/ov"
-	rm -rf "$T"
+	rm -rf --one-file-system "$T"
 }
 
 # need_cgroup: skips where version 2 of the cgroups cannot be mounted.

@@ -111,17 +111,24 @@ shim() {
 	[ -n "$(shim k8s.io)" ]
 	k3s=$(pid_of k3s) moby=$(shim moby)
 	in_guest sh -c 'mkdir -p /var/lib/kubelet/pods/a/vol /run/k3s/x && mount -t tmpfs pod /var/lib/kubelet/pods/a/vol && mount -t tmpfs k /run/k3s/x'
+	# one that somebody is in
+	nsenter -t "$daemon" -m sh -c 'cd /var/lib/kubelet/pods/a/vol && echo >here && exec sleep 1000' >/dev/null 2>&1 3>&- &
+	holder=$!
+	until_true in_guest test -e /var/lib/kubelet/pods/a/vol/here
 	run rpc k8s stop --json
 	echo "$output"; cat "$T/log"
 	[ "$status" -eq 0 ]
 	[ "$(jq -c .stopped <<<"$output")" = true ]
 	gone "$k3s"
 	grep -q 'populated 0' "$CG/kubepods/cgroup.events"
-	grep -q 'populated 0' "$CG/guestbox-k3s/cgroup.events" || [ "$(cat "$CG/guestbox-k3s/cgroup.procs")" = "$moby" ]
+	grep -q 'populated 0' "$CG/guestbox-k3s/cgroup.events"
+	[ "$(shim moby)" = "$moby" ]
 	[ -z "$(shim k8s.io)" ]
 	k8s_is '[false,false,"not_ready"]'
 	[ ! -e /run/arcbox/k3s.pid ]
 	not in_guest grep -E ' /var/lib/kubelet/| /run/k3s' /proc/mounts
+	[ "$(ls "/proc/$holder/cwd/")" = here ] # nobody was ended for it
+	kill "$holder"
 	ready
 	# It stays down; a start brings it back.
 	[ "$(starts k3s)" -eq 1 ]
@@ -148,6 +155,90 @@ shim() {
 	[ "$(jq .stopped <"$T/stopped")" = true ]
 	until_true k8s_is '[true,true,"ready"]'
 	[[ $(events) == *"term k3s,end k3s,start k3s,serve k3s,"* ]]
+}
+
+@test "k3s does not end by itself: it is killed after its time; who asks meanwhile is answered, and no more than three wait" {
+	programs
+	touch "$T/k3s.linger"
+	GUESTBOX_LOG=debug start_daemon
+	rpc k8s start --wait >/dev/null
+	k3s=$(pid_of k3s)
+	for i in 1 2 3; do
+		rpc k8s stop --json >"$T/stopped.$i" 3>&- &
+		stopping+=($!)
+	done
+	until_true grep -q 'term k3s' "$T/events"
+	# a request is in the log before it is handled, and both are before the next one that comes
+	asked() { [ "$(grep -c 'KubernetesStopRequest (0x' "$T/log")" -eq 3 ]; }
+	until_true asked
+	rpc --timeout 5 k8s status >/dev/null
+	fails 1 "error 409: 3 stops and deletions of Kubernetes are under way" rpc --timeout 5 k8s delete
+	for i in 0 1 2; do wait "${stopping[i]}"; done
+	[ "$(jq -s -c 'map(.stopped)' "$T"/stopped.?)" = '[true,true,true]' ]
+	gone "$k3s"
+	not grep -q 'end k3s' "$T/events"
+	k8s_is '[false,false,"not_ready"]'
+}
+
+@test "a stop within the pause before a restart: it is not started again" {
+	programs
+	start_daemon --restart 100/60
+	rpc k8s start --wait >/dev/null
+	echo 4 >"$T/k3s.exit"
+	kill -9 "$(pid_of k3s)"
+	until_true grep -qE 'k3s ended with status 4 .*; starting it again in [248]\.0 s' "$T/log"
+	k8s_detail_has "it is started again soon"
+	run rpc k8s stop --json
+	[ "$(jq -c .stopped <<<"$output")" = true ]
+	n=$(starts k3s)
+	[ ! -e /run/guestbox/daemons/k3s.pid ]
+	run rpc k8s status --json
+	[[ $(jq -r .detail <<<"$output") == "k3s does not run" ]]
+	rm "$T/k3s.exit"
+	rpc k8s start --wait >/dev/null
+	[ "$(starts k3s)" -eq $((n + 1)) ]
+}
+
+@test "an API that was ready and is no more: that is said, without a restart; and that it is again" {
+	programs
+	start_daemon
+	rpc k8s start --wait >/dev/null
+	touch "$T/k3s.mute"
+	until_true k8s_detail_has "/readyz is not ok" # it is asked every five seconds
+	k8s_is '[true,false,"error"]'
+	grep -q 'runtime: k3s does not answer any more' "$T/log"
+	rm "$T/k3s.mute"
+	until_true k8s_is '[true,true,"ready"]'
+	[ "$(starts k3s)" -eq 1 ]
+}
+
+@test "k3s of another agent, by the number in its file: it is found, watched, and stopped" {
+	programs
+	mkdir -p /run/arcbox /run/containerd /var/lib/rancher/k3s
+	"$T/bin/containerd" >/dev/null 2>&1 3>&- &
+	containerd=$!
+	nsenter --net="$T/net" "$T/bin/k3s" server >/dev/null 2>&1 3>&- &
+	k3s=$!
+	until_true grep -q 'serve k3s' "$T/events"
+	echo "$k3s" >/run/arcbox/k3s.pid
+	start_daemon
+	until_true k8s_is '[true,true,"ready"]'
+	[ "$(starts k3s)" -eq 1 ]
+	run rpc k8s stop --json
+	[ "$(jq -c .stopped <<<"$output")" = true ]
+	grep -q 'term k3s' "$T/events"
+	wait "$k3s"
+	kill "$containerd"
+	[ ! -e /run/arcbox/k3s.pid ]
+	k8s_is '[false,false,"not_ready"]'
+}
+
+@test "a kubeconfig that is no text is no kubeconfig" {
+	programs
+	start_daemon
+	mkdir -p /var/lib/rancher/k3s
+	printf 'clusters:\0\n' >/var/lib/rancher/k3s/k3s.yaml
+	fails 1 "error 404: /var/lib/rancher/k3s/k3s.yaml: " rpc k8s kubeconfig
 }
 
 @test "a pid file that names somebody else: not running, and nobody is killed" {
@@ -216,6 +307,33 @@ shim() {
 	[ ! -s "$T/ctr/images" ]
 	[ -z "$(ls -A /var/lib/kubelet)" ]
 	[ -z "$(ls -A /var/lib/cni)" ]
+}
+
+@test "delete: whatever containerd refuses is told by its last word, and all the rest is done" {
+	programs
+	start_daemon
+	for fail in "images ls" "containers rm" "snapshots ls" "snapshots rm"; do
+		printf 'c1\n' | tee "$T/ctr/containers" "$T/ctr/images" "$T/ctr/leases" >/dev/null
+		printf 'base  Committed\n' >"$T/ctr/snapshots"
+		mkdir -p /var/lib/kubelet/x
+		echo "$fail" >"$T/k3s.ctrfail"
+		run rpc k8s delete --json
+		echo "$output"
+		detail=$(jq -r .detail <<<"$output")
+		[[ $detail == *"k3s ctr ${fail% *}: ctr: ${fail% *} cannot be had"* ]]
+		[[ $detail == *"namespace \"k8s.io\" must be empty"* ]]
+		[[ $detail != *"first line"* ]]
+		for kind in containers images leases snapshots; do
+			if [ "$kind" = "${fail% *}" ]; then [ -s "$T/ctr/$kind" ]; else [ ! -s "$T/ctr/$kind" ]; fi
+		done
+		[ -z "$(ls -A /var/lib/kubelet)" ]
+	done
+	# Without k3s nobody can ask containerd.
+	rm "$T/k3s.ctrfail" "$T/bin/k3s"
+	mkdir -p /var/lib/kubelet/x
+	run rpc k8s delete --json
+	[[ $(jq -r .detail <<<"$output") == "$T/bin/k3s: No such file or directory: containerd's name space k8s.io is left" ]]
+	[ -z "$(ls -A /var/lib/kubelet)" ]
 }
 
 @test "delete with nothing running: containerd is brought up for it" {

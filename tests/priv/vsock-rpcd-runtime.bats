@@ -174,6 +174,22 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	until_true ready
 }
 
+@test "whoever was told that it is ready hears of its end as an end, and it is started again" {
+	programs
+	touch "$T/dockerd.mute"
+	start_daemon
+	run rpc runtime ensure --start --json
+	until_true grep -q 'serve dockerd' "$T/events"
+	# The daemon's own looks have become rare by now: the request sees it first.
+	until_true detail_has "/_ping is not answered"
+	for _ in $(seq 1 20); do rpc ping; sleep 0.1; done
+	rm "$T/dockerd.mute"
+	rpc runtime ensure --start --wait >/dev/null
+	kill -9 "$(pid_of dockerd)"
+	until_true started_times dockerd 2
+	until_true ready
+}
+
 @test "while a start is under way pings are answered, and a second host starts nothing twice" {
 	programs
 	touch "$T/containerd.hold"
@@ -223,6 +239,79 @@ watched_for() {
 	in_guest touch /tmp/file
 	[ "$(in_guest stat -c %a /tmp)" = 1777 ]
 	grep 'runtime: ip_forward: Read-only file system' "$T/log"
+}
+
+@test "a /run that cannot be written to gets one that can, with the records and logs of the daemons in it" {
+	programs
+	# its socket is in a folder of its own; the rest of /run is read-only
+	before='mount --bind /run /run && mount -o remount,bind,ro /run' start_daemon
+	rpc runtime ensure --start --wait
+	[ "$(in_guest findmnt -no FSTYPE,OPTIONS /run | tail -n1 | grep -c '^tmpfs.*rw')" = 1 ]
+	in_guest sh -c '[ "$(stat -c %a /run/guestbox/daemons)" = 700 ]'
+	for name in containerd dockerd; do in_guest grep -q "^$(pid_of $name) " "/run/guestbox/daemons/$name.pid"; done
+	until_true grep -q 'dockerd begins' "$T"/tmp/dockerd.log
+	not grep -q 'runtime: .*guestbox/daemons' "$T/log"
+}
+
+@test "what cannot be prepared is told, all of it, and the daemons start; a log or a record that cannot be had, too" {
+	programs
+	touch "$T/modprobe" "$T/file"
+	printf '#!/bin/sh\necho "modprobe: no such module here" >&2\nexit 1\n' >"$T/modprobe"
+	chmod +x "$T/modprobe"
+	rm -rf /etc/docker
+	cp "$T/file" /etc/docker
+	mkdir -p /etc/containerd/config.toml.new /run/guestbox/daemons/dockerd.pid.new /run/guestbox/daemons/dockerd.out
+	# shellcheck disable=SC2016 # the daemon's shell expands these
+	before='mkdir "$T/empty" && mount --bind "$T/empty" /sys/module && [ ! -d /lib/modules ] || mount --bind "$T/empty" /lib/modules
+		mount --bind "$T/modprobe" /sbin/modprobe' start_daemon
+	rpc runtime ensure --start --wait
+	cat "$T/log"
+	grep -qF 'runtime: modprobe overlay: modprobe: no such module here; /etc/docker: Not a directory; /etc/containerd/config.toml: Is a directory' "$T/log"
+	grep -qF 'runtime: dockerd: what it prints is lost: /run/guestbox/daemons/dockerd.out: Is a directory; /run/guestbox/daemons/dockerd.pid: Is a directory' "$T/log"
+	ready
+}
+
+@test "a socket that is in hands that cannot be watched: the start fails and says so" {
+	programs
+	socat -u UNIX-LISTEN:/run/docker.sock,fork OPEN:/dev/null 2>/dev/null 3>&- &
+	holder=$!
+	# in a name space of pids where nobody has the holder's
+	# shellcheck disable=SC2016 # the daemon's shell expands these
+	before='set -- unshare --pid --fork --kill-child --mount-proc "$@"' start_daemon
+	run rpc runtime ensure --start --json
+	until_true detail_has "the last start failed: dockerd: /var/run/docker.sock is held by another program"
+	[ "$(starts dockerd)" -eq 0 ]
+	kill "$holder" "$(front_of "$daemon")" # unshare(1) has no ear for SIGTERM, its child has
+}
+
+@test "dockerd that needs no containerd of ours: it is watched; its end is a failure that is told, and a request begins anew" {
+	programs
+	"$T/bin/dockerd" >/dev/null 2>&1 3>&- &
+	until_true grep -q 'serve dockerd' "$T/events"
+	start_daemon
+	run rpc runtime ensure --start --json
+	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+	until_true grep -q 'runtime: dockerd runs already' "$T/log"
+	kill -9 "$(pid_of dockerd)"
+	until_true detail_has "the last start failed: containerd has ended"
+	run rpc runtime ensure --start --wait --json
+	[ "$(jq -c '[.ready, .status]' <<<"$output")" = '[true,"reused"]' ]
+	[ "$(starts containerd)" -eq 1 ]
+}
+
+@test "containerd was given up, then dockerd dies: that is a failure, not a start in progress" {
+	programs
+	start_daemon --restart 1/60
+	rpc runtime ensure --start --wait >/dev/null
+	echo 3 >"$T/containerd.exit"
+	kill -9 "$(pid_of containerd)"
+	until_true grep -q 'runtime: containerd: failed: containerd ended with status 3' "$T/log"
+	kill -9 "$(pid_of dockerd)"
+	until_true detail_has "the last start failed: containerd ended with status 3"
+	not detail_has "in progress"
+	rm "$T/containerd.exit"
+	rpc runtime ensure --start --wait >/dev/null
+	ready
 }
 
 @test "vsock-rpcd is killed and comes back: it finds the daemons, and keeps them running again" {

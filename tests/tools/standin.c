@@ -8,7 +8,8 @@
  *   NAME.mute    takes connections and answers nothing (dockerd: /_ping; k3s: /readyz says no)
  *   NAME.lines   prints so many lines at each SIGUSR1
  * k3s also starts a pod when there is k3s.pod: a process in the cgroup kubepods/pod1, which ignores SIGTERM when the file
- * says so, and a shim of its name space. `k3s ctr` works on the files of $STANDIN/ctr. */
+ * says so, and in containerd's cgroup, as that has them, a shim of its name space and one of Docker's. `k3s ctr` works on the
+ * files of $STANDIN/ctr, and fails where k3s.ctrfail names the kind and the verb. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -124,8 +125,19 @@ static int ctr(int argc, char **argv)
 		}
 		return 0;
 	}
+	FILE *f = fopen(file("ctrfail"), "re");
+	char fails[64] = "";
+	if (f && !fgets(fails, sizeof fails, f))
+		fails[0] = '\0';
+	if (f)
+		(void)fclose(f);
+	(void)snprintf(path, sizeof path, "%s %s\n", kind, verb);
+	if (strcmp(fails, path) == 0) {
+		fprintf(stderr, "ctr: a first line\nctr: %s cannot be had\n", kind);
+		return 1;
+	}
 	(void)snprintf(path, sizeof path, "%s/ctr/%s", dir, kind);
-	FILE *f = fopen(path, "re");
+	f = fopen(path, "re");
 	char lines[64][128];
 	int n = 0;
 	while (f && n < 64 && fgets(lines[n], sizeof lines[0], f)) {
@@ -183,7 +195,7 @@ static int kubectl(void)
 	return 0;
 }
 
-/* A process by itself, in a cgroup if there is one, with any command line. */
+/* A process by itself, in a cgroup, with any command line. */
 static void spawn(const char *group, char *const *argv, bool stubborn)
 {
 	if (fork() != 0)
@@ -195,12 +207,10 @@ static void spawn(const char *group, char *const *argv, bool stubborn)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGTERM, stubborn ? SIG_IGN : SIG_DFL);
-	if (group) {
-		int fd = open(group, O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, "0", 1) != 1)
-			die(group);
-		(void)close(fd);
-	}
+	int fd = open(group, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		die(group);
+	(void)close(fd);
 	(void)execv("/proc/self/exe", argv);
 	die("exec");
 }
@@ -218,8 +228,8 @@ static void pod(void)
 	if (mkdir("/sys/fs/cgroup/kubepods/pod1", 0755) < 0 && errno != EEXIST)
 		die("pod1");
 	spawn("/sys/fs/cgroup/kubepods/pod1/cgroup.procs", in_pod, number("pod") > 0);
-	spawn(NULL, shim, true);
-	spawn(NULL, other, true);
+	spawn("/sys/fs/cgroup/guestbox-containerd/cgroup.procs", shim, true);
+	spawn("/sys/fs/cgroup/guestbox-containerd/cgroup.procs", other, true);
 }
 
 /* ---- a daemon ---- */
