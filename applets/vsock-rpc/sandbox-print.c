@@ -11,6 +11,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/date.h"
 #include "common/base/json.h"
+#include "common/base/list.h"
 
 void sandbox_put(struct gb_buf *buf, const char *text)
 {
@@ -27,16 +28,10 @@ struct gb_buf *sandbox_cell(struct sandbox_table *table)
 {
 	static struct gb_buf lost;
 
-	if (table->len == table->size) {
-		size_t size = table->size ? table->size * 2 : 64;
-		struct gb_buf *cells = realloc(table->cells, size * sizeof *cells);
-		if (!cells) {
-			table->failed = true;
-			gb_buf_free(&lost);
-			return &lost;
-		}
-		table->cells = cells;
-		table->size = size;
+	if (gb_list_room(&table->cells, table->len, &table->size, sizeof *table->cells) < 0) {
+		table->failed = true;
+		gb_buf_free(&lost);
+		return &lost;
 	}
 	table->cells[table->len] = (struct gb_buf){ 0 };
 	return &table->cells[table->len++];

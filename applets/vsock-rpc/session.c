@@ -114,6 +114,19 @@ static size_t count(char *const *words)
 	return n;
 }
 
+/* Run and Exec have the same fields, as types of their own. */
+#define TAKE_COMMAND(request, args, operands) do { \
+	(request).id = (operands)[0]; \
+	(request).cmd = (operands) + 1; \
+	(request).n_cmd = count((operands) + 1); \
+	if ((args)->workdir) \
+		(request).working_dir = (args)->workdir; \
+	if ((args)->user) \
+		(request).user = (args)->user; \
+	(request).tty = (args)->tty; \
+	(request).timeout_seconds = (args)->limit; \
+} while (0)
+
 int sandbox_run_run(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Sandbox__V1__RunRequest request = SANDBOX__V1__RUN_REQUEST__INIT;
@@ -126,15 +139,7 @@ int sandbox_run_run(struct gb_cmd *cmd, struct gb_err *err)
 		r = sandbox_map(&request.base, "env", &args->env, &env, err);
 	if (r < 0)
 		return r;
-	request.id = operands[0];
-	request.cmd = operands + 1;
-	request.n_cmd = count(operands + 1);
-	if (args->workdir)
-		request.working_dir = args->workdir;
-	if (args->user)
-		request.user = args->user;
-	request.tty = args->tty;
-	request.timeout_seconds = args->limit;
+	TAKE_COMMAND(request, args, operands);
 	struct rpc_stream stream = { .call = args->call, .input = -1 };
 	return converse(&stream, GB_WIRE_SANDBOX_RUN, &request.base, NULL, err);
 }
@@ -215,15 +220,7 @@ int sandbox_run_exec(struct gb_cmd *cmd, struct gb_err *err)
 		r = sandbox_map(&request.base, "env", &args->env, &env, err);
 	if (r < 0)
 		return r;
-	request.id = operands[0];
-	request.cmd = operands + 1;
-	request.n_cmd = count(operands + 1);
-	if (args->workdir)
-		request.working_dir = args->workdir;
-	if (args->user)
-		request.user = args->user;
-	request.tty = args->tty;
-	request.timeout_seconds = args->limit;
+	TAKE_COMMAND(request, args, operands);
 	if (args->tty && tty_size(&size))
 		request.tty_size = &size;
 	struct rpc_stream stream = {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/initfs/ops.h"
 
 /* Whatever a request wants of an open file: found, used, let go. */
@@ -83,23 +84,6 @@ static ssize_t fill_pipe(int fd, size_t size, off_t off)
 	return (ssize_t)done;
 }
 
-static ssize_t fill_memory(int fd, char *data, size_t size, off_t off)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = pread(fd, data + done, size - done, off + (off_t)done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
 /* Below this a copy is cheaper than the system calls that avoid it. */
 enum { SPLICE_MIN = 32768 };
 
@@ -125,7 +109,7 @@ static void reply_range(fuse_req_t req, int fd, size_t size, off_t off)
 	}
 	if (n == -EINVAL) {
 		gb_autofree char *data = malloc(size ? size : 1);
-		n = data ? fill_memory(fd, data, size, off) : -ENOMEM;
+		n = data ? gb_io_pread(fd, data, size, off) : -ENOMEM;
 		if (n >= 0) {
 			(void)fuse_reply_buf(req, data, (size_t)n);
 			return;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/list.h"
 
 const char *gb_power_action_name(enum gb_power_action action)
 {
@@ -55,15 +56,9 @@ struct gb_power_times gb_power_times(unsigned grace_ms)
 
 void gb_power_plan_add(struct gb_power_plan *plan, enum gb_power_kind kind, const char *object, unsigned until)
 {
-	if (plan->count == plan->size) {
-		size_t size = plan->size ? 2 * plan->size : 32;
-		struct gb_power_step *more = reallocarray(plan->steps, size, sizeof *more);
-		if (!more) {
-			plan->failed = true;
-			return;
-		}
-		plan->steps = more;
-		plan->size = size;
+	if (gb_list_room(&plan->steps, plan->count, &plan->size, sizeof *plan->steps) < 0) {
+		plan->failed = true;
+		return;
 	}
 	plan->steps[plan->count++] = (struct gb_power_step){ .kind = kind, .object = object, .until = until };
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/list.h"
 #include "common/base/mono.h"
 #include "common/power/parts.h"
 
@@ -91,14 +92,8 @@ static int look(struct gb_power_run *run, struct hunt *hunt, const char *service
 			v->seen = true;
 			continue;
 		}
-		if (hunt->count == hunt->size) {
-			size_t size = hunt->size ? 2 * hunt->size : 64;
-			struct victim *more = reallocarray(hunt->rows, size, sizeof *more);
-			if (!more)
-				return -ENOMEM;
-			hunt->rows = more;
-			hunt->size = size;
-		}
+		if (gb_list_room(&hunt->rows, hunt->count, &hunt->size, sizeof *v) < 0)
+			return -ENOMEM;
 		int fd = run->ops->pidfd(p);
 		if (fd == -ESRCH)
 			continue;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/list.h"
+
 void gb_power_report_free(struct gb_power_report *report)
 {
 	free(report->events);
@@ -21,15 +23,7 @@ struct gb_power_event *gb_power_report_event(struct gb_power_report *report, enu
 	static struct gb_power_event spare;
 	struct gb_power_event *event = &spare;
 
-	if (report->events_count == report->events_size) {
-		size_t size = report->events_size ? 2 * report->events_size : 32;
-		struct gb_power_event *more = reallocarray(report->events, size, sizeof *more);
-		if (more) {
-			report->events = more;
-			report->events_size = size;
-		}
-	}
-	if (report->events_count < report->events_size)
+	if (gb_list_room(&report->events, report->events_count, &report->events_size, sizeof *event) == 0)
 		event = &report->events[report->events_count++];
 	*event = (struct gb_power_event){ .kind = kind };
 	(void)strlcpy(event->object, object, sizeof event->object);

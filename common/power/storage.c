@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mono.h"
 #include "common/power/parts.h"
@@ -38,14 +39,8 @@ static void list_fs(struct gb_power_run *run, const struct gb_mountinfo_table *m
 
 		if (!row)
 			continue;
-		if (report->fs_count == report->fs_size) {
-			size_t size = report->fs_size ? 2 * report->fs_size : 16;
-			struct gb_power_fs *more = reallocarray(report->fs, size, sizeof *more);
-			if (!more)
-				return;
-			report->fs = more;
-			report->fs_size = size;
-		}
+		if (gb_list_room(&report->fs, report->fs_count, &report->fs_size, sizeof *report->fs) < 0)
+			return;
 		struct gb_power_fs *fs = &report->fs[report->fs_count++];
 		*fs = (struct gb_power_fs){ .major = row->major, .minor = row->minor, .disk = is_disk(row->source),
 					    .remote = gb_power_is_remote(row->type), .state = GB_POWER_FS_BUSY };

@@ -20,6 +20,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/list.h"
 #include "common/btrfs/ioctl.h"
 #include "common/sandbox/manifest.h"
 #include "common/sandbox/sandbox.h"
@@ -459,14 +460,9 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 	while (dir && (entry = readdir(dir))) {
 		if (gb_sandbox_check_image(entry->d_name, NULL) < 0)
 			continue;
-		if (len == size) {
-			size = size ? 2 * size : 16;
-			Guestbox__V1__Image **more = reallocarray(images, size, sizeof *more);
-			if (!more) {
-				gb_sandbox_images_free(images, len);
-				return gb_err_sys(err, ENOMEM, "%s", folder);
-			}
-			images = more;
+		if (gb_list_room(&images, len, &size, sizeof *images) < 0) {
+			gb_sandbox_images_free(images, len);
+			return gb_err_sys(err, ENOMEM, "%s", folder);
 		}
 		images[len] = read_record(dirfd(dir), entry->d_name, &damaged);
 		len += images[len] != NULL;

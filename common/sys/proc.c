@@ -16,6 +16,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/list.h"
 
 #define PF_KTHREAD 0x00200000       /* include/linux/sched.h */
 #define PROC_PID_INIT_INO 0xeffffffc /* include/linux/proc_ns.h: the first PID namespace, since Linux 3.8 */
@@ -94,20 +95,6 @@ static int by_pid(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Room for one more: 0 or -ENOMEM. */
-static int room(void *rows, size_t count, size_t *size, size_t width)
-{
-	if (count < *size)
-		return 0;
-	size_t more = *size ? 2 * *size : 128;
-	void *p = reallocarray(*(void **)rows, more, width);
-	if (!p)
-		return -ENOMEM;
-	*(void **)rows = p;
-	*size = more;
-	return 0;
-}
-
 int gb_proc_scan(struct gb_proc_list *list, bool trust)
 {
 	gb_autoclosedir DIR *dir = opendir("/proc");
@@ -132,12 +119,12 @@ int gb_proc_scan(struct gb_proc_list *list, bool trust)
 		if (gb_proc_read(pid, &p) < 0 || p.state == 'Z' || p.state == 'X')
 			continue;
 		if (p.kernel) {
-			r = room(&list->kernel, list->kernel_count, &list->kernel_size, sizeof *list->kernel);
+			r = gb_list_room(&list->kernel, list->kernel_count, &list->kernel_size, sizeof *list->kernel);
 			if (r == 0)
 				list->kernel[list->kernel_count++] = pid;
 			continue;
 		}
-		r = room(&list->procs, list->count, &list->size, sizeof *list->procs);
+		r = gb_list_room(&list->procs, list->count, &list->size, sizeof *list->procs);
 		if (r == 0)
 			list->procs[list->count++] = p;
 	}

@@ -13,6 +13,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
+#include "common/base/list.h"
 #include "common/base/mono.h"
 
 /* On disk (that is, in /run): one machine writes and reads it, so its own byte order will do. */
@@ -178,14 +179,8 @@ int gb_timeline_put(struct gb_timeline *timeline, const struct gb_timeline_step 
 		if (same(&timeline->steps[i], step))
 			return 0;
 	}
-	if (timeline->count == timeline->size) {
-		size_t size = timeline->size ? 2 * timeline->size : 64;
-		struct gb_timeline_step *more = reallocarray(timeline->steps, size, sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		timeline->steps = more;
-		timeline->size = size;
-	}
+	if (gb_list_room(&timeline->steps, timeline->count, &timeline->size, sizeof *timeline->steps) < 0)
+		return -ENOMEM;
 	timeline->steps[timeline->count++] = *step;
 	return 1;
 }

@@ -13,6 +13,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/dir.h"
+#include "common/base/list.h"
 
 struct level {
 	DIR *dir;
@@ -53,14 +54,8 @@ static int enter(struct walk *w, int dirfd, const char *name, const struct stat 
 {
 	struct stat now;
 
-	if (w->depth == w->room) {
-		size_t room = w->room ? 2 * w->room : 16;
-		struct level *more = reallocarray(w->level, room, sizeof *more);
-		if (!more)
-			return tell(w, dirfd, name, st, ENOMEM);
-		w->level = more;
-		w->room = room;
-	}
+	if (gb_list_room(&w->level, w->depth, &w->room, sizeof *w->level) < 0)
+		return tell(w, dirfd, name, st, ENOMEM);
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (w->depth ? O_NOFOLLOW : 0));
 	/* Gone, or something else has its name by now: no longer part of what is walked through. */
 	if (fd < 0 && w->depth && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
