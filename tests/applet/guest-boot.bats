@@ -55,6 +55,16 @@ setup() {
 	[ "$(jq -r '.steps[].track' <<<"$output" | sort -u)" = mmapcat ]
 }
 
+@test "steps: one that cannot be started has failed, and the others go on" {
+	run faulty clone:error=EAGAIN:when=1 guest-boot steps --log stderr one true , two echo out
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"step one: failed: fork: Resource temporarily unavailable"*"two: out"*"step two: done"*$'\none' ]]
+	run faulty pipe2:error=EMFILE:when=1 guest-boot steps --log stderr one true , two true
+	[ "$status" -eq 1 ]
+	[[ $output == *"step one: failed: "*"Too many open files"*"step two: done"*$'\none' ]]
+}
+
 @test "steps: a line without an end and one that is longer than a record of the log are whole" {
 	run gb guest-boot steps --log "json:$T/log" long sh -c 'head -c 3000 /dev/zero | tr "\0" x; echo; printf "a\0b\nc"'
 	[ "$status" -eq 0 ]

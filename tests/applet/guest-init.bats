@@ -90,3 +90,10 @@ setup() {
 	flags=$(awk '/^flags:/ { print $2 }' <<<"$output")
 	[ $((flags & 04000)) -eq 0 ]
 }
+
+@test "a moment without memory for a process is no end: it tries again" {
+	run faulty clone:error=EAGAIN:when=1 guest-init sh -c 'echo run; exit 9'
+	echo "$output"
+	[ "$status" -eq 9 ]
+	[ "$output" = $'guest-init: sh: fork: Resource temporarily unavailable; again in a second\nrun' ]
+}

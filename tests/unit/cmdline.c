@@ -66,12 +66,53 @@ static void environment_goes_before_the_command_line(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* The file of a setting (--wrap in the linker); NULL: there is none. */
+static const char *file;
+
+int __wrap_gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf);
+int __real_gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf);
+
+int __wrap_gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf)
+{
+	if (strcmp(path, "/etc/guestbox/t") != 0)
+		return __real_gb_io_slurp(dirfd, path, max, buf);
+	return !file ? -ENOENT : *file ? gb_buf_str(buf, file) : 0;
+}
+
+static void the_file_comes_last(void **state)
+{
+	const struct gb_setting s = { .environment = { "GUESTBOX_T" }, .cmdline = { "guestbox.t" }, .file = "t" };
+	char value[8];
+	const char *origin = NULL;
+
+	(void)state;
+	assert_int_equal(setenv("GUESTBOX_CMDLINE", "/dev/null", 1), 0);
+	assert_int_equal(unsetenv("GUESTBOX_T"), 0);
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -ENOENT);
+	file = "";
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -ENOENT);
+	file = "# a comment\n\n \t\r\n  one two\t\r\nthree\n";
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), 7);
+	assert_string_equal(value, "one two");
+	assert_string_equal(origin, "t");
+	file = "too long for it\nshort";
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, NULL), 5);
+	assert_string_equal(value, "short");
+	file = "# nothing";
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -ENOENT);
+	file = "file";
+	assert_int_equal(setenv("GUESTBOX_T", "env", 1), 0);
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), 3);
+	assert_string_equal(origin, "GUESTBOX_T");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_as_the_kernel_splits_them),
 		cmocka_unit_test(too_long_a_word_is_passed_over),
 		cmocka_unit_test(environment_goes_before_the_command_line),
+		cmocka_unit_test(the_file_comes_last),
 	};
 
 	return cmocka_run_group_tests_name("cmdline", tests, NULL, NULL);
