@@ -603,6 +603,11 @@ static void refused_programs(void **state)
 	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
 	assert_non_null(strstr(err.msg, "another machine"));
 	head[18] ^= 1;
+	const char type = head[16];
+	head[16] = 1; /* ET_REL: what a compiler makes */
+	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_non_null(strstr(err.msg, "not an executable (ELF type 1)"));
+	head[16] = type;
 	head[0] = 'x';
 	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
 	(void)snprintf(path, sizeof path, "%s/empty", dir);

@@ -259,6 +259,10 @@ static void long_values_go_through_mount2(void **state)
 	char data[1200];
 
 	(void)state;
+	/* What holds the commas is not part of the value for fsconfig(2), which has no need of it. */
+	assert_non_null(strstr(CALLS(.target = "/b", .type = "tmpfs", .options = "context=\"a:b,c\",x"), "\"context\", \"a:b,c\", 0)"));
+	(void)snprintf(data, sizeof data, "remount,ro,x=%0300d", 0);
+	assert_memory_equal(CALLS(.target = "/b", .options = data), "mount(NULL, \"/b\", NULL, MS_RDONLY|MS_REMOUNT, \"x=", 48);
 	(void)snprintf(data, sizeof data, "lowerdir=/%0300d:/b,ro", 0);
 	assert_memory_equal(CALLS(.target = "/b", .type = "overlay", .options = data), "mount(\"overlay\", \"/b\"", 21);
 	(void)snprintf(data, sizeof data, "lowerdir=/%0250d,ro", 0);
@@ -277,6 +281,12 @@ static void what_has_no_meaning(void **state)
 	assert_non_null(strstr(CALLS(.target = "/b", .options = "bind"), "!/b: no source"));
 	assert_non_null(strstr(CALLS(.source = "/a", .target = "/b"), "!/b: no file system type"));
 	assert_non_null(strstr(CALLS(.target = ""), "!no target"));
+	assert_non_null(strstr(CALLS(.source = "/a", .target = "/b", .options = "bind,sync"), "!/b: sync, dirsync, mand"));
+	assert_non_null(strstr(CALLS(.target = "/b", .options = "remount,dax=require"), "!/b: dax=require is for a new mount"));
+	static char path[5000] = "/";
+	memset(path + 1, 'x', sizeof path - 2);
+	assert_non_null(strstr(CALLS(.target = path, .type = "tmpfs"), "File name too long"));
+	assert_non_null(strstr(CALLS(.source = path, .target = "/b", .type = "tmpfs"), "File name too long"));
 	assert_non_null(strstr(CALLS(.target = "/b", .type = "t", .options = "ro,\"x"), "!/b: option \"x: a quote"));
 }
 
@@ -286,6 +296,7 @@ static void overlay_words(void **state)
 		{ "", "no options" }, { "upperdir=/u,workdir=/w", "no lowerdir" }, { "lowerdir=", "names no folder" },
 		{ "lowerdir=::", "names no folder" }, { "lowerdir=/l,upperdir=/u", "upperdir without workdir" },
 		{ "lowerdir=/l,workdir=/w", "workdir without upperdir" }, { "lowerdir=/l,upperdir=,workdir=/w", "upperdir names no" },
+		{ "lowerdir=/l,upperdir=/u,workdir=", "workdir names no" },
 		{ "lowerdirs=/l", "no lowerdir" },
 	};
 	struct gb_err err = { 0 };
@@ -300,6 +311,8 @@ static void overlay_words(void **state)
 	assert_int_equal(gb_mount_overlay_check("workdir=/w,lowerdir=/a,upperdir=/b", &err), 0);
 	/* Empty parts at the ends are dropped; an escaped colon is none. */
 	assert_non_null(strstr(CALLS(.target = "/b", .type = "overlay", .options = "lowerdir=:/a:/b:"), "\"lowerdir\", \"/a:/b\""));
+	/* A data-only layer has two colons in front, and keeps them. */
+	assert_non_null(strstr(CALLS(.target = "/b", .type = "overlay", .options = "lowerdir=/a::/b"), "\"lowerdir\", \"/a::/b\""));
 }
 
 int main(void)
