@@ -16,6 +16,8 @@
 #include "common/base/log.h"
 #include "common/sandbox/clean.h"
 
+enum { WORDS_MAX = 64 }; /* the few that it has to say, each with a read that finds nothing behind it */
+
 /* ---- its record ---- */
 
 struct save_task {
@@ -39,8 +41,10 @@ static void save_done(struct rpcd_task *base)
 	struct save_task *task = (struct save_task *)base;
 	struct rpcd_box *box = task->box;
 
-	if (base->result < 0)
+	if (base->result < 0) {
 		gb_log(GB_LOG_ERR, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
+		box->synced = false;
+	}
 	gb_pb_free((ProtobufCMessage **)&task->record);
 	free(task);
 	box->saving = false;
@@ -236,19 +240,20 @@ void rpcd_box_clean(struct rpcd_box *box)
 
 /* ---- its first process ---- */
 
-/* Takes what PID 1 has said so far. false: it will say no more. */
+/* Takes what PID 1 has said so far. false: it will say no more, or has said more than it ever would: somebody else has found
+ * a way to talk, and is not listened to. */
 static bool hear(struct rpcd_box *box)
 {
 	struct gb_sandbox_word word;
 	ssize_t n = 0;
 
-	while (box->says.fd >= 0 && (n = read(box->says.fd, &word, sizeof word)) == (ssize_t)sizeof word) {
+	while (box->says.fd >= 0 && box->words++ < WORDS_MAX && (n = read(box->says.fd, &word, sizeof word)) == (ssize_t)sizeof word) {
 		if (word.kind == GB_SANDBOX_ENDED)
 			box->end_status = word.value & 0xff;
 		else
 			rpcd_command_told(box, &word);
 	}
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	return n < 0 && (errno == EAGAIN || errno == EINTR) && box->words < WORDS_MAX;
 }
 
 static void on_says(struct gb_io *io, uint32_t events)

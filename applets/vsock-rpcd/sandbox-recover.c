@@ -126,8 +126,9 @@ static void take_over(struct rpcd_box *box)
 		mark_failed(box, "the daemon could not find it again");
 		return;
 	}
+	(void)snprintf(path, sizeof path, "%s/%s", box->all->place.cgroup + 1, box->record->instance);
+	(void)gb_sandbox_cgroup_freeze(path, false, 0); /* a checkpoint of it was being taken */
 	if (box->state == RPCD_RUNNING) {
-		(void)snprintf(path, sizeof path, "%s/%s", box->all->place.cgroup + 1, box->record->instance);
 		(void)gb_sandbox_cgroup_each(path, kill_command, path);
 		if (box->record->first_command)
 			(void)gb_sandbox_kill_first(&box->all->place, box->record);
@@ -140,7 +141,7 @@ static void take_over(struct rpcd_box *box)
 static bool on_snapshot(const char *id, rpcd_snapshot *snapshot, const struct gb_err *why, void *arg)
 {
 	struct pass *pass = arg;
-	struct rpcd_snap *snap = snapshot ? calloc(1, sizeof *snap) : NULL, *at;
+	struct rpcd_snap *snap = snapshot ? calloc(1, sizeof *snap) : NULL;
 
 	if (!snapshot && why->code == ENOENT) {
 		gb_log(GB_LOG_NOTICE, "sandboxes: snapshot %s: removed: %s", id, why->msg);
@@ -151,14 +152,7 @@ static bool on_snapshot(const char *id, rpcd_snapshot *snapshot, const struct gb
 	if (!snap)
 		return false;
 	snap->snapshot = snapshot;
-	TAILQ_FOREACH(at, &pass->all->snaps, link) {
-		if (at->snapshot->created_at > snapshot->created_at)
-			break;
-	}
-	if (at)
-		TAILQ_INSERT_BEFORE(at, snap, link);
-	else
-		TAILQ_INSERT_TAIL(&pass->all->snaps, snap, link);
+	rpcd_snap_insert(pass->all, snap);
 	return true;
 }
 

@@ -38,6 +38,20 @@ static struct rpcd_snap *snap_named(struct rpcd_sandboxes *all, struct rpcd_call
 	return snap;
 }
 
+void rpcd_snap_insert(struct rpcd_sandboxes *all, struct rpcd_snap *snap)
+{
+	struct rpcd_snap *at;
+
+	TAILQ_FOREACH(at, &all->snaps, link) {
+		if (at->snapshot->created_at > snap->snapshot->created_at)
+			break;
+	}
+	if (at)
+		TAILQ_INSERT_BEFORE(at, snap, link);
+	else
+		TAILQ_INSERT_TAIL(&all->snaps, snap, link);
+}
+
 /* RFC 3339, UTC. */
 static void time_text(int64_t ns, char *text, size_t size)
 {
@@ -114,7 +128,7 @@ static void checkpoint_done(struct rpcd_task *base)
 	const struct rpcd_call *answer = rpcd_wait_call(task->waiter, &call);
 	if (snap) {
 		snap->snapshot = task->snapshot;
-		TAILQ_INSERT_TAIL(&all->snaps, snap, link);
+		rpcd_snap_insert(all, snap);
 		gb_sandbox_snapshot_path(&all->place, task->snapshot->id, NULL, path, sizeof path);
 		time_text(task->snapshot->created_at, text, sizeof text);
 		reply.snapshot_id = task->snapshot->id;
@@ -262,7 +276,6 @@ void rpcd_sandbox_restore(struct rpcd_call *call)
 		return;
 	}
 	STAILQ_INSERT_TAIL(&box->starts, waiter, link);
-	box->restored = true;
 	rpcd_box_expire_in(box, request->ttl_seconds);
 	rpcd_box_start(box, snap);
 }

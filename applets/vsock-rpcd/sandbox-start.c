@@ -73,6 +73,12 @@ static void start_run(struct rpcd_task *base)
 		how.layer = start_again;
 		r = gb_sandbox_boot(place, task->record, &how, &task->booted, &base->err);
 	}
+	if (r == 0) { /* before anybody is told: a daemon that is killed right behind that finds it again */
+		struct gb_err err;
+		rpcd_set_text(&task->record->state, rpcd_state_name[RPCD_READY]);
+		if (gb_sandbox_record_write(place, task->record, false, &err) < 0)
+			gb_log(GB_LOG_ERR, "sandbox \"%s\": %s", task->record->spec->id, err.msg);
+	}
 	base->result = r;
 }
 

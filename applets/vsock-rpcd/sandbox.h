@@ -30,6 +30,7 @@ struct rpcd_box {
 	enum rpcd_state state;
 	struct gb_io life;      /* a pidfd of its PID 1; fd -1 */
 	struct gb_io says;      /* what PID 1 says; fd -1 */
+	unsigned words;         /* reads of that */
 	int end_status;         /* that it has said; -1 */
 	int orders;             /* its PID 1 can still be told a first command by it; -1 */
 	int left;               /* the end of its boot's mount namespace: for a thread to close; -1 */
@@ -41,7 +42,7 @@ struct rpcd_box {
 	bool claimed;           /* for a checkpoint */
 	bool task;              /* a thread is at work on its container or files */
 	bool addressed, slotted; /* it holds numbers of the pools: each is given back once */
-	bool removing, restored;
+	bool removing;
 	bool clean_wanted;      /* once the start of a command is through */
 	enum rpcd_state synced_state; /* that the disk has for certain */
 	bool synced;
@@ -170,6 +171,11 @@ bool rpcd_command_is_launching(const struct rpcd_command *session);
 
 /* Whether there are images in a place, or one is being imported. */
 bool rpcd_images_any(const struct gb_sandbox_place *place);
+
+/* ---- sandbox-snapshot.c ---- */
+
+/* In its place among the others: they are sorted by when they were made, whatever the clock has done since. */
+void rpcd_snap_insert(struct rpcd_sandboxes *all, struct rpcd_snap *snap);
 
 /* ---- sandbox-recover.c ---- */
 

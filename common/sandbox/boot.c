@@ -42,11 +42,18 @@ struct boot {
 		struct gb_err err;
 	} layer;
 	struct gb_sandbox_engine engine;
-	int config;       /* the pipe from which the runtime reads its papers; -1 */
+	int config, papers; /* the ends of the pipe from which the runtime reads its papers: ours, its; -1 */
 	int orders;       /* what PID 1 is to do first goes there */
 	bool begun;       /* that was told */
 	char hostname[64];
 };
+
+static void close_papers(struct boot *b)
+{
+	gb_close_fd(&b->config);
+	gb_close_fd(&b->papers);
+	b->config = b->papers = -1;
+}
 
 static int write_bundle(struct boot *b)
 {
@@ -92,12 +99,11 @@ static int write_bundle(struct boot *b)
 		return gb_err_sys(b->stage.err, -r, "%s", path);
 	if (b->config < 0)
 		return 0;
-	/* As much as the pipe holds goes into it without a wait, whatever has become of the reader. */
+	/* As much as the pipe holds goes into it without a wait, whatever has become of the reader: its end is open here, too. */
 	if ((text.len > PIPE_SIZE && fcntl(b->config, F_SETPIPE_SZ, (int)text.len) < 0) ||
 	    gb_io_write(b->config, text.data, text.len) < 0)
 		gb_sandbox_runtime_stop(&b->engine); /* it is started anew, and reads the file */
-	gb_close_fd(&b->config);
-	b->config = -1;
+	close_papers(b);
 	return 0;
 }
 
@@ -159,13 +165,18 @@ static int engine_begin(struct boot *b, int status_fd, int orders_fd, bool ahead
 	(void)snprintf(pid_file, sizeof pid_file, "%s/pid", b->bundle);
 	(void)unlink(pid_file);
 	if (ahead) {
+		int ends[2];
 		(void)snprintf(config, sizeof config, "%s/config.json", b->bundle);
 		(void)unlink(config);
-		/* Held for both directions: it has a writer as long as this process lives, and opening it waits for nobody. */
-		if (mkfifo(config, 0600) == 0)
-			b->config = open(config, O_RDWR | O_CLOEXEC);
-		if (b->config < 0)
+		/* A pipe without a name: whoever opens that of a fifo whose writer has died waits for ever. */
+		if (pipe2(ends, O_CLOEXEC) < 0)
 			return 0; /* later, then */
+		b->papers = ends[0];
+		b->config = ends[1];
+		if (symlink("/proc/self/fd/5", config) < 0) {
+			close_papers(b);
+			return 0;
+		}
 	}
 	/* The initramfs cannot be pivoted away from (pivot_root(2)). */
 	const char *no_pivot = on_initramfs() ? "--no-pivot" : NULL;
@@ -174,7 +185,7 @@ static int engine_begin(struct boot *b, int status_fd, int orders_fd, bool ahead
 	const char *restore[] = { "restore", "--detach", "--image-path", b->how->checkpoint, "--pid-file", pid_file, "--bundle",
 				  b->bundle, b->record->instance, NULL };
 	return gb_sandbox_runtime_start(b->stage.place, b->record->instance, b->how->checkpoint ? restore : run,
-					(const int[]){ status_fd, orders_fd }, &b->engine, b->stage.err);
+					(const int[]){ status_fd, orders_fd, ahead ? b->papers : -1 }, &b->engine, b->stage.err);
 }
 
 static int inside(struct boot *b, int outside, int status_fd, int orders_fd)
@@ -275,7 +286,7 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	b->stage.record = record;
 	b->stage.err = err;
 	b->how = how;
-	b->stage.image = b->config = -1;
+	b->stage.image = b->config = b->papers = -1;
 	gb_sandbox_hostname(record->spec->id, b->hostname, sizeof b->hostname);
 	(void)snprintf(b->stage.path, sizeof b->stage.path, "%s/stage", place->run);
 	(void)snprintf(b->bundle, sizeof b->bundle, "%s/%s", place->run, record->instance);
@@ -322,7 +333,7 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	gb_autoclose int left = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	back(b);
 	gb_sandbox_runtime_stop(&b->engine);
-	gb_close_fd(&b->config);
+	close_papers(b);
 	if (b->layer.threaded) {
 		struct gb_err why = *err;
 		(void)layer_wait(b);

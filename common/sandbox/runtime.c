@@ -81,7 +81,7 @@ void gb_sandbox_log_reason(const char *log, char *text, size_t size)
 }
 
 int gb_sandbox_runtime_start(const struct gb_sandbox_place *place, const char *instance, const char *const *args,
-			     const int fds[2], struct gb_sandbox_engine *ret_engine, struct gb_err *err)
+			     const int fds[GB_SANDBOX_ENGINE_FDS], struct gb_sandbox_engine *ret_engine, struct gb_err *err)
 {
 	struct gb_sandbox_engine e = { .place = place, .verb = args[0] };
 	char state[96];
@@ -93,8 +93,7 @@ int gb_sandbox_runtime_start(const struct gb_sandbox_place *place, const char *i
 	(void)snprintf(state, sizeof state, "%s/state", place->run);
 	for (; *args && n < GB_ARRAY_LEN(argv) - 1; args++)
 		argv[n++] = *args;
-	child.fds[3] = fds[0];
-	child.fds[4] = fds[1];
+	memcpy(child.fds + 3, fds, GB_SANDBOX_ENGINE_FDS * sizeof *fds);
 	(void)unlink(e.log);
 	int r = gb_sandbox_spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &e.pid);
 	if (r < 0)
@@ -143,7 +142,7 @@ void gb_sandbox_runtime_stop(struct gb_sandbox_engine *e)
 
 int gb_sandbox_runtime(const struct gb_sandbox_place *place, const char *instance, const char *const *args, struct gb_err *err)
 {
-	static const int none[2] = { -1, -1 };
+	static const int none[GB_SANDBOX_ENGINE_FDS] = { -1, -1, -1 };
 	struct gb_sandbox_engine e;
 	int r = gb_sandbox_runtime_start(place, instance, args, none, &e, err);
 

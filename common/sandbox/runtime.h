@@ -22,10 +22,11 @@ struct gb_sandbox_engine {
 	pid_t pid; /* 0: there is none */
 };
 
-/* Starts it for an instance; args end with NULL. fds: what becomes its descriptors 3 and 4; -1: nothing. 0, or -errno with
- * err set. */
+/* Starts it for an instance; args end with NULL. fds: what becomes its descriptors 3, 4 and 5; -1: nothing. 0, or -errno
+ * with err set. */
+enum { GB_SANDBOX_ENGINE_FDS = 3 };
 int gb_sandbox_runtime_start(const struct gb_sandbox_place *place, const char *instance, const char *const *args,
-			     const int fds[2], struct gb_sandbox_engine *ret_engine, struct gb_err *err);
+			     const int fds[GB_SANDBOX_ENGINE_FDS], struct gb_sandbox_engine *ret_engine, struct gb_err *err);
 /* Waits for its end: 0, or -errno. Its own words become the reason of a failure. */
 int gb_sandbox_runtime_wait(struct gb_sandbox_engine *engine, struct gb_err *err);
 /* Ends one that has done nothing yet; one that is not there is no matter. */

@@ -26,15 +26,17 @@ sandbox_inside() {
 			[ -z "${daemon_place-x}" ] && place=()
 			rm -f "$T/ready"; mkfifo "$T/ready"
 			# what the sanitizer keeps of freed memory is not what the daemon holds
-			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" "${place[@]}" --runtime-dir "$T/runtime" \
+			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 ${daemon_under-} "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" "${place[@]}" --runtime-dir "$T/runtime" \
 				--notify-fd 9 "$@" 9>"$T/ready" 2>>"$T/log" 3>&- &
 			daemon=$!
 			read -r _ <"$T/ready"
 		}
 		# until COMMAND...: waits for it to succeed, as long as any machine may take.
-		until_() { local i; for i in $(seq 600); do "$@" && return; sleep 0.1; done; echo "never: $*"; return 1; }
+		until_() { local i; for i in $(seq ${PATIENCE:-600}); do "$@" && return; sleep 0.1; done; echo "never: $*"; return 1; }
 		state_is() { [ "$(sb inspect --json "$1" | jq -r .state)" = "$2" ]; }
 		not() { ! "$@"; }
+		# whether anything of a sandbox runs (a pattern of pgrep -x has 15 letters at most)
+		processes() { pgrep -x crun || pgrep -x sleep || pgrep -x "\.guestbox-pid1"; }
 		# runs ID PATTERN: whether a process with this command line is in it.
 		runs() { sb run "$1" ps -o args | grep -qx "$2"; }
 		refused() { # CODE TEXT COMMAND...

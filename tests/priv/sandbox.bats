@@ -124,7 +124,7 @@ a" ] || s=$?
 			sb ls --json | jq -r ".sandboxes[].id" | grep -vx k | xargs -r "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox rm -f
 		done
 		sb rm -f k
-		nothing() { [ -z "$(pgrep -x "crun|.guestbox-pid1|sleep")" ] && [ -z "$(find $C -mindepth 1 -type d)" ]; }
+		nothing() { not processes && [ -z "$(find $C -mindepth 1 -type d)" ]; }
 		until_ nothing
 		[ -z "$(ls $T/data/sandboxes/boxes)" ] && [ -z "$(btrfs subvolume list $T/data | grep /layer || true)" ]
 		[ -z "$(find $RUN -mindepth 1 ! -name state ! -name stage ! -path "*/stage/root")" ]
