@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The daemon is killed in the middle of what it does, and the disk is damaged behind its back: nothing leaks, and nothing that
-# somebody may still want is taken away.
+# The daemon is killed in the middle of what it does: nothing leaks. A damaged image, and terminals.
 load ../lib.bash
 load sandbox.bash
 
@@ -75,53 +74,45 @@ crash_inside() {
 	'
 }
 
-@test "a damaged disk: what cannot be read is left alone and told, and all others go on" {
-	crash_inside '
-		for id in lost kept twin; do sb create --id $id --rootfs $R --network none --wait; done
-		sb run lost sh -c "echo precious >/root/f; sync"
-		good=$(sb checkpoint kept) bad=$(sb checkpoint kept)
-		box() { basename $(dirname $(grep -la "$1" $T/data/sandboxes/boxes/*/record)); }
-		lost=$(box lost) kept=$(box kept) twin=$(box twin)
-		kill -9 $daemon; wait $daemon || true
-		cd $T/data/sandboxes
-		echo "no record" >boxes/$lost/record
-		echo "no record" >snapshots/$bad/record
-		# one that a crash has cut short; one of another sandbox, by name and by number; a second one of an id
-		mkdir -p boxes/00000000000000aa/layer boxes/00000000000000bb boxes/00000000000000cc boxes/00000000000000dd/layer
-		: >boxes/00000000000000aa/record
-		cp boxes/$kept/record boxes/00000000000000bb/
-		LC_ALL=C sed "s/$kept/00000000000000cc/" boxes/$kept/record >boxes/00000000000000cc/record
-		LC_ALL=C sed "s/$twin/00000000000000dd/; s/twin/mate/" boxes/$twin/record >boxes/00000000000000dd/record
-		cd /
-		daemon_start
-		[ "$(sb ls --json | jq -r ".sandboxes[].id" | sort | tr "\n" " ")" = "kept mate twin " ]
-		for id in lost bb cc; do
-			grep "is left alone" $T/log | grep -q "$([ $id = lost ] && echo $lost || echo 00000000000000$id)" || { echo "not told: $id"; exit 1; }
-		done
-		grep "is left alone" $T/log | grep -q "snapshots/$bad"
-		[ "$(cat $T/data/sandboxes/boxes/$lost/layer/root/f)" = precious ]
-		[ -d $T/data/sandboxes/snapshots/$bad/layer ]
-		[ ! -e $T/data/sandboxes/boxes/00000000000000aa ]
-		# of the two with one number one runs on, and the other, which is no process of its own, gets another number
-		[ "$(sb ls --json | jq -r ".sandboxes[] | select(.state == \"ready\").id" | sort | xargs)" = "$(sb ls --json | jq -r ".sandboxes[] | select(.state != \"failed\").id" | sort | xargs)" ]
-		state_is kept ready
-		[ "$(sb run kept echo on)" = on ]
-		[ ! -e $C/$lost ] # nobody could stop it any more
-		[ "$(sb snapshots --json | jq -r ".snapshots[].id")" = $good ]
-		sb restore --id again $good; sb run again true
-		sb create --id lost --rootfs $R --wait # its name is free
-		[ "$(sb run lost cat /proc/self/uid_map)" != "$(sb run kept cat /proc/self/uid_map)" ]
-		for id in $(sb ls --json | jq -r ".sandboxes[].id"); do sb rm -f $id; done
-		sb snapshots rm $good
-		[ "$(ls $T/data/sandboxes/boxes | sort | xargs)" = "$(printf "%s\n" 00000000000000bb 00000000000000cc $lost | sort | xargs)" ]
-		# an image whose record is damaged would run as root: it does not
+@test "a damaged image: one that would run as root without its record does not; it can be imported anew" {
+	sandbox_inside '
 		tar -C $R -cf $T/img/r.tar bin etc
 		sb image import tools $T/img/r.tar
-		sb create --id i --image tools --network none --wait && sb rm i
 		echo "no record" >$T/data/sandboxes/images/tools/record
 		refused 500 "its record is damaged" sb create --id i --image tools
 		sb image ls | grep -q tools
 		sb image import --replace tools $T/img/r.tar
-		sb create --id i --image tools --network none --wait && sb rm i
+		sb create --id i --image tools --network none --wait
+		sb rm i
+	'
+}
+
+@test "a terminal: of 80 columns, hung up when its host is killed; what it still prints comes to its end" {
+	sandbox_inside '
+		sb create --id a --rootfs $R --network none --wait
+		[ "$(sb run -t a sh -c "test -t 0 && test -t 1 && test -t 2 && stty size && exit 5" | tr -d "\r"; echo ${PIPESTATUS[0]})" = "24 80
+5" ]
+		[ "$(sb run -t a sh -c "head -c 300000 /dev/zero | tr \"\\0\" x" | tr -dc x | wc -c)" = 300000 ]
+		[ -z "$(find $RUN -name "*.tty")" ] # its sockets are gone
+		# as a person has it: typed lines, the size of his terminal, the end of input by ^D, the exit status
+		s=0
+		(until [ -e $T/ready2 ]; do sleep 0.05; done; printf "typed\n\004") |
+			timeout 60 script -qec "stty cols 99 rows 33; $GUESTBOX vsock-rpc --connect unix:$T/s sandbox exec -t a sh -c \"stty size; echo up; cat; exit 9\"; echo status \$?" /dev/null >$T/typed & typist=$!
+		until_ grep -q up $T/typed
+		touch $T/ready2
+		wait $typist || s=$?
+		tr -d "\r" <$T/typed | grep -qx "33 99"
+		[ "$(tr -d "\r" <$T/typed | grep -c "^typed")" -ge 1 ]
+		grep -q "status 9" $T/typed
+		# the host is killed: whoever is on the terminal gets SIGHUP
+		"$GUESTBOX" vsock-rpc --connect unix:$T/s sandbox run -t a sh -c "trap \"echo hup >/root/hup; exit\" HUP; echo up >/root/up; while :; do sleep 0.1; done" >$T/none & client=$!
+		there() { [ -s $T/data/sandboxes/boxes/*/layer/root/$1 ]; } # the name is looked for each time
+		until_ there up
+		kill -9 $client
+		until_ there hup
+		until_ state_is a ready
+		# and what cannot be run on one
+		refused 400 "not found in the sandbox" sb run -t a nosuch
+		sb rm a
 	'
 }
