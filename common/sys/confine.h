@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The leak check at the end of a sanitized process reads /proc, starts a thread and traces it, and valgrind makes calls of its
- * own: none is refused there but for those that are NEVER. */
-#if defined __SANITIZE_ADDRESS__ || defined GB_VALGRIND
+/* The leak check at the end of a sanitized process reads /proc, starts a thread and traces it: calls are not refused there
+ * but for those that are NEVER. */
+#ifdef __SANITIZE_ADDRESS__
 enum { GB_CONFINE_SANITIZED = 1 };
 #else
 enum { GB_CONFINE_SANITIZED = 0 };
