@@ -64,7 +64,7 @@ void rpcd_box_event(struct rpcd_box *box, const char *action, const char *key, c
 			continue;
 		}
 		gb_conn_reply(sub->conn, GB_WIRE_SANDBOX_EVENT, sub->trace, sub->trace_len, &event.base);
-		gb_conn_kick(sub->conn); /* sub may be gone after it */
+		gb_conn_turn(sub->conn); /* sub may be gone after it */
 	}
 }
 

@@ -153,7 +153,7 @@ static void on_output(struct gb_io *io, uint32_t events)
 	s->spoke = true;
 	send_output(s, stream->name, all->scratch, (size_t)n, false);
 	if (s->conn)
-		gb_conn_kick(s->conn); /* the host may turn out to be gone; s stays */
+		gb_conn_turn(s->conn); /* the host may turn out to be gone; s stays */
 }
 
 static void go_on(struct rpcd_command *s, struct rpcd_command_stream *stream)

@@ -2,7 +2,7 @@
 /* vsock-rpcd: keeps the runtime's daemons running. What is wanted is compared with what is, at each event: an end, a
  * socket that appears, a pause that is over, a step that is done. dockerd and k3s need containerd; all need the steps of
  * rpcd_prepare(), which nobody does twice at a time. */
-#include "applets/vsock-rpcd/services.h"
+#include "applets/vsock-rpcd/daemon.h"
 
 #include <bsd/string.h>
 #include <errno.h>
@@ -16,77 +16,16 @@
 #include <unistd.h>
 
 #include "applets/vsock-rpcd/health.h"
-#include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/power/request.h"
 #include "common/sys/proc.h"
 
 enum {
-	PROBE_FIRST_MS = 20, PROBE_MAX_MS = 500, /* a look at a daemon that starts: the fall-back beside inotify */
-	K3S_PROBE_MS = 2000,
 	STABLE_MS = 10000,                       /* up for so long: the next end is no part of a row of ends */
 	AGAIN_MS = 1000,                         /* between two starts that clients ask for, the first of which failed */
 	STATUS_GONE = 0xff << 8,                 /* of a child of somebody else (common/loop) */
 };
-
-enum state { DOWN, LAUNCHING, STARTING, UP, PAUSE };
-
-static const struct kind {
-	const char *folder; /* where its socket appears */
-	const char *file;
-	unsigned patience;  /* ms: it should answer by then */
-} kinds[RPCD_SERVICES] = {
-	[RPCD_CONTAINERD] = { "/run/containerd", "containerd.sock", 30000 },
-	[RPCD_DOCKERD] = { "/var/run", "docker.sock", 90000 },
-	[RPCD_K3S] = { RPCD_K3S_DATA, "k3s.yaml", 30000 },
-};
-
-struct service {
-	struct rpcd *rpcd;
-	enum rpcd_service id;
-	enum state state;
-	bool wanted;
-	bool failed;          /* and is not tried again by itself */
-	bool ever_up;         /* since it was asked for: an end is an accident then, and else a failed start */
-	bool late;
-	struct gb_child child;
-	uint64_t start;       /* of the process */
-	uint64_t begun, up_at, ended_at; /* ms of the loop's clock */
-	uint64_t not_before;  /* ms */
-	unsigned row;         /* ends in a row */
-	unsigned restarts;
-	struct gb_respawn limit;
-	struct gb_timer timer;
-	uint64_t pause;       /* ms to the next look */
-	bool asking, ask_again;
-	uint64_t asked_at;
-	int watch;            /* inotify */
-	unsigned holds;
-	struct launch_job *launching;
-	char failure[512];
-};
-
-struct rpcd_services {
-	struct rpcd *rpcd;
-	struct service list[RPCD_SERVICES];
-	unsigned needs;       /* of containerd alone */
-	bool preparing, prepared;
-	char notes[768];      /* of the last preparation */
-	struct gb_io inotify;
-};
-
-static void reconcile(struct rpcd_services *all);
-
-static const char *name_of(const struct service *service)
-{
-	return rpcd_service_name(service->id);
-}
-
-static bool alive(const struct service *service)
-{
-	return service->child.io.loop != NULL;
-}
 
 bool rpcd_going_down(const struct rpcd *rpcd)
 {
@@ -103,7 +42,7 @@ unsigned rpcd_containerd_failures(void)
 }
 
 /* It will not be tried again by itself. */
-static void give_up(struct service *service, const char *why)
+static void give_up(struct rpcd_daemon *service, const char *why)
 {
 	if (service->id == RPCD_CONTAINERD)
 		atomic_fetch_add(&containerd_failures, 1);
@@ -114,22 +53,22 @@ static void give_up(struct service *service, const char *why)
 		(void)strlcpy(service->failure, why, sizeof service->failure);
 	gb_loop_timer_stop(&service->timer);
 	rpcd_forget(service->id);
-	gb_log(GB_LOG_ERR, "runtime: %s: failed: %s", name_of(service), service->failure);
+	gb_log(GB_LOG_ERR, "runtime: %s: failed: %s", rpcd_daemon_name(service), service->failure);
 }
 
 /* containerd will not come: who waits for it does so in vain. */
 static void fail_dependents(struct rpcd_services *all, const char *why)
 {
 	for (int i = RPCD_DOCKERD; i < RPCD_SERVICES; i++) {
-		struct service *service = &all->list[i];
-		if (service->wanted && !alive(service) && service->state != LAUNCHING)
+		struct rpcd_daemon *service = &all->list[i];
+		if (service->wanted && !rpcd_daemon_alive(service) && service->state != LAUNCHING)
 			give_up(service, why);
 	}
 }
 
-static void describe_end(const struct service *service, int status, char *text, size_t size)
+static void describe_end(const struct rpcd_daemon *service, int status, char *text, size_t size)
 {
-	const char *name = name_of(service);
+	const char *name = rpcd_daemon_name(service);
 
 	if (status == STATUS_GONE)
 		(void)snprintf(text, size, "%s has ended (%s.log)", name, name);
@@ -139,7 +78,7 @@ static void describe_end(const struct service *service, int status, char *text, 
 		(void)snprintf(text, size, "%s ended with status %d (%s.log)", name, WEXITSTATUS(status), name);
 }
 
-static bool needed(const struct rpcd_services *all, const struct service *service)
+static bool needed(const struct rpcd_services *all, const struct rpcd_daemon *service)
 {
 	if (service->id != RPCD_CONTAINERD)
 		return service->wanted;
@@ -147,7 +86,7 @@ static bool needed(const struct rpcd_services *all, const struct service *servic
 }
 
 /* It has ended, or could not be started; failure says how. */
-static void after_end(struct rpcd_services *all, struct service *service)
+static void after_end(struct rpcd_services *all, struct rpcd_daemon *service)
 {
 	struct rpcd *rpcd = all->rpcd;
 	uint64_t now = gb_loop_now(&rpcd->loop);
@@ -194,139 +133,11 @@ static void after_end(struct rpcd_services *all, struct service *service)
 
 static void on_end(struct gb_child *child, int status)
 {
-	struct service *service = (struct service *)((char *)child - offsetof(struct service, child));
+	struct rpcd_daemon *service = (struct rpcd_daemon *)((char *)child - offsetof(struct rpcd_daemon, child));
 
 	describe_end(service, status, service->failure, sizeof service->failure);
 	after_end(service->rpcd->services, service);
-	reconcile(service->rpcd->services);
-}
-
-/* ---- how a daemon is ---- */
-
-struct ask_job {
-	struct rpcd_job job; /* first: it is freed through it */
-	enum rpcd_service id;
-	bool answers;
-};
-
-static void run_ask(struct rpcd_job *base)
-{
-	struct ask_job *job = (struct ask_job *)base;
-
-	job->answers = rpcd_service_answers(base->rpcd->runtime_dir, job->id);
-}
-
-static void ask(struct service *service);
-
-static void look_later(struct service *service)
-{
-	gb_loop_timer(&service->rpcd->loop, &service->timer, service->pause);
-	/* A look at k3s may start a program. */
-	uint64_t most = service->id == RPCD_K3S ? K3S_PROBE_MS : PROBE_MAX_MS;
-	service->pause = service->pause * 3 / 2 > most ? most : service->pause * 3 / 2 + 1;
-}
-
-static void came_up(struct service *service)
-{
-	service->state = UP;
-	service->up_at = gb_loop_now(&service->rpcd->loop);
-	service->ever_up = true;
-	service->late = false;
-	service->failure[0] = '\0';
-	gb_loop_timer_stop(&service->timer);
-	gb_log(GB_LOG_NOTICE, "runtime: %s is ready", name_of(service));
-	reconcile(service->rpcd->services);
-}
-
-static void finish_ask(struct rpcd_job *base, const struct rpcd_call *call)
-{
-	struct ask_job *job = (struct ask_job *)base;
-	struct rpcd *rpcd = base->rpcd;
-	struct service *service = &rpcd->services->list[job->id];
-	uint64_t now = gb_loop_now(&rpcd->loop);
-
-	(void)call;
-	service->asking = false;
-	service->asked_at = now;
-	if (!alive(service))
-		return;
-	if (job->answers && service->state == STARTING) {
-		came_up(service);
-	} else if (!job->answers && service->state == UP && service->id == RPCD_K3S) {
-		/* Of the others each request asks for itself. */
-		service->state = STARTING;
-		service->begun = now;
-		gb_log(GB_LOG_WARNING, "runtime: %s does not answer any more", name_of(service));
-		service->pause = PROBE_MAX_MS;
-		look_later(service);
-	} else if (service->state == STARTING) {
-		if (!service->late && now - service->begun >= kinds[job->id].patience) {
-			service->late = true;
-			(void)snprintf(service->failure, sizeof service->failure, "%s runs but does not answer after %u s",
-				       name_of(service), kinds[job->id].patience / 1000);
-			gb_log(GB_LOG_ERR, "runtime: %s", service->failure);
-		}
-		if (service->ask_again) {
-			service->ask_again = false;
-			service->pause = PROBE_FIRST_MS;
-		}
-		look_later(service);
-	}
-}
-
-static void ask(struct service *service)
-{
-	if (service->asking) {
-		service->ask_again = true;
-		return;
-	}
-	struct ask_job *job = calloc(1, sizeof *job);
-	if (!job) {
-		look_later(service);
-		return;
-	}
-	service->asking = true;
-	service->ask_again = false;
-	job->id = service->id;
-	job->job.run = run_ask;
-	job->job.finish = finish_ask;
-	rpcd_job_background(service->rpcd, &job->job);
-}
-
-static void on_inotify(struct gb_io *io, uint32_t events)
-{
-	struct rpcd_services *all = (struct rpcd_services *)((char *)io - offsetof(struct rpcd_services, inotify));
-	union {
-		struct inotify_event event;
-		char bytes[4096];
-	} buf;
-	ssize_t n;
-
-	(void)events;
-	while ((n = read(io->fd, &buf, sizeof buf)) > 0) {
-		for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
-			const struct inotify_event *event = (const void *)(buf.bytes + at);
-			at += (ssize_t)sizeof *event + event->len;
-			for (int i = 0; i < RPCD_SERVICES; i++) {
-				struct service *service = &all->list[i];
-				if (event->wd != service->watch || !event->len || strcmp(event->name, kinds[i].file) != 0 ||
-				    service->state != STARTING)
-					continue;
-				/* bind(2) makes the name, listen(2) comes right after. */
-				service->pause = PROBE_FIRST_MS;
-				gb_loop_timer_stop(&service->timer);
-				ask(service);
-			}
-		}
-	}
-}
-
-/* The folder exists by now; without a watch the looks alone do it. */
-static void watch(struct rpcd_services *all, struct service *service)
-{
-	if (all->inotify.fd >= 0)
-		service->watch = inotify_add_watch(all->inotify.fd, kinds[service->id].folder,
-						   IN_CREATE | IN_MOVED_TO | IN_ONLYDIR);
+	rpcd_services_reconcile(service->rpcd->services);
 }
 
 /* ---- starts ---- */
@@ -364,8 +175,8 @@ static void finish_prepare(struct rpcd_job *base, const struct rpcd_call *call)
 	(void)strlcpy(all->notes, job->text, sizeof all->notes);
 	all->prepared = job->done && !base->failed;
 	for (int i = 0; i < RPCD_SERVICES; i++) {
-		struct service *service = &all->list[i];
-		if (job->missing[i][0] && !alive(service)) {
+		struct rpcd_daemon *service = &all->list[i];
+		if (job->missing[i][0] && !rpcd_daemon_alive(service)) {
 			char why[sizeof service->failure];
 			(void)snprintf(why, sizeof why, "missing: %.480s", job->missing[i]);
 			service->not_before = gb_loop_now(&all->rpcd->loop) + AGAIN_MS;
@@ -375,13 +186,13 @@ static void finish_prepare(struct rpcd_job *base, const struct rpcd_call *call)
 	if (!all->prepared) {
 		all->list[RPCD_CONTAINERD].not_before = gb_loop_now(&all->rpcd->loop) + AGAIN_MS;
 		if (needed(all, &all->list[RPCD_CONTAINERD]) && !all->list[RPCD_CONTAINERD].failed &&
-		    !alive(&all->list[RPCD_CONTAINERD]))
+		    !rpcd_daemon_alive(&all->list[RPCD_CONTAINERD]))
 			give_up(&all->list[RPCD_CONTAINERD], all->notes);
 		fail_dependents(all, all->notes);
 	} else if (all->notes[0]) {
 		gb_log(GB_LOG_WARNING, "runtime: %s", all->notes);
 	}
-	reconcile(all);
+	rpcd_services_reconcile(all);
 }
 
 static void prepare(struct rpcd_services *all)
@@ -395,15 +206,15 @@ static void prepare(struct rpcd_services *all)
 		return;
 	}
 	for (int i = 0; i < RPCD_SERVICES; i++) {
-		const struct service *service = &all->list[i];
-		job->wanted[i] = i == RPCD_CONTAINERD ? all->needs > 0 : needed(all, service) && !alive(service);
+		const struct rpcd_daemon *service = &all->list[i];
+		job->wanted[i] = i == RPCD_CONTAINERD ? all->needs > 0 : needed(all, service) && !rpcd_daemon_alive(service);
 	}
 	job->job.run = run_prepare;
 	job->job.finish = finish_prepare;
 	rpcd_job_background(all->rpcd, &job->job);
 }
 
-struct launch_job {
+struct rpcd_launch_job {
 	struct rpcd_job job;
 	enum rpcd_service id;
 	bool find; /* it is said to run */
@@ -413,13 +224,13 @@ struct launch_job {
 
 static void run_launch(struct rpcd_job *base)
 {
-	struct launch_job *job = (struct launch_job *)base;
+	struct rpcd_launch_job *job = (struct rpcd_launch_job *)base;
 
 	rpcd_launch(base->rpcd->runtime_dir, job->id, job->find, &job->cancelled, &job->started);
 }
 
 /* From now on its end is noticed. False: it has ended already, and was somebody else's child. */
-static bool adopt(struct service *service, const struct rpcd_started *started)
+static bool adopt(struct rpcd_daemon *service, const struct rpcd_started *started)
 {
 	struct rpcd *rpcd = service->rpcd;
 	struct gb_proc proc;
@@ -437,17 +248,17 @@ static bool adopt(struct service *service, const struct rpcd_started *started)
 	service->begun = gb_loop_now(&rpcd->loop);
 	service->up_at = 0;
 	service->late = false;
-	service->pause = PROBE_FIRST_MS;
-	watch(rpcd->services, service);
-	ask(service);
+	service->pause = RPCD_PROBE_FIRST_MS;
+	rpcd_daemon_watch(rpcd->services, service);
+	rpcd_daemon_ask(service);
 	return true;
 }
 
 static void finish_launch(struct rpcd_job *base, const struct rpcd_call *call)
 {
-	struct launch_job *job = (struct launch_job *)base;
+	struct rpcd_launch_job *job = (struct rpcd_launch_job *)base;
 	struct rpcd_services *all = base->rpcd->services;
-	struct service *service = &all->list[job->id];
+	struct rpcd_daemon *service = &all->list[job->id];
 
 	(void)call;
 	service->state = DOWN;
@@ -459,7 +270,7 @@ static void finish_launch(struct rpcd_job *base, const struct rpcd_call *call)
 	if (job->started.pid > 0) {
 		if (job->started.text[0])
 			gb_log(GB_LOG_WARNING, "runtime: %s", job->started.text);
-		gb_log(GB_LOG_INFO, "runtime: %s %s, pid %d", name_of(service), job->started.found ? "runs already" : "started",
+		gb_log(GB_LOG_INFO, "runtime: %s %s, pid %d", rpcd_daemon_name(service), job->started.found ? "runs already" : "started",
 		       job->started.pid);
 		if (job->started.found)
 			service->ever_up = true;
@@ -471,12 +282,12 @@ static void finish_launch(struct rpcd_job *base, const struct rpcd_call *call)
 		(void)strlcpy(service->failure, job->started.text, sizeof service->failure);
 		after_end(all, service);
 	}
-	reconcile(all);
+	rpcd_services_reconcile(all);
 }
 
-static void launch(struct rpcd_services *all, struct service *service, bool find)
+static void launch(struct rpcd_services *all, struct rpcd_daemon *service, bool find)
 {
-	struct launch_job *job = calloc(1, sizeof *job);
+	struct rpcd_launch_job *job = calloc(1, sizeof *job);
 
 	if (!job) {
 		give_up(service, strerror(ENOMEM));
@@ -493,17 +304,16 @@ static void launch(struct rpcd_services *all, struct service *service, bool find
 	rpcd_job_background(all->rpcd, &job->job);
 }
 
-/* Brings what is closer to what is wanted; called after every event. */
-static void reconcile(struct rpcd_services *all)
+void rpcd_services_reconcile(struct rpcd_services *all)
 {
 	uint64_t now = gb_loop_now(&all->rpcd->loop);
 
 	if (rpcd_going_down(all->rpcd))
 		return;
 	for (int i = 0; i < RPCD_SERVICES; i++) {
-		struct service *service = &all->list[i];
+		struct rpcd_daemon *service = &all->list[i];
 
-		if (!needed(all, service) || service->failed || service->holds || alive(service) || service->state == LAUNCHING)
+		if (!needed(all, service) || service->failed || service->holds || rpcd_daemon_alive(service) || service->state == LAUNCHING)
 			continue;
 		if (now < service->not_before) {
 			if (!service->timer.loop)
@@ -526,21 +336,21 @@ static void reconcile(struct rpcd_services *all)
 
 static void on_timer(struct gb_timer *timer)
 {
-	struct service *service = (struct service *)((char *)timer - offsetof(struct service, timer));
+	struct rpcd_daemon *service = (struct rpcd_daemon *)((char *)timer - offsetof(struct rpcd_daemon, timer));
 
 	if (service->state == STARTING)
-		ask(service);
+		rpcd_daemon_ask(service);
 	else
-		reconcile(service->rpcd->services);
+		rpcd_services_reconcile(service->rpcd->services);
 }
 
 /* ---- what others say ---- */
 
 /* A request begins anew: what failed before counts no more, but for the pause after it. */
-static void renew(struct service *service)
+static void renew(struct rpcd_daemon *service)
 {
 	service->failed = false;
-	service->ever_up = alive(service);
+	service->ever_up = rpcd_daemon_alive(service);
 	service->row = 0;
 	service->limit.total = 0;
 }
@@ -548,52 +358,52 @@ static void renew(struct service *service)
 void rpcd_service_want(struct rpcd *rpcd, enum rpcd_service id, bool answers)
 {
 	struct rpcd_services *all = rpcd->services;
-	struct service *service = &all->list[id], *containerd = &all->list[RPCD_CONTAINERD];
+	struct rpcd_daemon *service = &all->list[id], *containerd = &all->list[RPCD_CONTAINERD];
 
-	if (!alive(containerd) && containerd->state == DOWN) {
+	if (!rpcd_daemon_alive(containerd) && containerd->state == DOWN) {
 		renew(containerd);
 		all->prepared = false; /* the disk may have gone since */
 	}
 	if (!service->wanted) {
 		service->wanted = true;
 		renew(service);
-		if (!alive(service))
+		if (!rpcd_daemon_alive(service))
 			all->prepared = false;
 		if (answers && !rpcd_going_down(rpcd)) {
 			/* Somebody else has started it: it is watched from now on, and what it stands on. */
-			if (!alive(containerd) && containerd->state == DOWN)
+			if (!rpcd_daemon_alive(containerd) && containerd->state == DOWN)
 				launch(all, containerd, true);
-			if (!alive(service) && service->state == DOWN)
+			if (!rpcd_daemon_alive(service) && service->state == DOWN)
 				launch(all, service, true);
 		}
 	}
-	reconcile(all);
+	rpcd_services_reconcile(all);
 }
 
 void rpcd_service_seen(struct rpcd *rpcd, enum rpcd_service id, uint64_t since)
 {
-	struct service *service = &rpcd->services->list[id];
+	struct rpcd_daemon *service = &rpcd->services->list[id];
 
-	if (alive(service) && service->state == STARTING && service->begun < since)
-		came_up(service);
+	if (rpcd_daemon_alive(service) && service->state == STARTING && service->begun < since)
+		rpcd_daemon_came_up(service);
 }
 
 void rpcd_service_need(struct rpcd *rpcd, int change)
 {
 	struct rpcd_services *all = rpcd->services;
-	struct service *containerd = &all->list[RPCD_CONTAINERD];
+	struct rpcd_daemon *containerd = &all->list[RPCD_CONTAINERD];
 
 	all->needs = change > 0 ? all->needs + 1 : all->needs - 1;
-	if (change > 0 && !alive(containerd) && containerd->state == DOWN) {
+	if (change > 0 && !rpcd_daemon_alive(containerd) && containerd->state == DOWN) {
 		renew(containerd);
 		all->prepared = false;
 	}
-	reconcile(all);
+	rpcd_services_reconcile(all);
 }
 
 void rpcd_service_drop(struct rpcd *rpcd, enum rpcd_service id)
 {
-	struct service *service = &rpcd->services->list[id];
+	struct rpcd_daemon *service = &rpcd->services->list[id];
 
 	service->wanted = false;
 	service->failed = false;
@@ -610,20 +420,20 @@ void rpcd_service_drop(struct rpcd *rpcd, enum rpcd_service id)
 
 void rpcd_service_hold(struct rpcd *rpcd, enum rpcd_service id, int change)
 {
-	struct service *service = &rpcd->services->list[id];
+	struct rpcd_daemon *service = &rpcd->services->list[id];
 
 	service->holds = change > 0 ? service->holds + 1 : service->holds - 1;
 	if (!service->holds)
-		reconcile(rpcd->services);
+		rpcd_services_reconcile(rpcd->services);
 }
 
 struct rpcd_service_state rpcd_service_state(const struct rpcd *rpcd, enum rpcd_service id)
 {
-	const struct service *service = &rpcd->services->list[id];
+	const struct rpcd_daemon *service = &rpcd->services->list[id];
 
 	return (struct rpcd_service_state){
-		.running = alive(service), .up = service->state == UP, .wanted = service->wanted, .failed = service->failed,
-		.pid = alive(service) ? service->child.pid : 0, .start = service->start,
+		.running = rpcd_daemon_alive(service), .up = service->state == UP, .wanted = service->wanted, .failed = service->failed,
+		.pid = rpcd_daemon_alive(service) ? service->child.pid : 0, .start = service->start,
 	};
 }
 
@@ -638,7 +448,7 @@ static void add(char *text, size_t size, const char *word, const char *more)
 void rpcd_service_text(const struct rpcd *rpcd, enum rpcd_service id, char *text, size_t size)
 {
 	const struct rpcd_services *all = rpcd->services;
-	const struct service *service = &all->list[id], *containerd = &all->list[RPCD_CONTAINERD];
+	const struct rpcd_daemon *service = &all->list[id], *containerd = &all->list[RPCD_CONTAINERD];
 	char line[96];
 
 	if (service->wanted && service->state != UP)
@@ -650,7 +460,7 @@ void rpcd_service_text(const struct rpcd *rpcd, enum rpcd_service id, char *text
 	if (service->state == PAUSE)
 		add(text, size, "it is started again soon", "");
 	if (service->restarts) {
-		(void)snprintf(line, sizeof line, "%s was started again %u time%s", name_of(service), service->restarts,
+		(void)snprintf(line, sizeof line, "%s was started again %u time%s", rpcd_daemon_name(service), service->restarts,
 			       service->restarts == 1 ? "" : "s");
 		add(text, size, line, "");
 	}
@@ -658,10 +468,10 @@ void rpcd_service_text(const struct rpcd *rpcd, enum rpcd_service id, char *text
 
 void rpcd_service_check(struct rpcd *rpcd, enum rpcd_service id, unsigned ms)
 {
-	struct service *service = &rpcd->services->list[id];
+	struct rpcd_daemon *service = &rpcd->services->list[id];
 
-	if (alive(service) && !service->asking && gb_loop_now(&rpcd->loop) - service->asked_at >= ms)
-		ask(service);
+	if (rpcd_daemon_alive(service) && !service->asking && gb_loop_now(&rpcd->loop) - service->asked_at >= ms)
+		rpcd_daemon_ask(service);
 }
 
 int rpcd_services_open(struct rpcd *rpcd, const struct gb_respawn *limit)
@@ -672,14 +482,14 @@ int rpcd_services_open(struct rpcd *rpcd, const struct gb_respawn *limit)
 		return -ENOMEM;
 	all->rpcd = rpcd;
 	rpcd->services = all;
-	all->inotify = (struct gb_io){ .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = EPOLLIN, .fn = on_inotify };
+	all->inotify = (struct gb_io){ .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = EPOLLIN, .fn = rpcd_daemon_appeared };
 	if (all->inotify.fd >= 0 && gb_loop_add(&rpcd->loop, &all->inotify) < 0) {
 		(void)close(all->inotify.fd);
 		all->inotify.fd = -1;
 	}
 	for (int i = 0; i < RPCD_SERVICES; i++) {
-		struct service *service = &all->list[i];
-		*service = (struct service){ .rpcd = rpcd, .id = (enum rpcd_service)i, .watch = -1, .limit = *limit };
+		struct rpcd_daemon *service = &all->list[i];
+		*service = (struct rpcd_daemon){ .rpcd = rpcd, .id = (enum rpcd_service)i, .watch = -1, .limit = *limit };
 		service->child.io.fd = -1;
 		service->timer.fn = on_timer;
 	}
@@ -687,7 +497,7 @@ int rpcd_services_open(struct rpcd *rpcd, const struct gb_respawn *limit)
 	if (rpcd_going_down(rpcd))
 		return 0;
 	for (int i = 0; i < RPCD_SERVICES; i++) {
-		struct service *service = &all->list[i];
+		struct rpcd_daemon *service = &all->list[i];
 		struct rpcd_started found = { 0 };
 		int r = rpcd_find((enum rpcd_service)i, &found);
 
@@ -696,18 +506,18 @@ int rpcd_services_open(struct rpcd *rpcd, const struct gb_respawn *limit)
 		/* An earlier vsock-rpcd kept it running, and so do we; one that ended in between is started again. */
 		service->wanted = i != RPCD_CONTAINERD;
 		service->ever_up = true;
-		int fd = rpcd_log_pipe(name_of(service));
+		int fd = rpcd_log_pipe(rpcd_daemon_name(service));
 		if (fd >= 0)
 			(void)close(fd);
 		if (r == 0 && adopt(service, &found)) {
-			gb_log(GB_LOG_NOTICE, "runtime: %s runs, pid %d", name_of(service), found.pid);
+			gb_log(GB_LOG_NOTICE, "runtime: %s runs, pid %d", rpcd_daemon_name(service), found.pid);
 			continue;
 		}
 		describe_end(service, STATUS_GONE, service->failure, sizeof service->failure);
 		service->begun = gb_loop_now(&rpcd->loop);
 		gb_log(GB_LOG_WARNING, "runtime: %s, while nobody watched", service->failure);
 	}
-	reconcile(all);
+	rpcd_services_reconcile(all);
 	return 0;
 }
 

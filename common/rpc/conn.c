@@ -21,16 +21,6 @@ enum {
 	RECENT_MS = 1000,    /* ... when that one had a reply less than this ago */
 };
 
-static struct gb_conn *of_in(struct gb_io *io)
-{
-	return (struct gb_conn *)((char *)io - offsetof(struct gb_conn, in));
-}
-
-static struct gb_conn *of_out(struct gb_io *io)
-{
-	return (struct gb_conn *)((char *)io - offsetof(struct gb_conn, out));
-}
-
 /* The peer of a stream is gone; its handler goes on alone. */
 static void leave_stream(struct gb_conn *conn)
 {
@@ -586,12 +576,12 @@ static void turn(struct gb_conn *conn, uint32_t events)
 
 static void on_in(struct gb_io *io, uint32_t events)
 {
-	turn(of_in(io), events);
+	turn((struct gb_conn *)((char *)io - offsetof(struct gb_conn, in)), events);
 }
 
 static void on_out(struct gb_io *io, uint32_t events)
 {
-	turn(of_out(io), events & EPOLLERR);
+	turn((struct gb_conn *)((char *)io - offsetof(struct gb_conn, out)), events & EPOLLERR);
 }
 
 void gb_conn_resume(struct gb_conn *conn)

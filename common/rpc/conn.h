@@ -34,7 +34,7 @@ struct gb_conn_host {
 
 /*
  * A held request that is answered by a stream of frames, and may go on with raw input (SandboxExecInput). conn->data is
- * the handler's meanwhile. Frames are added with gb_conn_reply() as long as gb_conn_room(), then gb_conn_kick() hands
+ * the handler's meanwhile. Frames are added with gb_conn_reply() as long as gb_conn_room(), then gb_conn_turn() hands
  * them to the kernel. No deadline runs: a peer that takes nothing makes the handler wait, for as long as it stays.
  */
 struct gb_conn_stream {
@@ -133,8 +133,6 @@ void gb_conn_resume(struct gb_conn *conn);
 void gb_conn_stream(struct gb_conn *conn, const struct gb_conn_stream *stream);
 /* Whether more frames may be added: the memory of a connection is bounded by this. */
 bool gb_conn_room(struct gb_conn *conn);
-/* Writes what was added. conn may be gone after it. */
-void gb_conn_kick(struct gb_conn *conn);
 /* Whether the stream wants its input. */
 void gb_conn_input(struct gb_conn *conn, bool wanted);
 /* After the last frame of a stream that took input, which may have been cut in half: the connection ends as soon as the

@@ -17,17 +17,12 @@ bool gb_conn_room(struct gb_conn *conn)
 	return false;
 }
 
-void gb_conn_kick(struct gb_conn *conn)
-{
-	gb_conn_turn(conn);
-}
-
 void gb_conn_input(struct gb_conn *conn, bool wanted)
 {
 	if (conn->input_full == !wanted)
 		return;
 	conn->input_full = !wanted;
-	gb_conn_kick(conn);
+	gb_conn_turn(conn);
 }
 
 void gb_conn_stream_end(struct gb_conn *conn)
@@ -49,5 +44,5 @@ void gb_conn_linger(struct gb_conn *conn)
 	if (!gb_conn_tx_left(conn))
 		conn->tx_since = gb_loop_now(conn->host->loop);
 	gb_buf_free(&conn->rx);
-	gb_conn_kick(conn);
+	gb_conn_turn(conn);
 }

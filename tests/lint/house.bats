@@ -85,8 +85,8 @@ strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr 
 	grep -rnE '(^|[[:space:];{])skip[[:space:]]*($|[;}|&])' tests --include='*.bats' --include='*.bash' | none "silent"
 	grep -rnE '\bskip\(\)' tests/unit --include='*.c' | none "cmocka's"
 }
-@test "a file can be read from top to bottom: none of more than 740 lines" {
-	find applets common -name '*.[ch]' -exec wc -l {} + | awk '$1 > 740 && $2 != "total"' | none "too long"
+@test "a file can be read from top to bottom: none of more than 640 lines" {
+	find applets common -name '*.[ch]' -exec wc -l {} + | awk '$1 > 640 && $2 != "total"' | none "too long"
 }
 
 @test "no line is wider than 140 columns" {

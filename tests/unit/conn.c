@@ -405,7 +405,7 @@ static void begin(const struct gb_conn_stream *stream)
 	assert_int_equal(frames_seen, 1);
 	hold = false;
 	gb_conn_stream(&conn, stream);
-	gb_conn_kick(&conn);
+	gb_conn_turn(&conn);
 }
 
 /* Until fn is true, or for longer than any machine needs. */
@@ -424,7 +424,7 @@ static void add(size_t len)
 	assert_non_null(data);
 	output.data = (ProtobufCBinaryData){ len, data };
 	gb_conn_reply(&conn, GB_WIRE_SANDBOX_RUN_OUTPUT, NULL, 0, &output.base);
-	gb_conn_kick(&conn);
+	gb_conn_turn(&conn);
 }
 
 static void stream_waits_for_a_slow_peer(void **state)
