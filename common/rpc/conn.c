@@ -301,10 +301,27 @@ static size_t frames(struct gb_conn *conn, const char *data, size_t len)
 		at += (size_t)r;
 		if (conn->input_late && frame.type == GB_WIRE_SANDBOX_EXEC_INPUT)
 			continue; /* it has crossed the end of its session */
-		conn->input_late = false;
+		/* Refused at once, it may have its input on the way still: on a port an Error frame for that could be the next host's. */
+		conn->input_late = (conn->kind == GB_CONN_PORT || conn->lasting) &&
+				   (frame.type == GB_WIRE_SANDBOX_EXEC || frame.type == GB_WIRE_IMAGE_IMPORT);
 		conn->host->frame(conn, &frame);
 	}
 	return conn->skip || conn->closing || (conn->stream && conn->input_over) ? len : at;
+}
+
+/* Whether what is kept ends where a frame ends. */
+static bool kept_whole(const struct gb_conn *conn)
+{
+	struct gb_frame frame;
+	size_t at = 0;
+
+	while (at < conn->rx.len) {
+		long r = gb_frame_open(conn->rx.data + at, conn->rx.len - at, GB_FRAME_MAX, &frame);
+		if (r <= 0)
+			return false;
+		at += (size_t)r + frame.payload_len;
+	}
+	return at == conn->rx.len;
 }
 
 /* A host that closes a port and opens it again faster than we look leaves no trace of that but in the bytes: the start of
@@ -318,8 +335,8 @@ static bool starts_afresh(const struct gb_conn *conn, const char *data, size_t l
 	long r = gb_frame_parse(data, len, GB_FRAME_REQUEST_MAX, &frame);
 	if (r <= 0 || !gb_wire_is_request(frame.type))
 		return false;
-	if (!conn->raw_left)
-		return true;
+	if (!conn->raw_left) /* input is where it belongs behind what is kept until the news of its host is there */
+		return frame.type != GB_WIRE_SANDBOX_EXEC_INPUT || !kept_whole(conn);
 	/* Input may hold anything: it has to be a request from its beginning to the end of what has come, or to the next one. */
 	data += r;
 	len -= (size_t)r;
@@ -336,6 +353,10 @@ static void feed(struct gb_conn *conn, const char *data, size_t len)
 			reset_port(conn); /* whoever takes the input has half a frame of it, too */
 		gb_buf_free(&conn->rx);
 		conn->skip = false;
+		if (!conn->early) { /* the news that the one before has left may be on its way still, and would take this one along */
+			conn->settle = conn->early = true;
+			conn->rx_since = gb_loop_now(conn->host->loop);
+		}
 	}
 	if (conn->skip)
 		return;
