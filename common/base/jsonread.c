@@ -279,9 +279,10 @@ int gb_jsonread_string(const struct gb_jsonread *value, char **ret_text)
 			size_t n = utf8(p, end);
 			memcpy(to, p, n);
 			to += n;
-			p += n - 1;
-			if (n)
+			if (n) {
+				p += n - 1;
 				continue;
+			}
 		}
 		free(text);
 		return -EBADMSG;
