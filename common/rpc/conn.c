@@ -17,8 +17,7 @@ enum {
 	LINGER_MS = 1000,    /* what the peer of an ended exec session has to close */
 	QUIET_MS = 200,      /* a port that is out of step: this much silence and the next byte starts a frame */
 	EARLY_MS = 250,      /* a port: how long the news of a host may come behind its first bytes */
-	SETTLE_MS = 25,      /* a port: how long the news that the last host has left may come behind the next one's bytes ... */
-	RECENT_MS = 1000,    /* ... when that one had a reply less than this ago */
+	SETTLE_MS = 25,      /* a port: how long the news that the last host has left may come behind the next one's bytes */
 };
 
 /* The peer of a stream is gone; its handler goes on alone. */
@@ -36,7 +35,6 @@ static void leave_stream(struct gb_conn *conn)
 
 static void update(struct gb_conn *conn);
 static void turn(struct gb_conn *conn, uint32_t events);
-static void watch_port(struct gb_conn *conn);
 
 static void bury(struct gb_conn *conn)
 {
@@ -150,7 +148,7 @@ static void on_timer(struct gb_timer *timer)
 	}
 	if (conn->settle) {
 		conn->settle = conn->early = false;
-		watch_port(conn);
+		gb_conn_port_watch(conn);
 		turn(conn, 0);
 		return;
 	}
@@ -309,45 +307,10 @@ static size_t frames(struct gb_conn *conn, const char *data, size_t len)
 	return conn->skip || conn->closing || (conn->stream && conn->input_over) ? len : at;
 }
 
-/* Whether what is kept ends where a frame ends. */
-static bool kept_whole(const struct gb_conn *conn)
-{
-	struct gb_frame frame;
-	size_t at = 0;
-
-	while (at < conn->rx.len) {
-		long r = gb_frame_open(conn->rx.data + at, conn->rx.len - at, GB_FRAME_MAX, &frame);
-		if (r <= 0)
-			return false;
-		at += (size_t)r + frame.payload_len;
-	}
-	return at == conn->rx.len;
-}
-
-/* A host that closes a port and opens it again faster than we look leaves no trace of that but in the bytes: the start of
- * a request, or of input, and then a whole request. */
-static bool starts_afresh(const struct gb_conn *conn, const char *data, size_t len)
-{
-	struct gb_frame frame, next;
-
-	if (conn->kind != GB_CONN_PORT || conn->settle || !(conn->rx.len || conn->skip || conn->raw_left))
-		return false;
-	long r = gb_frame_parse(data, len, GB_FRAME_REQUEST_MAX, &frame);
-	if (r <= 0 || !gb_wire_is_request(frame.type))
-		return false;
-	if (!conn->raw_left) /* input is where it belongs behind what is kept until the news of its host is there */
-		return frame.type != GB_WIRE_SANDBOX_EXEC_INPUT || !kept_whole(conn);
-	/* Input may hold anything: it has to be a request from its beginning to the end of what has come, or to the next one. */
-	data += r;
-	len -= (size_t)r;
-	return frame.type != GB_WIRE_SANDBOX_EXEC_INPUT &&
-	       (len == 0 || (gb_frame_open(data, len, GB_FRAME_MAX, &next) > 0 && gb_wire_is_request(next.type)));
-}
-
 /* Looks at what is there: the kept start of a frame with data behind it. */
 static void feed(struct gb_conn *conn, const char *data, size_t len)
 {
-	if (starts_afresh(conn, data, len)) {
+	if (gb_conn_port_afresh(conn, data, len)) {
 		gb_log(GB_LOG_INFO, "%s: a request where the rest of another was to come", conn->name);
 		if (conn->raw_left)
 			reset_port(conn); /* whoever takes the input has half a frame of it, too */
@@ -415,34 +378,6 @@ static void on_end(struct gb_conn *conn)
 	end_input(conn);
 }
 
-/* Data and the news that a host has opened a port come to the driver over two queues, in no order. Until the news is
- * there a reply could not be written, and a read says end of file; so what comes early waits, but not for long: it may
- * also be the last of a host that has left. */
-static void watch_port(struct gb_conn *conn)
-{
-	struct pollfd p = { .fd = conn->in.fd, .events = POLLIN };
-	bool away = poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
-
-	if (conn->settle && !away)
-		return; /* its time is not over */
-	if (away && (!conn->early || conn->settle))
-		conn->rx_since = gb_loop_now(conn->host->loop);
-	conn->settle = false;
-	conn->early = away;
-}
-
-/* The same news may come so late that the host before is there still, to all appearance: what is taken for its request
- * would be dropped as soon as it is seen to have left. So the first request soon after a reply waits a moment. */
-static bool may_be_next(const struct gb_conn *conn, const char *data, size_t len)
-{
-	struct gb_frame frame;
-
-	return !conn->early && !conn->rx.len && !conn->skip && !conn->raw_left && !conn->stream && conn->tx_since &&
-	       gb_loop_now(conn->host->loop) - conn->tx_since < RECENT_MS &&
-	       gb_frame_open(data, len, GB_FRAME_MAX, &frame) > 0 && gb_wire_is_request(frame.type) &&
-	       frame.type != GB_WIRE_SANDBOX_EXEC_INPUT;
-}
-
 /* Reads, handles, writes, until there is nothing more to do without waiting. */
 static void pump(struct gb_conn *conn)
 {
@@ -450,7 +385,7 @@ static void pump(struct gb_conn *conn)
 	bool full;
 
 	if (conn->early)
-		watch_port(conn);
+		gb_conn_port_watch(conn);
 	do {
 		full = false;
 		digest(conn);
@@ -460,8 +395,8 @@ static void pump(struct gb_conn *conn)
 			if (n > 0) {
 				full = (size_t)n == sizeof host->scratch || conn->kind == GB_CONN_PORT;
 				if (conn->kind == GB_CONN_PORT) {
-					bool next = may_be_next(conn, (const char *)host->scratch, (size_t)n);
-					watch_port(conn);
+					bool next = gb_conn_port_next(conn, (const char *)host->scratch, (size_t)n);
+					gb_conn_port_watch(conn);
 					if (next && !conn->early) {
 						conn->settle = conn->early = true;
 						conn->rx_since = gb_loop_now(host->loop);

@@ -21,4 +21,17 @@ void gb_conn_drop_tx(struct gb_conn *conn);
 /* Hands replies to the kernel. false when the peer is gone. */
 bool gb_conn_flush(struct gb_conn *conn);
 
+/* A host that closes a port and opens it again faster than we look leaves no trace of that but in the bytes: the start of
+ * a request, or of input, and then a whole request. */
+bool gb_conn_port_afresh(const struct gb_conn *conn, const char *data, size_t len);
+
+/* Data and the news that a host has opened a port come to the driver over two queues, in no order. Until the news is
+ * there a reply could not be written, and a read says end of file; so what comes early waits, but not for long: it may
+ * also be the last of a host that has left. */
+void gb_conn_port_watch(struct gb_conn *conn);
+
+/* The same news may come so late that the host before is there still, to all appearance: what is taken for its request
+ * would be dropped as soon as it is seen to have left. So the first request soon after a reply waits a moment. */
+bool gb_conn_port_next(const struct gb_conn *conn, const char *data, size_t len);
+
 #endif
