@@ -317,6 +317,20 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	[ ! -e "$dir/s" ]
 }
 
+@test "a front that does nothing any more does not keep the daemon from its end" {
+	start_daemon
+	rpc info >"$dir/info"
+	front=$(front_of "$daemon")
+	kill -STOP "$front"
+	kill -TERM "$daemon"
+	status=0
+	wait "$daemon" || status=$?
+	daemon=
+	[ "$status" -eq 0 ]
+	[ ! -e "$dir/s" ]
+	[ ! -e "/proc/$front" ] # it was ended, and waited for
+}
+
 @test "when the helper is killed the front goes too, and the next daemon gets the address" {
 	start_daemon
 	rpc info >"$dir/info"

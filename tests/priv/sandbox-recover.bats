@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What a daemon finds in the store, in the cgroups and on the network when it starts: what is whole goes on, what has no
+# Snapshots that cannot be made or removed. What a daemon finds in the store, in the cgroups and on the network when it starts: what is whole goes on, what has no
 # record is rubbish, and what it does not understand is not its own to remove.
 load ../lib.bash
 load sandbox.bash
@@ -54,6 +54,30 @@ load sandbox.bash
 		daemon_start
 		[ "$(sb snapshots --json | jq -r ".snapshots[].name" | tr "\n" " ")" = "n1 n2 n3 n4 n5 n6 " ]
 		sb rm -f a
+	'
+}
+
+@test "a snapshot that cannot be made or removed: that is said, and all goes on as before" {
+	sandbox_inside '
+		store=$T/data/sandboxes/snapshots
+		sb create --id a --rootfs $R --wait
+		snap=$(sb checkpoint --name one a)
+		refused 400 "too long" sb checkpoint --name $(printf %300s x | tr " " x) a
+		refused 400 "" sb restore --id ../x $snap
+		refused 409 "there is one already" sb restore --id a $snap
+		mv $store $store.kept; touch $store
+		refused 500 "$store" sb checkpoint --name two a
+		rm $store; mv $store.kept $store
+		[ "$(sb run a echo goes on)" = "goes on" ] # it stands still no more
+		[ "$(sb snapshots --json | jq -r ".snapshots[].id")" = $snap ]
+		chattr +i $store/$snap
+		refused 500 "$store/$snap" sb snapshots rm $snap
+		chattr -i $store/$snap
+		[ "$(sb snapshots --json | jq -r ".snapshots[].id")" = $snap ]
+		[ "$(sb restore --id b $snap)" = b ]
+		sb snapshots rm $snap
+		[ -z "$(ls $store)" ]
+		sb rm -f a b
 	'
 }
 
