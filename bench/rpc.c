@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A path, or vsock:CID:PORT. */
+/* A path, vsock:CID:PORT, or fc:PATH:PORT: a port behind the greeting of a hybrid vsock. */
 union address {
 	struct sockaddr sa;
 	struct sockaddr_un un;
@@ -43,6 +44,29 @@ static int stream(const char *text, union address *address)
 static socklen_t length(const union address *address)
 {
 	return address->sa.sa_family == AF_VSOCK ? sizeof address->vm : sizeof address->un;
+}
+
+/* A connected stream, or -1. */
+static int dial(const char *text)
+{
+	union address address;
+	char path[sizeof address.un.sun_path], byte;
+	unsigned port = 0;
+
+	if (sscanf(text, "fc:%107[^:]:%u", path, &port) == 2)
+		text = path;
+	int s = stream(text, &address);
+	if (s < 0 || connect(s, &address.sa, length(&address)) < 0)
+		return -1;
+	if (!port)
+		return s;
+	if (dprintf(s, "CONNECT %u\n", port) < 0)
+		return -1;
+	do {
+		if (recv(s, &byte, 1, 0) != 1)
+			return -1;
+	} while (byte != '\n');
+	return s;
 }
 
 static double now(void)
@@ -118,12 +142,11 @@ static int ping(const char *path, int count, int depth)
 {
 	static const unsigned char request[] = { 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0x0a, 2, 'h', 'i' };
 	static unsigned char in[1 << 17], out[sizeof request * 1024];
-	union address un;
-	int s = stream(path, &un), sent = 0, got = 0;
+	int s = dial(path), sent = 0, got = 0;
 	double *times = calloc((size_t)count, sizeof *times);
 	size_t len = 0;
 
-	if (!times || depth > 1024 || s < 0 || connect(s, &un.sa, length(&un)) < 0)
+	if (!times || depth > 1024 || s < 0)
 		return 1;
 	for (int i = 0; i < 1024; i++)
 		memcpy(out + (size_t)i * sizeof request, request, sizeof request);
@@ -196,9 +219,8 @@ static int hold(const char *path, int count)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	for (int i = 0; i < count; i++) {
-		union address un;
-		fds[i] = stream(path, &un);
-		if (fds[i] < 0 || connect(fds[i], &un.sa, length(&un)) < 0)
+		fds[i] = dial(path);
+		if (fds[i] < 0)
 			return 1;
 		(void)send(fds[i], "\0\1", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
@@ -216,11 +238,10 @@ static int flood(const char *path, int count)
 {
 	static const unsigned char request[] = { 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0x0a, 2, 'h', 'i' };
 	static unsigned char in[1 << 16];
-	union address un;
-	int s = stream(path, &un), got = 0;
+	int s = dial(path), got = 0;
 	size_t len = 0;
 
-	if (s < 0 || connect(s, &un.sa, length(&un)) < 0)
+	if (s < 0)
 		return 1;
 	for (int i = 0; i < count; i++) {
 		for (size_t k = 0; k < sizeof request; k++) {
@@ -238,8 +259,54 @@ static int flood(const char *path, int count)
 	return 0;
 }
 
+/* stdin to it, and what comes back to stdout, each to its end; or, for a device without half-closes, count bytes of that. */
+static int raw(const char *path, long count)
+{
+	static char buf[65536], back[65536];
+	int s = dial(path);
+	ssize_t left = 0, at = 0;
+	bool ended = false;
+
+	if (s < 0 || fcntl(s, F_SETFL, O_NONBLOCK) < 0)
+		return 1;
+	for (;;) {
+		struct pollfd p[] = { { .fd = ended || at < left ? -1 : 0, .events = POLLIN },
+				      { .fd = s, .events = (short)(POLLIN | (at < left ? POLLOUT : 0)) } };
+		if (poll(p, 2, -1) < 0)
+			return 1;
+		if (p[0].revents) {
+			at = 0;
+			left = read(0, buf, sizeof buf);
+			ended = left <= 0;
+			if (ended && count < 0 && shutdown(s, SHUT_WR) < 0)
+				return 1;
+		}
+		if (at < left) {
+			ssize_t n = send(s, buf + at, (size_t)(left - at), MSG_NOSIGNAL);
+			if (n < 0 && errno != EAGAIN)
+				return 1;
+			at += n > 0 ? n : 0;
+		}
+		ssize_t n = recv(s, back, sizeof back, 0);
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno != EAGAIN)
+			return 1;
+		for (ssize_t done = 0, w; done < n; done += w) {
+			w = write(1, back + done, (size_t)(n - done));
+			if (w <= 0)
+				return 1;
+		}
+		count -= count > 0 && n > 0 ? n : 0;
+		if (count == 0)
+			return 0;
+	}
+}
+
 int main(int argc, char **argv)
 {
+	if ((argc == 3 || argc == 4) && strcmp(argv[1], "raw") == 0)
+		return raw(argv[2], argc == 4 ? atol(argv[3]) : -1);
 	if (argc == 4 && strcmp(argv[1], "flood") == 0)
 		return flood(argv[2], atoi(argv[3]));
 	if (argc > 2 && strcmp(argv[1], "start") == 0)
@@ -250,6 +317,6 @@ int main(int argc, char **argv)
 		return echo(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "ping") == 0)
 		return ping(argv[2], atoi(argv[3]), atoi(argv[4]));
-	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT | flood PATH COUNT\n");
+	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT | flood PATH COUNT | raw PATH [COUNT]\n");
 	return 2;
 }
