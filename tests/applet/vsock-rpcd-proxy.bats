@@ -195,9 +195,13 @@ descriptors() { find "/proc/$front/fd" -type l | wc -l; }
 	# A machine without vsock waits for it, and says for which port; one with it listens there.
 	asked() { # [NAME=VALUE...] PORT
 		echo "${line:-}" >"$dir/cmdline"
-		run timeout 0.5 env GUESTBOX_CMDLINE="$dir/cmdline" "${@:1:$#-1}" "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --proxy docker
-		echo "$output"
-		[[ $output == *vsock:"${*: -1}"* ]]
+		env GUESTBOX_CMDLINE="$dir/cmdline" "${@:1:$#-1}" "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --proxy docker 3>&- >"$dir/asked" 2>&1 &
+		daemon=$!
+		until grep -q "vsock:${*: -1}" "$dir/asked" || ! kill -0 "$daemon" 2>/dev/null; do sleep 0.02; done
+		{ kill "$daemon" && wait "$daemon"; } 2>/dev/null || true
+		daemon=''
+		cat "$dir/asked"
+		grep -q "vsock:${*: -1}" "$dir/asked"
 	}
 	line='' asked 2375
 	line='a arcbox.guest_docker_vsock_port=4001 b' asked 4001
