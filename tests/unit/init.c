@@ -14,6 +14,7 @@ static void allocates(void)
 {
 	if (armed == getpid()) {
 		(void)!write(STDERR_FILENO, "allocates\n", 10);
+		armed = 0; /* what counts lines at the end may allocate */
 		_exit(99);
 	}
 }
@@ -61,7 +62,9 @@ static int run_script(const char *script)
 		init.argv = argv;
 		init.respawn = true;
 		init.limit = (struct gb_respawn){ .count = 1, .seconds = 60 };
-		_exit(keep_running(&err) & 0xff);
+		status = keep_running(&err) & 0xff;
+		armed = 0;
+		_exit(status);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
