@@ -321,17 +321,6 @@ static void on_player(struct gb_io *io, uint32_t events)
 		gb_loop_stop(&loop, 0);
 }
 
-static size_t descriptors(void)
-{
-	gb_autoclosedir DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	return n;
-}
-
 static uint64_t number(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
@@ -341,7 +330,7 @@ static uint64_t number(const char *name, uint64_t otherwise)
 
 static void play(uint64_t schedules)
 {
-	size_t before = descriptors();
+	size_t before = unit_descriptors();
 	struct gb_io player = { .events = EPOLLIN, .fn = on_player };
 	struct timespec now;
 
@@ -374,7 +363,7 @@ static void play(uint64_t schedules)
 	/* It must have been worth it. */
 	assert_true(totals[0] > schedules * 1000 && totals[1] > schedules * 1000);
 	assert_true(totals[2] > schedules / 20 && totals[3] > schedules);
-	assert_int_equal(descriptors(), before);
+	assert_int_equal(unit_descriptors(), before);
 	print_message("# %" PRIu64 " schedules, %" PRIu64 " bytes sent, %" PRIu64 " received, %" PRIu64 " closes, %" PRIu64
 		      " half-closes, seed %" PRIu64 "\n", finished, totals[0], totals[1], totals[2], totals[3], seed);
 }

@@ -18,17 +18,6 @@
 
 enum { MANY = 4000, EACH = 7 }; /* words; each so many with a descriptor */
 
-static unsigned fds_open(void)
-{
-	gb_autoclosedir DIR *dir = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	return n;
-}
-
 static struct gb_loop *spinning;
 
 static void on_pause(struct gb_timer *timer)
@@ -132,7 +121,7 @@ static int begin(void **state)
 
 	(void)state;
 	memset(&t, 0, sizeof t);
-	t.before = fds_open();
+	t.before = unit_descriptors();
 	assert_int_equal(gb_loop_open(&t.loop), 0);
 	assert_int_equal(rpcd_link_pair(pair), 0);
 	t.raw = pair[1];
@@ -147,7 +136,7 @@ static int end(void **state)
 	rpcd_link_close(&t.link);
 	gb_close_fd(&t.raw);
 	gb_loop_close(&t.loop);
-	return fds_open() == t.before ? 0 : -1;
+	return unit_descriptors() == t.before ? 0 : -1;
 }
 
 static void fill(unsigned from, unsigned to)
@@ -268,7 +257,7 @@ static void process(void (*prepare)(struct rpcd *))
 {
 	int pair[2];
 
-	t.before = fds_open();
+	t.before = unit_descriptors();
 	rpcd = calloc(1, sizeof *rpcd);
 	assert_non_null(rpcd);
 	TAILQ_INIT(&rpcd->conns);
@@ -312,7 +301,7 @@ static int done(void **state)
 	gb_close_fd(&t.raw);
 	gb_loop_close(&rpcd->loop);
 	free(rpcd);
-	return fds_open() == t.before ? 0 : -1;
+	return unit_descriptors() == t.before ? 0 : -1;
 }
 
 static bool ended(int fd)
