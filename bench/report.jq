@@ -51,7 +51,10 @@ def cell: gsub("\\|"; "\\|") | gsub("\n"; " ");
 def bound: { "at-most": "at most", "at-least": "at least" }[.];
 def verdict: if . == null then "not measured" elif . then "met" else "**missed**" end;
 def result: if .status != 0 then "**failed** (status \(.status))" elif (.skipped | length) > 0 then "skipped: " + (.skipped | join("; ")) else "ok" end;
-def done: if (.done | length) > 0 then .done | join("; ") else .last_line end;
+# What it says it has done; its last line where that is all there is, or says why it failed.
+def done: .done + (if .status != 0 or (.done | length) == 0 then [.last_line] else [] end) | join("; ");
+def of_all: map(select(. == true)) as $good | "\($good | length) of \(length)";
+def codes: [.runs[].code | values | select(. != "")] | unique | if length > 0 then ", commit " + join(", ") else "" end;
 
 def machine:
 	.machine | "\(.cpu), \(.cpus) processors, \(.memory_mib | number) MiB, \(.architecture), Linux \(.kernel)" +
@@ -75,9 +78,9 @@ def lines_of($report; $figures):
 
 def bench_table:
 	. as $report |
-	"# Bench\n\nMade \(.made) by `make bench`, \(.guestbox).\n\n\(machine)\n\nEach figure is a median, in brackets the least and the most. " +
+	"# Bench\n\nMade \(.made) by `make bench`, \(.guestbox)\(codes).\n\n\(machine)\n\nEach figure is a median, in brackets the least and the most. " +
 	"The ratio is guestbox's figure divided by the peer's.\n" +
-	([.targets[] | select(.met != null)] | "\(map(select(.met)) | length) of \(length) targets met.\n\n") +
+	"\([.targets[].met | values] | of_all) targets met.\n\n" +
 	"| bench | result | took | load before, after | when |\n|---|---|---|---|---|\n" +
 	([.runs[] | "| \(.bench) | \(result | cell) | \(.seconds | duration) | \(.load | map(tostring) | join(", ")) | \(.begin) |\n"] | add // "") + "\n" +
 	([.figures | group_by(.bench)[] | "## \(.[0].bench)\n\n| figure | guestbox | peer | ratio | target | |\n|---|---|---|---|---|---|\n" +
@@ -85,8 +88,10 @@ def bench_table:
 		] | join("\n\n"));
 
 def torture_table:
-	"# Torture\n\nMade \(.made) by `make torture`, \(.guestbox).\n\n\(machine)\n\n| proof | result | took | done | when |\n|---|---|---|---|---|\n" +
-	([.runs[] | "| \(.bench) | \(result | cell) | \(.seconds | duration) | \(done | cell) | \(.begin) |"] | join("\n"));
+	"# Torture\n\nMade \(.made) by `make torture`, \(.guestbox)\(codes).\n\n\(machine)\n\n" +
+	"\([.runs[] | result == "ok"] | of_all) proofs ran whole and ended well.\n\n" +
+	"| proof | result | took | load before, after | done | when |\n|---|---|---|---|---|---|\n" +
+	([.runs[] | "| \(.bench) | \(result | cell) | \(.seconds | duration) | \(.load | map(tostring) | join(", ")) | \(done | cell) | \(.begin) |"] | join("\n"));
 
 def table: if .report == "torture" then torture_table else bench_table end;
 
@@ -132,17 +137,18 @@ def bench_rows:
 				(if $l < 0 then " times worse" else " times better" end) + (if .met == false then ", target missed" elif .met then ", target met" else "" end)) });
 
 def plot:
+	(.machine | "\(.cpu), \(.cpus) processors, \(.memory_mib | number) MiB, Linux \(.kernel)" + (if .accelerator then "; QEMU \(.accelerator)" else "" end)) as $machine |
 	if .report == "torture" then
+		"Made \(.made). Green: it ended well; red: it failed; grey: it, or a part of it, cannot run here." as $legend |
 		[.runs[] | { group: "long proofs", label: .bench, sub: "", at: ([.seconds, 1] | max | log10), mark: null,
 			colour: (if .status != 0 then red elif (.skipped | length) > 0 then grey else green end),
 			text: ((.seconds | duration) + (if .status != 0 then ", failed" elif (.skipped | length) > 0 then ", skipped" else "" end)) }] |
-		drawing("guestbox: the long proofs, and what each took"; []; "";
+		drawing("guestbox: the long proofs, and what each took"; [$machine, $legend]; "";
 			0; { "6": "1 s", "7": "10 s", "8": "100 s", "9": "1,000 s", "10": "10,000 s", "11": "100,000 s" })
 	else
-		(.machine | ["\(.cpu), \(.cpus) processors, \(.memory_mib | number) MiB, Linux \(.kernel)" + (if .accelerator then "; QEMU \(.accelerator)" else "" end)]) as $machine |
 		("Made \(.made). Green: the target is met; red: missed; grey: without one. The black mark is the target.") as $legend |
 		bench_rows |
 		if length == 0 then [{ group: "no figures", label: "", sub: "", at: 0, mark: null, colour: grey, text: "" }] else . end |
-		drawing("guestbox beside its peers: how many times better (right) or worse (left)"; $machine + [$legend]; "";
+		drawing("guestbox beside its peers: how many times better (right) or worse (left)"; [$machine, $legend]; "";
 			0; { "3": "1/1,000", "4": "1/100", "5": "1/10", "6": "1", "7": "10", "8": "100", "9": "1,000", "10": "10,000" })
 	end;

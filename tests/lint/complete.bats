@@ -3,14 +3,14 @@
 # No file is forgotten: tests, sources and pages are each in the build.
 load ../lib.bash
 
-@test "each test file is in a list of the build" {
+@test "each test file, and each long proof, is in a list of the build" {
 	missing=
 	cd "$abs_top_srcdir"
 	for f in tests/{lint,applet,priv,size,vm}/*.bats; do
 		[ -e "$f" ] || continue
 		grep -rqF --include=Makemodule.am -- "$f" . || missing+=" $f"
 	done
-	for f in tests/unit/*.c; do
+	for f in tests/unit/*.c tests/torture/*; do
 		grep -rqF --include=Makemodule.am -- "$f" . || missing+=" $f"
 	done
 	echo "in no list:$missing"

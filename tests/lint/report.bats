@@ -28,6 +28,7 @@ setup()
 		echo "text for people"
 	END
 	program broken <<<'echo "it | broke"; exit 7'
+	program half <<<'bench_done "one half"; echo "the other: gone"; exit 3'
 	program left-out <<<'bench_skip "no hare here"; bench_done "nothing"'
 }
 
@@ -63,13 +64,18 @@ field() { jq -r "$1" out/report.json; }
 	[ "$(cat out/broken.log)" = "it | broke" ]
 }
 
-@test "--torture: what each has done, or its last line; --add keeps rows, a new run drops them" {
+@test "--torture: what each has done; its last line where it said nothing or failed; --add keeps rows, a new run drops them" {
 	report --torture ./left-out
 	[ "$status" -eq 0 ]
-	report --torture --add ./broken
+	report --torture --add ./broken ./half ./race
 	[ "$status" -eq 1 ]
-	grep -qE '^\| broken \| \*\*failed\*\* \(status 7\) \| [0-9]+ s \| it \\\| broke \|' out/report.md
-	grep -qE '^\| left-out \| skipped: no hare here \| [0-9]+ s \| nothing \|' out/report.md
+	grep -qxF '1 of 4 proofs ran whole and ended well.' out/report.md
+	[ "$(field '.runs[0].code')" = "$(git -C "$abs_top_srcdir" describe --always --dirty=' and changes' 2>/dev/null)" ]
+	grep -qE '^\| broken \| \*\*failed\*\* \(status 7\) \| [0-9]+ s \| [0-9., ]+ \| it \\\| broke \|' out/report.md
+	grep -qE '^\| left-out \| skipped: no hare here \| [0-9]+ s \| [0-9., ]+ \| nothing \|' out/report.md
+	grep -qE '^\| half \| \*\*failed\*\* \(status 3\) \| [0-9]+ s \| [0-9., ]+ \| one half; the other: gone \|' out/report.md
+	grep -qE '^\| race \| ok \| [0-9]+ s \| [0-9., ]+ \| text for people \|' out/report.md
+	grep -qF "$(nproc) processors, " out/report.svg
 	grep -q 's, failed</text>' out/report.svg
 	report --torture ./left-out
 	[ "$status" -eq 0 ]
