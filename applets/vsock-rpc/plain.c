@@ -51,7 +51,7 @@ static int own_option(void *data, int key, char *arg, struct gb_err *err)
 int rpc_run_ping(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Arcbox__V1__AgentPingRequest request = ARCBOX__V1__AGENT_PING_REQUEST__INIT;
-	gb_autopb ProtobufCMessage *message = NULL;
+	gb_autopb struct gb_pb_message *message = NULL;
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };
 	char **operands;
@@ -79,7 +79,7 @@ int rpc_run_ping(struct gb_cmd *cmd, struct gb_err *err)
 
 int rpc_run_info(struct gb_cmd *cmd, struct gb_err *err)
 {
-	gb_autopb ProtobufCMessage *reply = NULL;
+	gb_autopb struct gb_pb_message *reply = NULL;
 	char **operands;
 	int r = rpc_options(cmd, &(struct rpc_scan){ 0 }, &operands, err);
 
@@ -90,7 +90,7 @@ int rpc_run_info(struct gb_cmd *cmd, struct gb_err *err)
 
 int rpc_run_trim(struct gb_cmd *cmd, struct gb_err *err)
 {
-	gb_autopb ProtobufCMessage *message = NULL;
+	gb_autopb struct gb_pb_message *message = NULL;
 	struct rpc_call *call = cmd->data;
 	char **operands;
 	int r = rpc_options(cmd, &(struct rpc_scan){ 0 }, &operands, err);
@@ -122,7 +122,7 @@ int rpc_run_trim(struct gb_cmd *cmd, struct gb_err *err)
 int rpc_run_shutdown(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Arcbox__V1__ShutdownRequest request = ARCBOX__V1__SHUTDOWN_REQUEST__INIT;
-	gb_autopb ProtobufCMessage *message = NULL;
+	gb_autopb struct gb_pb_message *message = NULL;
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };
 	char **operands;

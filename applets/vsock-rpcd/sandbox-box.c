@@ -45,7 +45,7 @@ static void save_done(struct rpcd_task *base)
 		gb_log(GB_LOG_ERR, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
 		box->synced = false;
 	}
-	gb_pb_free((ProtobufCMessage **)&task->record);
+	gb_pb_free((struct gb_pb_message **)&task->record);
 	free(task);
 	box->saving = false;
 	if (box->clean_wanted)
@@ -141,7 +141,7 @@ void rpcd_box_free(struct rpcd_box *box)
 	close_life(box);
 	gb_close_fd(&box->left);
 	TAILQ_REMOVE(&box->all->boxes, box, link);
-	gb_pb_free((ProtobufCMessage **)&box->record);
+	gb_pb_free((struct gb_pb_message **)&box->record);
 	free(box);
 }
 

@@ -242,7 +242,7 @@ static void import_done(struct gb_work *work)
 	if (import->conn)
 		import_reply(import);
 	if (import->image)
-		guestbox__v1__image__free_unpacked(import->image, NULL);
+		gb_pb_release(import->image);
 	free(import->trace);
 	free(import);
 }

@@ -191,7 +191,7 @@ int gb_sandbox_snapshot_remove(const struct gb_sandbox_place *place, const char 
 
 /* ---- records ---- */
 
-static int write_message(const char *dir, const ProtobufCMessage *message, bool sync, struct gb_err *err)
+static int write_message(const char *dir, const struct gb_pb_message *message, bool sync, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
 	int r = gb_pb_encode(message, &buf);
@@ -231,7 +231,7 @@ int gb_sandbox_snapshot_write(const struct gb_sandbox_place *place, const Guestb
 	return write_message(path, &snapshot->base, true, err);
 }
 
-static int read_message(const char *dir, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret, struct gb_err *err)
+static int read_message(const char *dir, const struct gb_pb_type *type, struct gb_pb_message **ret, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
 	char path[600];
@@ -253,14 +253,14 @@ static bool is_whole(const Guestbox__Sandbox__Record *record)
 	return record && record->spec && record->spec->limits && record->spec->network;
 }
 
-static bool is_box(const ProtobufCMessage *message, const char *name)
+static bool is_box(const struct gb_pb_message *message, const char *name)
 {
 	const Guestbox__Sandbox__Record *record = (const void *)message;
 
 	return strcmp(record->instance, name) == 0 && is_whole(record);
 }
 
-static bool is_snapshot(const ProtobufCMessage *message, const char *name)
+static bool is_snapshot(const struct gb_pb_message *message, const char *name)
 {
 	const Guestbox__Sandbox__Snapshot *snapshot = (const void *)message;
 
@@ -269,8 +269,8 @@ static bool is_snapshot(const ProtobufCMessage *message, const char *name)
 
 struct shelf {
 	const char *folder;
-	const ProtobufCMessageDescriptor *type;
-	bool (*fits)(const ProtobufCMessage *message, const char *name);
+	const struct gb_pb_type *type;
+	bool (*fits)(const struct gb_pb_message *message, const char *name);
 	/* The caller's, one of them; its data. */
 	gb_sandbox_record_fn *on_record;
 	gb_sandbox_snapshot_fn *on_snapshot;
@@ -279,7 +279,7 @@ struct shelf {
 
 static void show(const struct shelf *shelf, const char *dir, const char *name)
 {
-	ProtobufCMessage *message = NULL;
+	struct gb_pb_message *message = NULL;
 	struct gb_err why = { 0 };
 
 	if (read_message(dir, shelf->type, &message, &why) == 0 && !shelf->fits(message, name)) {
@@ -333,7 +333,7 @@ static int set_text(char **field, const char *text)
 
 	if (!copy)
 		return -ENOMEM;
-	if (*field && *field != (char *)protobuf_c_empty_string)
+	if (*field && *field != (char *)gb_pb_empty)
 		free(*field);
 	*field = copy;
 	return 0;

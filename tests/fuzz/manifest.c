@@ -75,7 +75,7 @@ static void configuration(const char *text, size_t size, char (*layers)[GB_DIGES
 				abort();
 		}
 	}
-	guestbox__v1__image__free_unpacked(image, NULL);
+	gb_pb_release(image);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
