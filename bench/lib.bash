@@ -62,19 +62,38 @@ bench_cc()
 	"${cc[@]}" -O2 "$@"
 }
 
-# bench_initfs: the guestbox that has initfs. The static binary has not: then one is configured and made beside it.
+# bench_dynamic: a tree that is built dynamically, with all applets and the programs of the tests: this one, or one that is
+# configured and made beside this static one. Its path.
+bench_dynamic()
+{
+	local tree=${abs_top_builddir:?}
+	if grep -q '^GB_LDFLAGS = .*-static' "$tree/Makefile"; then
+		tree=$tree/build/initfs
+		mkdir -p "$tree"
+		if ! (flock 9 && cd "$tree" && { [ -e Makefile ] || "${abs_top_srcdir:?}/configure" -q; } && "${MAKE:-make}" -s) \
+			>"$tree.log" 2>&1 9>"$tree.lock"; then
+			tail -n 5 "$tree.log" >&2
+			return 1
+		fi
+	fi
+	echo "$tree"
+}
+
+# bench_programs FILE...: makes these programs of the tests; prints the tree that has them.
+bench_programs()
+{
+	local tree
+	tree=$(bench_dynamic) || return
+	"${MAKE:-make}" -s -C "$tree" "$@" >&2 && echo "$tree"
+}
+
+# bench_initfs: the guestbox that has initfs. The static binary has not.
 bench_initfs()
 {
-	local tree=${abs_top_builddir:?}/build/initfs
+	local tree
 	if "$GUESTBOX" --list | grep -qx initfs; then
 		echo "$GUESTBOX"
 		return
 	fi
-	mkdir -p "$tree"
-	if (cd "$tree" && { [ -e Makefile ] || "${abs_top_srcdir:?}/configure" -q; } && "${MAKE:-make}" -s) >"$tree.log" 2>&1; then
-		echo "$tree/guestbox"
-	else
-		tail -n 5 "$tree.log" >&2
-		return 1
-	fi
+	tree=$(bench_dynamic) && echo "$tree/guestbox"
 }
