@@ -3,7 +3,6 @@
  * port, CPU caches. */
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,6 +18,7 @@
 
 #include "applets/applet.h"
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/mono.h"
@@ -120,23 +120,22 @@ static bool run_step(const char *name, int argc, char **argv)
 {
 	gb_autobuf struct gb_buf words = { 0 };
 	int status = 0, fds[2];
-	pid_t pid = -1;
 
-	if (pipe2(fds, O_CLOEXEC) == 0) {
-		pid = fork();
-		if (pid == 0)
-			become_step(argc, argv, fds[1]);
-		int saved = errno;
-		(void)close(fds[1]);
-		if (pid > 0)
-			relay(name, fds[0]);
-		(void)close(fds[0]);
-		errno = saved;
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		gb_log(GB_LOG_ERR, "step %s: failed: pipe: %s", name, strerror(errno));
+		return false;
 	}
+	gb_autoclose int reader = fds[0], writer = fds[1];
+	pid_t pid = fork();
+	if (pid == 0)
+		become_step(argc, argv, writer);
 	if (pid < 0) {
 		gb_log(GB_LOG_ERR, "step %s: failed: fork: %s", name, strerror(errno));
 		return false;
 	}
+	(void)close(gb_take_fd(&writer));
+	relay(name, reader);
+	(void)close(gb_take_fd(&reader)); /* whoever writes on is not waited for */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (status == 0) {
@@ -309,11 +308,11 @@ static void load_for(struct gb_modules *modules, const char *bus, const char *pr
 {
 	char path[PATH_MAX], name[64];
 	gb_autoclosedir DIR *dir = NULL;
-	struct dirent *e;
+	const struct dirent *e;
 
 	(void)snprintf(path, sizeof path, "/sys/bus/%s/devices", bus);
 	dir = opendir(path);
-	while (dir && (e = readdir(dir))) {
+	while (dir && gb_dir_next(dir, &e) > 0) {
 		gb_autobuf struct gb_buf alias = { 0 };
 		const char *module;
 		size_t pos = 0;
@@ -381,13 +380,13 @@ static int run_modules(struct gb_cmd *cmd, struct gb_err *err)
 static bool port_is_there(const char *name, bool *ret_driver)
 {
 	gb_autoclosedir DIR *ports = opendir("/sys/class/virtio-ports"), *driver = opendir("/sys/bus/virtio/drivers/virtio_console");
-	struct dirent *e;
+	const struct dirent *e;
 	size_t len = strlen(name);
 
 	*ret_driver = false;
-	while (driver && (e = readdir(driver)))
+	while (driver && gb_dir_next(driver, &e) > 0)
 		*ret_driver = *ret_driver || strncmp(e->d_name, "virtio", 6) == 0;
-	while (ports && (e = readdir(ports))) {
+	while (ports && gb_dir_next(ports, &e) > 0) {
 		gb_autobuf struct gb_buf text = { 0 };
 		char path[PATH_MAX];
 

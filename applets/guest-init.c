@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* guest-init: PID 1. Reaps, keeps one command running, forwards signals, ends the machine in order. */
 #include <bsd/stdlib.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,6 +19,7 @@
 #include "applets/applet.h"
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/mono.h"
@@ -444,9 +444,9 @@ static const char rpc_port[] = "org.guestbox.rpc.0";
 static bool has_port(void)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/class/virtio-ports");
-	struct dirent *e;
+	const struct dirent *e;
 
-	while (dir && (e = readdir(dir))) {
+	while (dir && gb_dir_next(dir, &e) > 0) {
 		gb_autobuf struct gb_buf path = { 0 }, name = { 0 };
 		if (gb_buf_fmt(&path, "/sys/class/virtio-ports/%s/name", e->d_name) == 0 &&
 		    gb_io_slurp(AT_FDCWD, path.data, 256, &name) == 0 &&

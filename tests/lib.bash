@@ -49,14 +49,26 @@ front_of() {
 	echo "${children[0]}"
 }
 
-# listens PATH: returns when somebody does on this unix socket (the file is there before that).
-listens() {
-	for _ in $(seq 1 600); do
-		[ -z "$(ss -Hxl "src $1")" ] || return 0
+# until_true COMMAND...: asks again until it succeeds. Two minutes are enough for anything, on a machine that is busy with
+# other things too; what never comes true is named, and on_never says more where a file of tests has that.
+until_true() {
+	local end=$((SECONDS + ${PATIENCE:-120}))
+	until "$@" >/dev/null 2>&1; do
+		if [ $SECONDS -ge $end ]; then
+			printf 'never came true: %s\n' "$*" >&2
+			! declare -F on_never >/dev/null || on_never >&2
+			return 1
+		fi
 		sleep 0.02
 	done
-	return 1
 }
+
+# has_lines COUNT PATTERN FILE: so many lines or more match.
+has_lines() { [ "$(grep -c -- "$2" "$3")" -ge "$1" ]; }
+
+# listens PATH: returns when somebody does on this unix socket (the file is there before that).
+listens() { until_true somebody_listens "$1"; }
+somebody_listens() { [ -n "$(ss -Hxl "src $1")" ]; }
 
 # faulty "CALL:HOW..." APPLET...: gb, with system calls that fail or lie, as strace(1)'s inject= has it: "umount2:retval=0",
 # "fsync:error=EIO:when=2 linkat:error=EIO"; a path among the words: only calls on that file. LeakSanitizer cannot run

@@ -12,11 +12,11 @@
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "applets/guest-net/net.h"
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/mono.h"
@@ -177,8 +177,8 @@ int net_run_renew(struct gb_cmd *cmd, struct gb_err *err)
 {
 	gb_autoclosedir DIR *dir = NULL;
 	struct gb_optscan scan;
-	struct dirent *e;
-	int key;
+	const struct dirent *e;
+	int key, r = 0;
 
 	gb_opt_start(&scan, NULL, cmd->argc, cmd->argv, 0);
 	while ((key = gb_opt_next(&scan, err)) > 0)
@@ -190,7 +190,7 @@ int net_run_renew(struct gb_cmd *cmd, struct gb_err *err)
 	dir = opendir(NET_STATE);
 	if (!dir && errno != ENOENT)
 		return gb_err_sys(err, errno, NET_STATE);
-	while (dir && (e = readdir(dir))) {
+	while (dir && (r = gb_dir_next(dir, &e)) > 0) {
 		gb_autobuf struct gb_buf text = { 0 };
 		size_t len = strlen(e->d_name);
 		if (len < 6 || strcmp(e->d_name + len - 5, ".lock") != 0)
@@ -203,7 +203,7 @@ int net_run_renew(struct gb_cmd *cmd, struct gb_err *err)
 		if (pid > 1 && kill(pid, SIGUSR1) < 0)
 			return gb_err_sys(err, errno, "%.*s: the DHCP client, %d", (int)len - 5, e->d_name, pid);
 	}
-	return 0;
+	return r < 0 ? gb_err_sys(err, -r, NET_STATE) : 0;
 }
 
 /* ---- what a lease brings ---- */

@@ -218,8 +218,11 @@ int rpcd_sandbox_recover(struct rpcd_sandboxes *all, struct gb_err *err)
 								     : "it ended while no daemon ran, with the guest perhaps");
 	}
 	/* Containers and cgroups without a living sandbox. */
-	(void)gb_sandbox_each_container(&all->place, on_container, pass);
-	(void)gb_sandbox_cgroup_each(all->place.cgroup + 1, on_cgroup, pass);
+	int containers = gb_sandbox_each_container(&all->place, on_container, pass);
+	int cgroups = gb_sandbox_cgroup_each(all->place.cgroup + 1, on_cgroup, pass);
+	if (containers < 0 || cgroups < 0)
+		gb_log(GB_LOG_WARNING, "sandboxes: what those of before have left cannot all be seen: %s",
+		       strerror(containers < 0 ? -containers : -cgroups));
 	for (size_t i = 0; i < pass->rubbish_len; i++) {
 		if (gb_sandbox_clean(&all->place, pass->rubbish[i], 0, &ignored) < 0)
 			gb_log(GB_LOG_WARNING, "sandboxes: %s", ignored.msg);

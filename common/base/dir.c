@@ -27,7 +27,7 @@ DIR *gb_dir_take(int fd)
 	return dir;
 }
 
-const struct dirent *gb_dir_next(DIR *dir)
+int gb_dir_next(DIR *dir, const struct dirent **ret_entry)
 {
 	const struct dirent *entry;
 
@@ -35,5 +35,8 @@ const struct dirent *gb_dir_next(DIR *dir)
 		errno = 0;
 		entry = readdir(dir);
 	} while (entry && gb_dir_dots(entry->d_name));
-	return entry;
+	if (!entry)
+		return -errno;
+	*ret_entry = entry;
+	return 1;
 }

@@ -16,7 +16,8 @@ DIR *gb_dir_open(int dirfd, const char *name);
  * A negative fd has failed already, with errno. */
 DIR *gb_dir_take(int fd);
 
-/* The next entry but "." and ".."; NULL with errno 0 at the end, else with what readdir(3) met. */
-const struct dirent *gb_dir_next(DIR *dir);
+/* The next entry but "." and ".."; it is the DIR's, until the next call. 1; 0 at the end; -errno of readdir(3), so that what
+ * could not be read is not taken for the end. Nothing else calls readdir(3). */
+int gb_dir_next(DIR *dir, const struct dirent **ret_entry);
 
 #endif

@@ -70,16 +70,14 @@ static int delete_below(int parent, const char *name, int depth)
 	if (!dir)
 		return -errno;
 	int fd = dirfd(dir);
-	while (r == 0 && (entry = gb_dir_next(dir))) {
+	while (r == 0 && (r = gb_dir_next(dir, &entry)) > 0) {
+		r = 0;
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
 			continue;
-		if (st.st_ino == BTRFS_FIRST_FREE_OBJECTID) {
+		if (st.st_ino == BTRFS_FIRST_FREE_OBJECTID)
 			r = gb_btrfs_subvol_delete(fd, entry->d_name);
-			continue;
-		}
-		if (depth == 0)
-			return -ELOOP;
-		r = delete_below(fd, entry->d_name, depth - 1);
+		else
+			r = depth == 0 ? -ELOOP : delete_below(fd, entry->d_name, depth - 1);
 	}
 	return r;
 }

@@ -56,7 +56,7 @@ static bool in_folder(const struct search *s, int proc, const char *folder, char
 	gb_autoclosedir DIR *dir = gb_dir_open(proc, folder);
 	const struct dirent *entry;
 
-	for (int i = 0; dir && i < FILES_MAX && (entry = gb_dir_next(dir)); i++) {
+	for (int i = 0; dir && i < FILES_MAX && gb_dir_next(dir, &entry) > 0; i++) {
 		if (on_mount(s, dirfd(dir), entry->d_name, path, size))
 			return true;
 	}
@@ -94,9 +94,9 @@ static void one_process(struct search *s, int procs, const char *pid)
 static void loops(struct search *s)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/block");
-	struct dirent *entry;
+	const struct dirent *entry;
 
-	while (dir && (entry = readdir(dir))) {
+	while (dir && gb_dir_next(dir, &entry) > 0) {
 		gb_autobuf struct gb_buf file = { 0 };
 		char path[320];
 
@@ -131,7 +131,7 @@ int gb_mount_holders(const char *target, struct gb_buf *text)
 	gb_automountinfo struct gb_mountinfo_table table = { 0 };
 	gb_autoclosedir DIR *procs = NULL;
 	struct search s = { .text = text };
-	struct dirent *entry;
+	const struct dirent *entry;
 
 	s.id = gb_mountinfo_id_at(AT_FDCWD, target, 0);
 	if (s.id < 0)
@@ -146,7 +146,7 @@ int gb_mount_holders(const char *target, struct gb_buf *text)
 			say(&s, "mounted on it: %s (%s)", row->target, row->type);
 	}
 	procs = opendir("/proc");
-	while (procs && (entry = readdir(procs))) {
+	while (procs && gb_dir_next(procs, &entry) > 0) {
 		/* This very process may stand there, but ends in a moment. */
 		if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != (int)getpid())
 			one_process(&s, dirfd(procs), entry->d_name);

@@ -28,7 +28,7 @@ static int first_file(int parent, const char *name, int depth, int *left)
 	gb_autoclosedir DIR *dir = gb_dir_open(parent, name);
 	const struct dirent *entry;
 
-	while (dir && *left > 0 && (entry = gb_dir_next(dir))) {
+	while (dir && *left > 0 && gb_dir_next(dir, &entry) > 0) {
 		int fd = dirfd(dir);
 		struct statx st;
 

@@ -3,7 +3,6 @@
 #include "common/mount/loop.h"
 
 #include <bsd/string.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 
 enum { LOOP_MAJOR_NUMBER = 7, TRIES = 64 };
@@ -44,13 +44,14 @@ static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 	return (!a_size || b < a + a_size || a + a_size < a) && (!b_size || a < b + b_size || b + b_size < b);
 }
 
-/* The loop device that has the file already. */
-static bool in_use(const struct stat *file, const struct gb_mount_loop *loop, char *device, size_t size)
+/* The loop device that has the file already: 1 with its name, 0 for none, -errno where that cannot be told. */
+static int in_use(const struct stat *file, const struct gb_mount_loop *loop, char *device, size_t size)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/block");
-	struct dirent *entry;
+	const struct dirent *entry;
+	int r = 0;
 
-	while (dir && (entry = readdir(dir))) {
+	while (dir && (r = gb_dir_next(dir, &entry)) > 0) {
 		gb_autobuf struct gb_buf name = { 0 };
 		char path[320];
 		uint64_t offset = 0, limit = 0;
@@ -68,10 +69,10 @@ static bool in_use(const struct stat *file, const struct gb_mount_loop *loop, ch
 		(void)read_number(dirfd(dir), path, &limit);
 		if (overlap(offset, limit, loop->offset, loop->size)) {
 			(void)snprintf(device, size, "/dev/%s", entry->d_name);
-			return true;
+			return 1;
 		}
 	}
-	return false;
+	return r;
 }
 
 static int configure(int fd, int file, const struct gb_mount_loop *loop, bool read_only)
@@ -122,7 +123,10 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return gb_err_set(err, EINVAL, "cannot set up a loop device for %s: neither a regular file nor a block device",
 				  loop->file);
-	if (in_use(&st, loop, other, sizeof other) && !read_only)
+	int used = read_only ? 0 : in_use(&st, loop, other, sizeof other);
+	if (used < 0)
+		return gb_err_sys(err, -used, "cannot set up a loop device for %s: /sys/block", loop->file);
+	if (used > 0)
 		return gb_err_set(err, EBUSY, "cannot set up a loop device for %s: %s has it already", loop->file, other);
 
 	gb_autoclose int control = -1;

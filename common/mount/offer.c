@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/sys/mountinfo.h"
 
@@ -59,11 +60,11 @@ static int used_tag(const struct gb_mountinfo *row, void *arg)
 int gb_mount_virtiofs_tags(struct gb_buf *tags, bool *ret_all)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/fs/virtiofs");
-	struct dirent *entry;
+	const struct dirent *entry;
 	int count = 0;
 
 	*ret_all = dir != NULL;
-	while (dir && (entry = readdir(dir))) {
+	while (dir && gb_dir_next(dir, &entry) > 0) {
 		gb_autobuf struct gb_buf tag = { 0 };
 		char path[300];
 
@@ -81,7 +82,7 @@ int gb_mount_virtiofs_tags(struct gb_buf *tags, bool *ret_all)
 	/* An older kernel keeps the tags to itself: what is mounted, and how many devices there are. */
 	(void)gb_mountinfo_foreach(NULL, used_tag, tags);
 	dir = opendir("/sys/bus/virtio/drivers/virtiofs");
-	while (dir && (entry = readdir(dir)))
+	while (dir && gb_dir_next(dir, &entry) > 0)
 		count += strncmp(entry->d_name, "virtio", 6) == 0;
 	return count;
 }

@@ -44,7 +44,7 @@ static void empty(DIR *opened, dev_t device)
 	gb_autoclosedir DIR *dir = opened;
 	const struct dirent *entry;
 
-	while (dir && (entry = gb_dir_next(dir))) {
+	while (dir && gb_dir_next(dir, &entry) > 0) {
 		int fd = dirfd(dir);
 		struct stat st;
 

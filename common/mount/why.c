@@ -2,7 +2,6 @@
 /* Why a new file system could not be mounted: its source, its tag, its layers, its target. */
 #include "common/mount/why.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +12,7 @@
 #include <sys/sysmacros.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/mount/apply.h"
 #include "common/mount/offer.h"
 #include "common/sys/mountinfo.h"
@@ -48,10 +48,10 @@ static void device_users(const char *source, struct gb_buf *why)
 	}
 	char path[64];
 	gb_autoclosedir DIR *dir = NULL;
-	struct dirent *entry;
+	const struct dirent *entry;
 	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", m.major, m.minor);
 	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
+	while (dir && gb_dir_next(dir, &entry) > 0) {
 		if (entry->d_name[0] != '.')
 			(void)gb_buf_fmt(why, "; held by /dev/%s", entry->d_name);
 	}

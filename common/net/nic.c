@@ -4,7 +4,6 @@
 
 #include <bsd/string.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,6 +16,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/net/conf.h"
 
@@ -118,11 +118,12 @@ int gb_nic_find(const char *sys, const char *wanted, struct gb_nic *ret_nic, str
 	struct gb_nic best = { 0 };
 	unsigned char mac[6];
 	bool by_mac = wanted && gb_net_mac(wanted, mac), found = false;
-	struct dirent *e;
+	const struct dirent *e;
+	int r;
 
 	if (!dir)
 		return gb_err_sys(err, errno, "%s", sys);
-	while ((errno = 0, e = readdir(dir))) {
+	while ((r = gb_dir_next(dir, &e)) > 0) {
 		struct gb_nic nic;
 
 		if (e->d_name[0] == '.' || !read_nic(sys, dirfd(dir), e->d_name, &nic))
@@ -135,8 +136,8 @@ int gb_nic_find(const char *sys, const char *wanted, struct gb_nic *ret_nic, str
 			best = nic;
 		found = true;
 	}
-	if (errno)
-		return gb_err_sys(err, errno, "%s", sys);
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s", sys);
 	if (found)
 		*ret_nic = best;
 	return found;

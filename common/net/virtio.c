@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 
 enum { NAME_BYTES = 4096 }; /* a sysfs attribute is a page at most */
@@ -17,11 +18,12 @@ enum { NAME_BYTES = 4096 }; /* a sysfs attribute is a page at most */
 int gb_virtio_find(const char *ports, const char *name, char *ret_device, size_t size)
 {
 	gb_autoclosedir DIR *dir = opendir(ports);
-	struct dirent *entry;
+	const struct dirent *entry;
+	int r;
 
 	if (!dir)
 		return -errno;
-	while ((errno = 0, entry = readdir(dir))) {
+	while ((r = gb_dir_next(dir, &entry)) > 0) {
 		gb_autobuf struct gb_buf text = { 0 };
 		char path[PATH_MAX];
 
@@ -37,7 +39,7 @@ int gb_virtio_find(const char *ports, const char *name, char *ret_device, size_t
 			continue;
 		return strlcpy(ret_device, entry->d_name, size) < size ? 0 : -ENAMETOOLONG;
 	}
-	return errno ? -errno : -ENOENT;
+	return r < 0 ? r : -ENOENT;
 }
 
 int gb_virtio_open(const char *name, struct gb_err *err)

@@ -4,7 +4,6 @@
 
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/sys/blockdev.h"
 
@@ -100,10 +100,11 @@ static int read_block(struct gb_power_devices *devices)
 	gb_autoclosedir DIR *dir = opendir("/sys/block");
 	int r = 0;
 
-	for (struct dirent *e; r == 0 && dir && (e = readdir(dir));) {
+	for (const struct dirent *e; r == 0 && dir && (r = gb_dir_next(dir, &e)) > 0;) {
 		struct gb_power_device row = { 0 };
 		char text[4200], name[300];
 
+		r = 0;
 		if (strncmp(e->d_name, "loop", 4) != 0 && strncmp(e->d_name, "dm-", 3) != 0)
 			continue;
 		if (attribute(dirfd(dir), e->d_name, "dev", text, sizeof text) < 0 ||

@@ -93,20 +93,20 @@ static int remove_below(int parent, const char *name, int depth)
 {
 	gb_autoclosedir DIR *dir = gb_dir_open(parent, name);
 	const struct dirent *entry;
-	int r = 0;
+	int more, r = 0;
 
 	if (!dir)
 		return -errno;
 	if (depth == 0)
 		return -ELOOP;
-	while ((entry = gb_dir_next(dir))) {
+	while ((more = gb_dir_next(dir, &entry)) > 0) {
 		if (entry->d_type != DT_DIR)
 			continue;
 		(void)remove_below(dirfd(dir), entry->d_name, depth - 1); /* what is left in there is told by the next call */
 		if (unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			r = -errno;
 	}
-	return r;
+	return r ? r : more;
 }
 
 int gb_sandbox_cgroup_remove(const char *path, int ms)
@@ -155,7 +155,7 @@ int gb_sandbox_cgroup_freeze(const char *path, bool freeze, int ms)
 int gb_sandbox_cgroup_each(const char *path, int (*fn)(const char *name, void *arg), void *arg)
 {
 	char dir[PATH_LEN];
-	struct dirent *entry;
+	const struct dirent *entry;
 	int r = full(dir, path, NULL);
 
 	if (r < 0)
@@ -163,9 +163,7 @@ int gb_sandbox_cgroup_each(const char *path, int (*fn)(const char *name, void *a
 	gb_autoclosedir DIR *folder = opendir(dir);
 	if (!folder)
 		return errno == ENOENT ? 0 : -errno;
-	while (r == 0 && (entry = readdir(folder))) {
-		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-			r = fn(entry->d_name, arg);
-	}
+	while (r == 0 && (r = gb_dir_next(folder, &entry)) > 0)
+		r = entry->d_type == DT_DIR && entry->d_name[0] != '.' ? fn(entry->d_name, arg) : 0;
 	return r;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/net/veth.h"
 #include "common/sandbox/cgroup.h"
@@ -84,15 +85,16 @@ int gb_sandbox_clean(const struct gb_sandbox_place *place, const char *instance,
 
 static int each_instance(const char *path, int (*fn)(const char *instance, void *arg), void *arg)
 {
-	struct dirent *entry;
+	const struct dirent *entry;
 	int r = 0;
 
 	gb_autoclosedir DIR *dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	while (r == 0 && (entry = readdir(dir))) {
-		if (strlen(entry->d_name) == GB_SANDBOX_INSTANCE && strspn(entry->d_name, "0123456789abcdef") == GB_SANDBOX_INSTANCE)
-			r = fn(entry->d_name, arg);
+	while (r == 0 && (r = gb_dir_next(dir, &entry)) > 0) {
+		bool instance = strlen(entry->d_name) == GB_SANDBOX_INSTANCE &&
+				strspn(entry->d_name, "0123456789abcdef") == GB_SANDBOX_INSTANCE;
+		r = instance ? fn(entry->d_name, arg) : 0;
 	}
 	return r;
 }

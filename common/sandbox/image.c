@@ -3,7 +3,6 @@
 #include "common/sandbox/image.h"
 
 #include <bsd/stdlib.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/list.h"
 #include "common/btrfs/ioctl.h"
@@ -451,21 +451,25 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 {
 	Guestbox__V1__Image **images = NULL;
 	size_t len = 0, size = 0;
-	struct dirent *entry;
+	const struct dirent *entry;
 	bool damaged;
+	int r = 0;
 
 	gb_autoclosedir DIR *dir = opendir(folder);
 	if (!dir && errno != ENOENT)
 		return gb_err_sys(err, errno, "%s", folder);
-	while (dir && (entry = readdir(dir))) {
+	while (dir && (r = gb_dir_next(dir, &entry)) > 0) {
 		if (gb_sandbox_check_image(entry->d_name, NULL) < 0)
 			continue;
-		if (gb_list_room(&images, len, &size, sizeof *images) < 0) {
-			gb_sandbox_images_free(images, len);
-			return gb_err_sys(err, ENOMEM, "%s", folder);
-		}
+		r = gb_list_room(&images, len, &size, sizeof *images);
+		if (r < 0)
+			break;
 		images[len] = read_record(dirfd(dir), entry->d_name, &damaged);
 		len += images[len] != NULL;
+	}
+	if (r < 0) {
+		gb_sandbox_images_free(images, len);
+		return gb_err_sys(err, -r, "%s", folder);
 	}
 	if (len)
 		qsort(images, len, sizeof images[0], by_name);
@@ -595,10 +599,10 @@ int gb_sandbox_image_remove(const char *folder, const char *name, struct gb_err 
 
 void gb_sandbox_images_sweep(const char *folder)
 {
-	struct dirent *entry;
+	const struct dirent *entry;
 
 	gb_autoclosedir DIR *dir = opendir(folder);
-	while (dir && (entry = readdir(dir))) {
+	while (dir && gb_dir_next(dir, &entry) > 0) { /* what is not seen now is swept the next time */
 		if (strncmp(entry->d_name, ".new-", 5) == 0 || strncmp(entry->d_name, ".old-", 5) == 0)
 			(void)gb_sandbox_tree_remove(dirfd(dir), entry->d_name);
 	}

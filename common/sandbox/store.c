@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/btrfs/ioctl.h"
 
@@ -108,18 +109,14 @@ static int move_up(struct removal *removal, int fd, const char *name)
 
 static int remove_below(struct removal *removal, int fd, int depth)
 {
-	gb_autoclosedir DIR *dir = fdopendir(fd);
-	struct dirent *entry;
-	int r = 0, failed = 0;
+	gb_autoclosedir DIR *dir = gb_dir_take(fd);
+	const struct dirent *entry;
+	int more, r = 0, failed = 0;
 
-	if (!dir) {
-		gb_close_fd(&fd);
+	if (!dir)
 		return -errno;
-	}
-	while ((entry = readdir(dir))) {
+	while ((more = gb_dir_next(dir, &entry)) > 0) {
 		struct stat st;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
 		if (unlinkat(fd, entry->d_name, 0) == 0)
 			continue;
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
@@ -138,7 +135,7 @@ static int remove_below(struct removal *removal, int fd, int depth)
 		}
 		failed = failed ? failed : r;
 	}
-	return failed;
+	return failed ? failed : more;
 }
 
 int gb_sandbox_tree_remove(int dirfd, const char *name)
@@ -295,20 +292,21 @@ static void show(const struct shelf *shelf, const char *dir, const char *name)
 static int each_of(const struct gb_sandbox_place *place, const struct shelf *shelf, struct gb_err *err)
 {
 	char path[512], entry_path[512 + 66];
-	struct dirent *entry;
+	const struct dirent *entry;
+	int r;
 
 	(void)snprintf(path, sizeof path, "%s/%s", place->data, shelf->folder);
 	gb_autoclosedir DIR *dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : gb_err_sys(err, errno, "%s", path);
 	/* One that is not seen would be taken for gone. */
-	while (errno = 0, (entry = readdir(dir))) {
+	while ((r = gb_dir_next(dir, &entry)) > 0) {
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) > 64)
 			continue;
 		(void)snprintf(entry_path, sizeof entry_path, "%s/%.64s", path, entry->d_name);
 		show(shelf, entry_path, entry->d_name);
 	}
-	return errno ? gb_err_sys(err, errno, "%s", path) : 0;
+	return r < 0 ? gb_err_sys(err, -r, "%s", path) : 0;
 }
 
 int gb_sandbox_records(const struct gb_sandbox_place *place, gb_sandbox_record_fn *fn, void *arg, struct gb_err *err)

@@ -357,7 +357,7 @@ static int white_out(struct untar *u, char *path)
 	gb_autoclosedir DIR *dir = gb_dir_open(fd, ".");
 	if (!dir)
 		return failed(u, errno);
-	while (r == 0 && (entry = gb_dir_next(dir)))
+	while (r == 0 && (r = gb_dir_next(dir, &entry)) > 0)
 		r = remove_any(fd, entry->d_name);
 	return r < 0 ? failed(u, -r) : 0;
 }

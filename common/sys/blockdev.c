@@ -3,7 +3,6 @@
 #include "common/sys/blockdev.h"
 
 #include <bsd/string.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 
 #ifndef LOOP_CONFIGURE /* Linux 5.8 */
@@ -117,7 +117,7 @@ unsigned gb_blockdev_holders(unsigned major, unsigned minor)
 
 	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/holders", major, minor);
 	gb_autoclosedir DIR *dir = opendir(path);
-	for (struct dirent *e; dir && (e = readdir(dir));)
+	for (const struct dirent *e; dir && gb_dir_next(dir, &e) > 0;)
 		n += e->d_name[0] != '.';
 	return n;
 }
@@ -125,10 +125,12 @@ unsigned gb_blockdev_holders(unsigned major, unsigned minor)
 int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t size)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/block");
+	const struct dirent *e;
+	int r;
 
 	if (!dir)
 		return -errno;
-	for (struct dirent *e; (e = readdir(dir));) {
+	while ((r = gb_dir_next(dir, &e)) > 0) {
 		char sys[320], dev[320];
 		struct loop_info64 info;
 
@@ -146,7 +148,7 @@ int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t siz
 		    info.lo_sizelimit == 0)
 			return strlcpy(path, dev, size) < size ? 1 : -ENAMETOOLONG;
 	}
-	return 0;
+	return r;
 }
 
 int gb_blockdev_loop_attach(const struct gb_blockdev *file, char *path, size_t size, struct gb_err *err)

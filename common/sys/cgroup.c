@@ -122,14 +122,14 @@ static int each(int dir, int sig, unsigned depth)
 	gb_autoclosedir DIR *list = gb_dir_open(dir, ".");
 	if (!list)
 		return -errno;
-	for (const struct dirent *e; depth < DEPTH_MAX && (e = gb_dir_next(list));) {
+	for (const struct dirent *e; depth < DEPTH_MAX && (r = gb_dir_next(list, &e)) > 0;) {
 		if (e->d_type != DT_DIR)
 			continue;
 		gb_autoclose int below = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		r = below < 0 ? 0 : each(below, sig, depth + 1);
-		sent += r > 0 ? r : 0;
+		int more = below < 0 ? 0 : each(below, sig, depth + 1);
+		sent += more > 0 ? more : 0;
 	}
-	return sent;
+	return r < 0 ? r : sent;
 }
 
 int gb_cgroup_signal(int dir, int sig)

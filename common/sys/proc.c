@@ -5,7 +5,6 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/list.h"
 
@@ -99,7 +99,7 @@ int gb_proc_scan(struct gb_proc_list *list, bool trust)
 {
 	gb_autoclosedir DIR *dir = opendir("/proc");
 	size_t known = trust ? list->kernel_count : 0;
-	struct dirent *entry;
+	const struct dirent *entry;
 	int r = 0;
 
 	list->count = 0;
@@ -107,10 +107,11 @@ int gb_proc_scan(struct gb_proc_list *list, bool trust)
 		list->kernel_count = 0;
 	if (!dir)
 		return -errno;
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0 && (r = gb_dir_next(dir, &entry)) > 0) {
 		struct gb_proc p;
 		pid_t pid;
 
+		r = 0;
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		pid = (pid_t)strtol(entry->d_name, NULL, 10);

@@ -56,7 +56,9 @@ static void empty(struct walk *walk, int dir, const char *where, unsigned depth)
 		problem(walk, where, "", strerror(ENOMEM));
 		return;
 	}
-	for (const struct dirent *e; (e = gb_dir_next(list));) {
+	const struct dirent *e;
+	int r;
+	while ((r = gb_dir_next(list, &e)) > 0) {
 		const char *name = e->d_name;
 
 		if (unlinkat(dir, name, 0) == 0) {
@@ -92,6 +94,8 @@ static void empty(struct walk *walk, int dir, const char *where, unsigned depth)
 		else if (walk->failed == before) /* else it is said already what is in there */
 			problem(walk, where, name, strerror(errno));
 	}
+	if (r < 0)
+		problem(walk, where, "", strerror(-r));
 }
 
 int64_t gb_rmtree_inside(const char *path, struct gb_buf *problems)

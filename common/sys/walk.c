@@ -90,12 +90,12 @@ static int step(struct walk *w)
 	/* The path of what was visited last gives way. */
 	w->path.len = at->path_len;
 	w->path.data[w->path.len] = '\0';
-	const struct dirent *e = gb_dir_next(at->dir);
-	if (!e) {
-		int error = errno;
+	const struct dirent *e;
+	int r = gb_dir_next(at->dir, &e);
+	if (r <= 0) {
 		(void)closedir(at->dir);
 		w->depth--;
-		return error ? tell(w, AT_FDCWD, w->path.data, NULL, error) : 0;
+		return r < 0 ? tell(w, AT_FDCWD, w->path.data, NULL, -r) : 0;
 	}
 	bool slash = at->path_len > 0 && w->path.data[at->path_len - 1] == '/';
 	if (gb_buf_fmt(&w->path, "%s%s", slash ? "" : "/", e->d_name) < 0)

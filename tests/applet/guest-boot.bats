@@ -62,7 +62,7 @@ setup() {
 	[[ $output == *"step one: failed: fork: Resource temporarily unavailable"*"two: out"*"step two: done"*$'\none' ]]
 	run faulty pipe2:error=EMFILE:when=1 guest-boot steps --log stderr one true , two true
 	[ "$status" -eq 1 ]
-	[[ $output == *"step one: failed: "*"Too many open files"*"step two: done"*$'\none' ]]
+	[[ $output == *"step one: failed: pipe: Too many open files"*"step two: done"*$'\none' ]]
 }
 
 @test "steps: a line without an end and one that is longer than a record of the log are whole" {

@@ -75,7 +75,7 @@ setup() {
 	mkfifo "$T/full"
 	exec 4<>"$T/full"
 	dd if=/dev/zero of="$T/full" bs=4096 count=16 oflag=nonblock 2>/dev/null
-	run timeout 20 "$GUESTBOX" guest-init --respawn=1/60 sh -c "echo run >>$T/runs; exit 5" 2>"$T/full"
+	run timeout 60 "$GUESTBOX" guest-init --respawn=1/60 sh -c "echo run >>$T/runs; exit 5" 2>"$T/full"
 	exec 4>&-
 	[ "$status" -eq 5 ]
 	[ "$(wc -l <"$T/runs")" -eq 2 ]

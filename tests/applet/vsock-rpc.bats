@@ -30,7 +30,7 @@ start_liar() {
 	listens "$dir/s"
 }
 
-rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
+rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 60 "$@"; }
 
 @test "timeline: the boot of another machine, in every form that boot-timeline has" {
 	need_applet boot-timeline
@@ -162,8 +162,8 @@ rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
 	socat "UNIX-LISTEN:$dir/fc,fork" "SYSTEM:bash $dir/vmm $dir/s" 3>&- 2>/dev/null &
 	vmm=$!
 	listens "$dir/fc"
-	run gb vsock-rpc --connect "fc:$dir/fc:1024" --timeout 10 ping over-fc
-	refused=$(gb vsock-rpc --connect "fc:$dir/fc:99" --timeout 10 ping 2>&1) || true
+	run gb vsock-rpc --connect "fc:$dir/fc:1024" --timeout 60 ping over-fc
+	refused=$(gb vsock-rpc --connect "fc:$dir/fc:99" --timeout 60 ping 2>&1) || true
 	kill "$vmm"
 	echo "$output / $refused"
 	[[ $output == "pong: over-fc"* ]]
@@ -172,8 +172,8 @@ rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
 
 @test "replies that are wrong: one line says how" {
 	start_liar "00000008 0000100a 0000 0801"
-	fails 1 "closed the connection without a reply" rpc ping --timeout 5
-	run rpc ping --timeout 5 --trace ''
+	fails 1 "closed the connection without a reply" rpc ping --timeout 60
+	run rpc ping --timeout 60 --trace ''
 	kill "$daemon"; wait "$daemon" || true; rm -f "$dir/s"
 	start_liar "00000002 0000"
 	fails 1 "too short for a trace id" rpc ping

@@ -34,14 +34,10 @@ start_daemon() {
 target() {
 	socat -t 60 "$1,fork" "SYSTEM:$2" 3>&- 2>"$dir/target.log" &
 	targets+=($!)
-	for _ in $(seq 1 200); do
-		case $1 in
-		UNIX-LISTEN:*) listens "$dir/t" && return 0 ;;
-		*) socat -u OPEN:/dev/null "TCP:127.0.0.1:$port" 2>/dev/null && return 0 ;;
-		esac
-		sleep 0.02
-	done
-	return 1
+	case $1 in
+	UNIX-LISTEN:*) listens "$dir/t" ;;
+	*) until_true socat -u OPEN:/dev/null "TCP:127.0.0.1:$port" ;;
+	esac
 }
 
 free_port() {
@@ -49,7 +45,9 @@ free_port() {
 	while ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done
 }
 
-descriptors() { find "/proc/$front/fd" -type l | wc -l; }
+# descriptors [KIND]: how many the front has: all of them, or those of a kind (socket, pipe).
+descriptors() { find "/proc/$front/fd" -type l -lname "${1:+$1:}*" | wc -l; }
+descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 
 @test "a request with a half-close gets the whole reply, through unix and tcp targets" {
 	free_port
@@ -97,7 +95,7 @@ descriptors() { find "/proc/$front/fd" -type l | wc -l; }
 	start_daemon --proxy-wait 60 --proxy "unix:$dir/p=unix:$dir/t"
 	echo early | socat -t 60 - "UNIX-CONNECT:$dir/p" >"$dir/out" 3>&- &
 	caller=$!
-	for _ in $(seq 1 200); do grep -q 'pid .*: for unix:' "$dir/log" && break; sleep 0.05; done
+	until_true grep -q 'pid .*: for unix:' "$dir/log"
 	target "UNIX-LISTEN:$dir/t" cat
 	wait "$caller"
 	[ "$(cat "$dir/out")" = early ]
@@ -120,32 +118,31 @@ descriptors() { find "/proc/$front/fd" -type l | wc -l; }
 	start_daemon --proxy-wait 600 --proxy "unix:$dir/p=unix:$dir/t"
 	before=$(descriptors)
 	for _ in $(seq 1 20); do socat -u OPEN:/dev/null "UNIX-CONNECT:$dir/p"; done
-	for _ in $(seq 1 200); do [ "$(grep -c 'gone before' "$dir/log")" -eq 20 ] && break; sleep 0.05; done
-	[ "$(grep -c 'gone before' "$dir/log")" -eq 20 ]
-	[ "$(descriptors)" -eq "$before" ]
+	until_true has_lines 20 'gone before' "$dir/log"
+	until_true descriptors_are "$before"
 }
 
 @test "a caller that is gone ends a target that only waits" {
 	target "UNIX-LISTEN:$dir/t" "echo up; while sleep 0.1 && echo; do :; done 2>/dev/null"
 	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
 	socat "UNIX-CONNECT:$dir/p" "SYSTEM:head -n 1 >$dir/up; kill -9 \$PPID" 3>&- 2>/dev/null || true
-	for _ in $(seq 1 200); do grep -q 'over: .* bytes in' "$dir/log" && break; sleep 0.05; done
+	until_true grep -q 'over: .* bytes in' "$dir/log"
 	grep 'over: 0 bytes in' "$dir/log"
 }
 
 @test "descriptors: none is left over, none is inherited, idle connections own two" {
 	target "UNIX-LISTEN:$dir/t" "ls -l /proc/self/fd >$dir/fds-\$\$; cat"
 	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
+	pipes=$(descriptors pipe)
 	echo warm | socat -t 60 - "UNIX-CONNECT:$dir/p" >/dev/null
-	for _ in $(seq 1 200); do [ "$(grep -c 'over:' "$dir/log")" -eq 1 ] && break; sleep 0.05; done
-	before=$(descriptors)
+	until_true has_lines 1 'over:' "$dir/log"
+	before=$(descriptors socket)
 	holders=()
-	for _ in $(seq 1 10); do
-		mkfifo "$dir/f" && { socat "UNIX-CONNECT:$dir/p" "SYSTEM:echo; cat $dir/f >/dev/null" 3>&- 2>/dev/null & }
+	for i in $(seq 1 10); do
+		mkfifo "$dir/f$i"
+		socat "UNIX-CONNECT:$dir/p" "SYSTEM:echo; cat $dir/f$i >/dev/null" 3>&- 2>/dev/null &
 		holders+=($!)
-		for _ in $(seq 1 200); do [ "$(descriptors)" -eq $((before + 2 * ${#holders[@]})) ] && break; sleep 0.05; done
-		[ "$(descriptors)" -eq $((before + 2 * ${#holders[@]})) ]
-		mv "$dir/f" "$dir/f${#holders[@]}"
+		until_true descriptors_are $((before + 2 * i)) socket
 	done
 	# All that the daemon has made is closed at exec: the flag O_CLOEXEC (02000000).
 	seen=0
@@ -159,9 +156,11 @@ descriptors() { find "/proc/$front/fd" -type l | wc -l; }
 		grep -q '^flags:.*02[0-7]\{6\}$' "$f" || { echo "${f##*/} is inherited"; cat "$f"; false; }
 	done
 	[ "$seen" -ge 24 ]
+	# Bytes went one connection at a time, so that a pipe for each way is all that was ever needed.
+	[ "$(descriptors pipe)" -le $((pipes + 4)) ]
 	kill "${holders[@]}"
-	for _ in $(seq 1 200); do [ "$(descriptors)" -eq "$before" ] && break; sleep 0.05; done
-	[ "$(descriptors)" -eq "$before" ]
+	until_true descriptors_are "$before" socket
+	[ "$(descriptors pipe)" -le $((pipes + 4)) ]
 }
 
 @test "more connections than allowed are closed, and the others go on" {
@@ -170,7 +169,7 @@ descriptors() { find "/proc/$front/fd" -type l | wc -l; }
 	mkfifo "$dir/f"
 	{ echo one; cat "$dir/f"; } | socat -t 60 - "UNIX-CONNECT:$dir/p" >"$dir/out" 3>&- &
 	holder=$!
-	for _ in $(seq 1 200); do grep -q one "$dir/out" && break; sleep 0.05; done
+	until_true grep -q one "$dir/out"
 	run timeout 60 socat -t 60 -u "UNIX-CONNECT:$dir/p" -
 	[ "$status" -eq 0 ]
 	[ -z "$output" ]

@@ -24,7 +24,7 @@ start_daemon() {
 	rm "$dir/ready"
 }
 
-rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 10 "$@"; }
+rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 60 "$@"; }
 
 # bytes HEX...: those bytes.
 bytes() { printf '%b' "$(tr -d ' \n' <<<"$*" | sed 's/../\\x&/g')"; }
@@ -109,7 +109,7 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 
 @test "half a frame and silence: the connection is closed, others go on" {
 	start_daemon --frame-timeout 0.3
-	run timeout 20 socat -t 30 "UNIX-CONNECT:$dir/s" SYSTEM:'printf "\\0\\0\\0" >&1; cat >/dev/null'
+	run timeout 60 socat -t 60 "UNIX-CONNECT:$dir/s" SYSTEM:'printf "\\0\\0\\0" >&1; cat >/dev/null'
 	[ "$status" -ne 124 ]
 	grep -q 'half a frame' "$dir/log"
 	rpc ping
@@ -117,9 +117,10 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 
 @test "an idle connection is closed" {
 	start_daemon --idle-timeout 0.2
-	run timeout 20 socat -u "UNIX-CONNECT:$dir/s" -
+	run timeout 60 socat -u "UNIX-CONNECT:$dir/s" -
 	[ "$status" -eq 0 ]
-	rpc ping
+	# Whoever is held up between his connection and his first byte is idle, too.
+	until_true rpc ping
 }
 
 @test "more connections than allowed are told so" {
@@ -127,23 +128,19 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 	mkfifo "$dir/hold"
 	socat -t 60 "UNIX-CONNECT:$dir/s" "PIPE:$dir/hold" 3>&- &
 	holder=$!
-	for _ in $(seq 1 100); do
-		run rpc ping
-		[ "$status" -eq 0 ] || break
-		sleep 0.05
-	done
+	until_true not rpc ping
+	run rpc ping
 	kill "$holder"
 	echo "$output"
 	[[ $output == *"error 503: all 1 connections are in use"* ]]
-	for _ in $(seq 1 100); do rpc ping && break; sleep 0.05; done
-	rpc ping
+	until_true rpc ping
 }
 
 @test "another user's process is turned away" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root: another user's process"
 	start_daemon
 	chmod 755 "$dir"; chmod 666 "$dir/s"
-	run setpriv --reuid=65534 --regid=65534 --clear-groups "$GUESTBOX" vsock-rpc --connect "unix:$dir/s" --timeout 10 ping
+	run setpriv --reuid=65534 --regid=65534 --clear-groups "$GUESTBOX" vsock-rpc --connect "unix:$dir/s" --timeout 60 ping
 	echo "$output"
 	[ "$status" -eq 1 ]
 	[[ $output == *"error 403: user 65534 may not call"* ]]
@@ -206,15 +203,11 @@ pings() {
 	start_daemon --log "json:$dir/json" --log-size 20K
 	for round in 1 2; do # some 27 KB each
 		[ "$(pings 200)" -gt 0 ]
-		for _ in $(seq 1 600); do [ ! -e "$dir/json.$round" ] || break; sleep 0.05; done
-		[ -e "$dir/json.$round" ]
+		until_true [ -e "$dir/json.$round" ]
 	done
 	# The front goes on in the new one, and the helper.
-	for _ in $(seq 1 600); do
-		rpc info >/dev/null
-		! grep -qs GetSystemInfoRequest "$dir/json" || break
-		sleep 0.05
-	done
+	helper_has_moved() { rpc info && grep -qs GetSystemInfoRequest "$dir/json"; }
+	until_true helper_has_moved
 	kill "$daemon"
 	wait "$daemon"
 	daemon=
@@ -230,7 +223,8 @@ pings() {
 	kill -STOP "$front"
 	rpc ping >"$dir/out" 2>&1 3>&- &
 	client=$!
-	sleep 0.2
+	waits() { [ "$(ss -Hxl "src $dir/s" | awk '{ print $3 }')" -ge 1 ]; } # it is connected, and nobody takes it
+	until_true waits
 	kill -9 "$daemon"
 	status=0
 	wait "$client" || status=$?
@@ -252,12 +246,10 @@ pings() {
 		socat -t 60 "UNIX-CONNECT:$dir/s" "PIPE:$dir/hold" 3>&- &
 		holders+=($!)
 	done
-	for _ in $(seq 1 200); do grep -q 'accept: Too many open files' "$dir/log" && break; sleep 0.05; done
-	grep -c 'accept: Too many open files' "$dir/log"
+	until_true grep -q 'accept: Too many open files' "$dir/log"
 	# A shell that is ended before it has become socat would end this test in our name.
-	for p in "${holders[@]}"; do
-		for _ in $(seq 1 600); do [[ $(readlink "/proc/$p/exe") == */bash ]] || break; sleep 0.05; done
-	done
+	is_bash() { [[ $(readlink "/proc/$1/exe") == */bash ]]; }
+	for p in "${holders[@]}"; do until_true not is_bash "$p"; done
 	kill "${holders[@]}"
 	rpc ping
 }
@@ -287,7 +279,7 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	for i in 1 2 3; do
 		front=$(front_of "$daemon")
 		kill -KILL "$front"
-		for _ in $(seq 1 200); do [ "$(grep -c 'front: started again' "$dir/log")" -eq "$i" ] && break; sleep 0.05; done
+		until_true has_lines "$i" 'front: started again' "$dir/log"
 		rpc ping
 		rpc info >"$dir/again"
 		grep -q kernel_version: "$dir/again"
@@ -303,11 +295,8 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 		grep -q 'not started again' "$dir/log" && break
 		front=$(front_of "$daemon")
 		kill -KILL "$front" || break
-		for _ in $(seq 1 200); do
-			[ "$(grep -c 'front: started again' "$dir/log")" -eq "$i" ] && break
-			grep -q 'not started again' "$dir/log" && break
-			sleep 0.05
-		done
+		seen() { has_lines "$i" 'front: started again' "$dir/log" || grep -q 'not started again' "$dir/log"; }
+		until_true seen
 	done
 	status=0
 	wait "$daemon" || status=$?
@@ -339,8 +328,7 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	{ wait "$daemon"; } 2>/dev/null || true
 	start_daemon
 	rpc ping
-	for _ in $(seq 1 200); do [ -e "/proc/$front/fd/0" ] || break; sleep 0.05; done
-	[ ! -e "/proc/$front/fd/0" ]
+	until_true not [ -e "/proc/$front/fd/0" ]
 }
 
 @test "whoever answers, front or helper: replies come in the order of their requests" {
@@ -426,7 +414,7 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 		socat -u "SYSTEM:cat $dir/request $dir/hold" "UNIX-CONNECT:$dir/s" 3>&- 2>/dev/null &
 		hogs+=($!)
 	done
-	for _ in $(seq 1 600); do [ "$(grep -c 'takes no reply' "$dir/log")" -ge 1 ] && break; sleep 0.05; done
+	until_true has_lines 1 'takes no reply' "$dir/log"
 	clients=()
 	for i in 1 2 3 4 5 6 7 8; do
 		gb vsock-rpc --connect "unix:$dir/s" --timeout 120 mmap "$dir/big" 3>&- | sha256sum >"$dir/sum$i" &
@@ -435,7 +423,7 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	for client in "${clients[@]}"; do wait "$client"; done
 	want=$(sha256sum <"$dir/big")
 	for i in 1 2 3 4 5 6 7 8; do [ "$(cat "$dir/sum$i")" = "$want" ]; done
-	for _ in $(seq 1 600); do [ "$(grep -c 'takes no reply' "$dir/log")" -eq 6 ] && break; sleep 0.05; done
+	until_true has_lines 6 'takes no reply' "$dir/log"
 	kill "${hogs[@]}" 2>/dev/null || true
 	: 1<>"$dir/hold" # what still waits for a writer gets one, and with it the end
 	[ "$(grep -c 'takes no reply' "$dir/log")" -eq 6 ]

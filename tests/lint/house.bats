@@ -106,6 +106,11 @@ strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr 
 		' {} \; | none "open across execve(2)"
 }
 
+@test "folders are read by gb_dir_next, which tells an error from the end" {
+	grep -nE '(^|[^_a-z"])readdir(64|_r)?\(' -r applets common --include='*.[ch]' |
+		grep -vE '^common/base/dir\.[ch]:|/\*|^[^:]*:[0-9]*:[[:space:]]*\*' | none "readdir(3)"
+}
+
 @test "the words of a message stand once" {
 	# Of 40 characters and more; what is shared is a constant or a function of its own.
 	grep -ohE '"([^"\\]|\\.){40,}"' -r applets common --include='*.[ch]' | sort | uniq -d | none "twice"

@@ -170,11 +170,8 @@ is_ready() {
 	[ "$(losetup -n -j "$DISK/img" | wc -l)" -eq 1 ]
 	unmount_all
 	udevadm settle 2>/dev/null || true
-	for _ in 1 2 3 4 5 6 7 8 9 10; do
-		[ -n "$(losetup -n -j "$DISK/img")" ] || break
-		sleep 0.2
-	done
-	[ -z "$(losetup -n -j "$DISK/img")" ]
+	detached() { [ -z "$(losetup -n -j "$DISK/img")" ]; }
+	until_true detached
 }
 
 @test "two at once: one format, and the other finds the work done" {

@@ -64,7 +64,7 @@ machine() {
 }
 
 @test "who ignores SIGTERM is named by pid and command, and killed" {
-	run machine 'bash -c "trap \"\" TERM; echo \$BASHPID >$T/pid; while :; do sleep 1; done" & sleep 0.2
+	run machine 'bash -c "trap \"\" TERM; echo \$BASHPID >$T/pid; while :; do sleep 1; done" & until [ -s $T/pid ]; do sleep 0.02; done
 		$G guest-poweroff --force --grace 2 --json >$T/out; sleep 60'
 	cat "$T/out"
 	[ "$status" -eq 130 ]
@@ -113,9 +113,10 @@ machine() {
 	# Each service takes its time to end.
 	run machine 'PATH=$T/bin:$PATH
 		for s in late containerd k3s dockerd; do
-			bash -c "trap \"sleep 0.4; kill \\\$p; exit\" TERM; $s 1000 & p=\$!; echo $s >/proc/self/comm; wait" &
+			bash -c "trap \"sleep 0.4; kill \\\$p; exit\" TERM; $s 1000 & p=\$!; echo $s >/proc/self/comm; : >$T/up.$s; wait" &
 		done
-		sleep 0.5; $G guest-poweroff --force --grace 8 --json >$T/out; sleep 60'
+		until [ $(ls $T/up.* 2>/dev/null | wc -l) -eq 4 ]; do sleep 0.02; done
+		$G guest-poweroff --force --grace 8 --json >$T/out; sleep 60'
 	cat "$T/out"
 	[ "$status" -eq 130 ]
 	order=$(grep -oE '"step":"(stop|terminate|kill)","object":"[a-z0-9]*","done":(true|false)' "$T/out" | cut -d'"' -f4,8,11 | tr '\n' ' ')

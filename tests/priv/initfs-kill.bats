@@ -38,11 +38,7 @@ opened() {
 		# shellcheck disable=SC2086 # words
 		probe ${op//@/$mnt} >"$DISK/said" 2>&1 3>&- &
 		client=$!
-		for ((i = 0; i < 1500; i++)); do
-			! grep -q 'stopped by SIGSTOP' "$DISK/trace" || break
-			sleep 0.01
-		done
-		grep -q 'stopped by SIGSTOP' "$DISK/trace" || { echo "not stopped: $(cat "$DISK/said" "$DISK/trace")"; false; }
+		until_true grep -q 'stopped by SIGSTOP' "$DISK/trace" || { echo "not stopped: $(cat "$DISK/said" "$DISK/trace")"; false; }
 		kill -0 "$client" # it waits for the answer
 		kill -KILL "$client"
 		untrace
@@ -85,11 +81,8 @@ opened() {
 		flags ioctl getflags @/f
 	REQUESTS
 	# what the killed had open is closed
-	for ((i = 0; i < 500; i++)); do
-		[ "$(opened)" -gt "$before" ] || break
-		sleep 0.02
-	done
-	[ "$(opened)" -le "$before" ]
+	closed() { [ "$(opened)" -le "$before" ]; }
+	until_true closed
 	unharmed
 	unserve
 }
@@ -108,10 +101,7 @@ opened() {
 	probe stat "$mnt/other" >/dev/null 3>&- &
 	client=$!
 	# the server's thread waits in the source
-	for ((i = 0; i < 1500; i++)); do
-		! cat "/proc/$init_pid/task"/*/wchan 2>/dev/null | grep -q request_wait || break
-		sleep 0.01
-	done
+	if [ "$(cat "/proc/$lower/wchan")" != 0 ]; then until_true grep -q request_wait "/proc/$init_pid/task"/*/wchan; fi # it can be seen here
 	[ "$(timeout 60 "$abs_top_builddir/tests/priv/fsprobe" pread "$v" r,direct 4096 4096)" = "ok 4096" ]
 	kill -KILL "$client"
 	kill -CONT "$lower"

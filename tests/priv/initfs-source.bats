@@ -276,11 +276,8 @@ ways=('' --passthrough=off '--passthrough=off --no-splice' '--no-handles' '--cac
 	cmp "$src/big" "$mnt/big"
 	unharmed
 	# what the clients had open is closed; one descriptor may stay for the file as such
-	for ((i = 0; i < 100; i++)); do
-		[ "$(find "/proc/$init_pid/fd" -lname "$src/big" | wc -l)" -le 1 ] && break
-		sleep 0.05
-	done
-	[ "$(find "/proc/$init_pid/fd" -lname "$src/big" | wc -l)" -le 1 ]
+	closed() { [ "$(find "/proc/$init_pid/fd" -lname "$src/big" | wc -l)" -le 1 ]; }
+	until_true closed
 	unserve
 }
 

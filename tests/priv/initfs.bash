@@ -32,14 +32,7 @@ unserve() {
 	gone
 }
 
-gone() {
-	for ((i = 0; i < 500; i++)); do
-		kill -0 "$init_pid" 2>/dev/null || return 0
-		sleep 0.02
-	done
-	echo "process $init_pid is still there" >&2
-	return 1
-}
+gone() { until_true not kill -0 "$init_pid"; }
 
 probe() { "$abs_top_builddir/tests/priv/fsprobe" "$@"; }
 # nobody may not pass the folders above the mount: from inside, by relative paths.

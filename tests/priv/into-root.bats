@@ -40,7 +40,7 @@ into()
 	mount --bind cmdline /proc/cmdline
 	PATH=$DISK/bin:$PATH sh "$abs_top_srcdir/init/into-root" "$root" >said 2>&1 7>&- 3>&-
 	echo end >/dev/kmsg
-	for _ in $(seq 200); do ! grep -qx end log || break; sleep 0.05; done
+	until_true grep -qx end log
 	umount /proc/cmdline
 	output=$(grep -vx end log) || true
 	cat said

@@ -36,7 +36,7 @@ teardown() {
 	if [ -n "$CG" ]; then
 		# Everything that was started is in there.
 		echo 1 >"$CG/cgroup.kill"
-		for _ in $(seq 1 200); do grep -q 'populated 0' "$CG/cgroup.events" && break; sleep 0.05; done
+		until_true grep -q 'populated 0' "$CG/cgroup.events"
 		find "$CG" -depth -type d -exec rmdir {} +
 		umount -l "$T/cg" # a process that is on its way out may hold it yet
 	else
@@ -66,7 +66,7 @@ start_daemon() {
 		fi
 		exec "$@"' sh "$T/guestbox" vsock-rpcd --listen "unix:$T/s" --runtime-dir "$T/bin" "$@" 2>>"$T/log" 3>&- &
 	daemon=$!
-	for _ in $(seq 1 200); do [ -S "$T/s" ] && rpc --timeout 5 ping >/dev/null 2>&1 && break; sleep 0.05; done
+	until_true rpc --timeout 5 ping
 }
 
 # stop_daemon SIGNAL: of vsock-rpcd alone.
@@ -78,7 +78,7 @@ stop_daemon() {
 	rm -f "$T/s"
 }
 
-rpc() { gb vsock-rpc --connect "unix:$T/s" --timeout 30 "$@"; }
+rpc() { gb vsock-rpc --connect "unix:$T/s" --timeout 120 "$@"; }
 
 # programs: a runtime that works.
 programs() {
@@ -88,16 +88,9 @@ programs() {
 	chmod +x "$T"/bin/*
 }
 
-# until_true COMMAND...: asks again until it succeeds; half a minute is enough for anything here.
-until_true() {
-	for _ in $(seq 1 600); do
-		if "$@" >/dev/null 2>&1; then return 0; fi
-		sleep 0.05
-	done
-	printf 'never came true: %s\n' "$*" >&2
-	cat "$T/log" >&2
-	rpc runtime status >&2 || true
-	return 1
+on_never() {
+	cat "$T/log"
+	rpc runtime status || true
 }
 
 # detail_has TEXT: in the state of the runtime.

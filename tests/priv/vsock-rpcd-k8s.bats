@@ -187,7 +187,7 @@ shim() {
 	echo 4 >"$T/k3s.exit"
 	kill -9 "$(pid_of k3s)"
 	until_true grep -qE 'k3s ended with status 4 .*; starting it again in [248]\.0 s' "$T/log"
-	k8s_detail_has "it is started again soon"
+	until_true k8s_detail_has "it is started again soon"
 	run rpc k8s stop --json
 	[ "$(jq -c .stopped <<<"$output")" = true ]
 	n=$(starts k3s)

@@ -42,19 +42,17 @@ teardown() {
 @test "trim by itself: not before something is mounted, and then again and again" {
 	GUESTBOX_LOG=debug "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" --trim-interval 0.2 2>"$T/log" 3>&- &
 	daemon=$!
-	for _ in $(seq 1 100); do [ -S "$T/s" ] && break; sleep 0.05; done
+	listens "$T/s"
 	gb vsock-rpc --connect "unix:$T/s" ping
 	not grep -q 'trim:' "$T/log"
 	truncate -s 300M "$T/disk"
 	mkfs.btrfs -q "$T/disk"
 	mkdir -p /var/lib/docker
 	mount -o loop "$T/disk" /var/lib/docker
-	for _ in $(seq 1 300); do [ "$(grep -c 'trim: /var/lib/docker: /var/lib/docker: .* trimmed' "$T/log")" -lt 3 ] || break; sleep 0.05; done
+	until_true has_lines 3 'trim: /var/lib/docker: /var/lib/docker: .* trimmed' "$T/log"
 	kill "$daemon"
 	wait "$daemon"
 	umount /var/lib/docker
-	cat "$T/log"
-	[ "$(grep -c 'trim: /var/lib/docker: /var/lib/docker: .* trimmed' "$T/log")" -ge 3 ]
 }
 
 # machine SCRIPT: as PID 1 of a namespace with a daemon on unix:$T/s; $G is the program. 130 (SIGINT): powered off.
@@ -75,7 +73,7 @@ machine() {
 begin_machine() {
 	machine 'touch $T/up' &
 	machine=$!
-	for _ in $(seq 1 600); do [ -e "$T/up" ] && break; sleep 0.05; done
+	until_true [ -e "$T/up" ]
 }
 
 end_machine() {
