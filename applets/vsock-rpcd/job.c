@@ -18,6 +18,14 @@ static void on_run(struct gb_work *work)
 	job->run(job);
 }
 
+static void on_late(struct gb_work *work)
+{
+	struct rpcd_job *job = of_work(work);
+
+	if (job->late)
+		job->late(job);
+}
+
 static void on_done(struct gb_work *work)
 {
 	struct rpcd_job *job = of_work(work);
@@ -40,6 +48,16 @@ void rpcd_job_forget(struct gb_conn *conn)
 	conn->data = NULL;
 }
 
+void rpcd_job_give_up(struct rpcd_job *job)
+{
+	struct gb_conn *conn = job->conn;
+
+	if (!conn)
+		return;
+	rpcd_job_forget(conn);
+	gb_conn_resume(conn);
+}
+
 void *rpcd_job_new(struct rpcd_call *call, size_t size, rpcd_run_fn *run, rpcd_finish_fn *finish)
 {
 	struct rpcd_job *job = calloc(1, size);
@@ -55,7 +73,7 @@ void *rpcd_job_new(struct rpcd_call *call, size_t size, rpcd_run_fn *run, rpcd_f
 
 bool rpcd_job_hold(struct rpcd_call *call, struct rpcd_job *job)
 {
-	job->work = (struct gb_work){ .run = on_run, .done = on_done };
+	job->work = (struct gb_work){ .run = on_run, .done = on_done, .late = on_late };
 	return rpcd_job_wait(call, job) == 0;
 }
 
@@ -106,7 +124,7 @@ struct rpcd_call rpcd_job_call(struct rpcd_job *job)
 
 void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job)
 {
-	job->work = (struct gb_work){ .run = on_run, .done = on_done };
+	job->work = (struct gb_work){ .run = on_run, .done = on_done, .late = on_late };
 	job->rpcd = rpcd;
 	int r = gb_pool_submit(&rpcd->pool, &job->work);
 	if (r < 0) {

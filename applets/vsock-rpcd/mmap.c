@@ -21,6 +21,7 @@ enum {
 	FIELDS_MAX = 2 * (1 + 10), /* key and length, key and count: the most they take */
 	PIECE = 16 << 10,   /* what is copied, and not sent from where it is mapped */
 	AT_ONCE = 4,        /* half of the threads: files that come slowly, or clients that take slowly, leave the rest to others */
+	LATE_MAX = 32,      /* half of those that may be late: beside them, others go on */
 };
 
 /*
@@ -39,6 +40,7 @@ struct rpcd_mmap_job {
 	/* what came of it */
 	bool begun;   /* there is no way back to an Error frame */
 	bool whole;
+	bool late;    /* it takes no place from others any more */
 	int code;
 	struct gb_err err;
 };
@@ -247,7 +249,10 @@ static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 {
 	struct rpcd_mmap_job *job = (struct rpcd_mmap_job *)base;
 
-	base->rpcd->mmaps_running--;
+	if (job->late)
+		base->rpcd->mmaps_late--;
+	else
+		base->rpcd->mmaps_running--;
 	gb_close_fd(&job->fd);
 	if (call && base->failed)
 		rpcd_error(call, base->failed, "mmap %s: %s", job->path, strerror(base->failed));
@@ -260,13 +265,24 @@ static void finish(struct rpcd_job *base, const struct rpcd_call *call)
 		rpcd_mmap_next(base->rpcd);
 }
 
+/* A share that does not answer, or a client that takes slowly. */
+static void late(struct rpcd_job *base)
+{
+	struct rpcd_mmap_job *job = (struct rpcd_mmap_job *)base;
+
+	job->late = true;
+	base->rpcd->mmaps_running--;
+	base->rpcd->mmaps_late++;
+	rpcd_mmap_next(base->rpcd);
+}
+
 /* In front of a reply that goes out beside the connection all others must be out. */
 static struct rpcd_mmap_job *next_job(const struct rpcd *rpcd)
 {
 	struct rpcd_mmap_job *job;
 
 	STAILQ_FOREACH(job, &rpcd->mmaps, link) {
-		if (!job->job.conn || (rpcd->mmaps_running < AT_ONCE && gb_conn_is_flushed(job->job.conn)))
+		if (!job->job.conn || (rpcd->mmaps_running < AT_ONCE && rpcd->mmaps_late < LATE_MAX && gb_conn_is_flushed(job->job.conn)))
 			return job;
 	}
 	return NULL;
@@ -322,6 +338,7 @@ void rpcd_mmap(struct rpcd_call *call)
 	job->wait_ms = (int)call->rpcd->frame_ms;
 	job->job.run = run;
 	job->job.finish = finish;
+	job->job.late = late;
 	STAILQ_INSERT_TAIL(&call->rpcd->mmaps, job, link);
 	rpcd_mmap_next(call->rpcd);
 }

@@ -82,7 +82,7 @@ struct rpcd {
 	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
 	int cids_len;
 	STAILQ_HEAD(, rpcd_mmap_job) mmaps; /* reads that wait until there is room for their replies */
-	unsigned mmaps_running;
+	unsigned mmaps_running, mmaps_late;
 	const char *roots[RPCD_ROOT_MAX]; /* below them files may be read */
 	int roots_len;
 	struct gb_pool pool;
@@ -151,6 +151,7 @@ struct rpcd_job {
 	int failed; /* an errno: it could not even be started */
 	rpcd_run_fn *run;
 	rpcd_finish_fn *finish;
+	void (*late)(struct rpcd_job *job); /* in the loop, when run() takes long (work.h); may be NULL */
 };
 
 /* One of size bytes, of which the job is the first member, the rest zero. NULL: out of memory, and replied so. */
@@ -169,6 +170,8 @@ int rpcd_job_wait(struct rpcd_call *call, struct rpcd_job *job);
 struct rpcd_call rpcd_job_call(struct rpcd_job *job);
 /* The connection is gone. */
 void rpcd_job_forget(struct gb_conn *conn);
+/* Its request has been answered although run() goes on: finish() gets no call. */
+void rpcd_job_give_up(struct rpcd_job *job);
 
 /* Replies with a message of the request's reply type, or with an Error frame. */
 void rpcd_reply(const struct rpcd_call *call, const struct gb_pb_message *message);

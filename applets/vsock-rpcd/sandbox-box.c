@@ -32,7 +32,11 @@ static void save_run(struct rpcd_task *base)
 {
 	struct save_task *task = (struct save_task *)base;
 
-	base->result = gb_sandbox_record_write(&base->all->place, task->record, task->sync, &base->err);
+	/* One that is on the disk for certain is never replaced by one that is not: with the power it would be gone, and the
+	 * sandbox's files with it. What is not worth a wait is noted beside the container, which does not outlive the boot. */
+	base->result = gb_sandbox_record_note(&base->all->place, task->record, &base->err);
+	if (task->sync || base->result < 0)
+		base->result = gb_sandbox_record_write(&base->all->place, task->record, true, &base->err);
 	gb_close_fd(&task->left);
 }
 
@@ -86,7 +90,7 @@ void rpcd_box_save(struct rpcd_box *box)
 
 /* ---- its numbers ---- */
 
-int rpcd_record_number(struct rpcd_sandboxes *all, struct rpcd_call *call, rpcd_record *record, bool network)
+int rpcd_record_number(struct rpcd_sandboxes *all, const struct rpcd_call *call, rpcd_record *record, bool network)
 {
 	int slot = gb_numbers_take(&all->slots);
 	int address = network && slot >= 0 ? gb_numbers_take(&all->addresses) : 0;

@@ -14,9 +14,12 @@
 #include "common/base/mono.h"
 #include "common/sandbox/boot.h"
 
+enum { START_S = 60 };
+
 struct start_task {
 	struct rpcd_task task;
 	struct rpcd_box *box;
+	struct gb_timer patience;
 	rpcd_record *record;
 	struct rpcd_snap *snap;
 	char snapshot[64];
@@ -82,14 +85,57 @@ static void start_run(struct rpcd_task *base)
 	base->result = r;
 }
 
+/* Nobody is to wait for what may never come. What has been made of it goes when its thread comes back. */
+static void on_patience(struct gb_timer *timer)
+{
+	struct start_task *task = (struct start_task *)((char *)timer - offsetof(struct start_task, patience));
+	struct rpcd_box *box = task->box;
+	char text[96];
+
+	(void)snprintf(text, sizeof text, "its start has not come to an end in %d s", START_S);
+	gb_log(GB_LOG_WARNING, "sandbox \"%s\": %s", box->record->spec->id, text);
+	box->stuck = true;
+	box->state = RPCD_FAILED;
+	rpcd_set_text(&box->record->error, text);
+	rpcd_box_event(box, "failed", "error", text);
+	rpcd_answer(&box->starts, GB_RPC_FAILED, text);
+	rpcd_answer(&box->removes, GB_RPC_FAILED, text);
+	box->offer = NULL;
+	/* One that PID 1 has been told of is the thread's for now. */
+	if (atomic_exchange(&task->offer, &too_late) != &too_late)
+		rpcd_command_refuse(box, GB_RPC_FAILED, text);
+}
+
+static void start_late(struct rpcd_task *base)
+{
+	struct start_task *task = (struct start_task *)base;
+
+	task->patience.fn = on_patience;
+	gb_loop_timer(base->all->loop, &task->patience, START_S * 1000 - GB_POOL_LATE_MS);
+}
+
+/* It has started after all, when it had been given up. */
+static void start_undo(struct rpcd_box *box, bool ended)
+{
+	rpcd_command_refuse(box, GB_RPC_FAILED, box->record->error);
+	if (ended)
+		rpcd_box_ended(box);
+	else
+		rpcd_box_kill(box);
+}
+
 static void start_done(struct rpcd_task *base)
 {
 	struct start_task *task = (struct start_task *)base;
 	struct rpcd_box *box = task->box;
 	struct rpcd_waiter *waiter;
 
-	bool ended = false;
+	bool ended = false, stuck = box->stuck;
 
+	gb_loop_timer_stop(&task->patience);
+	if (stuck) /* as which it has become known */
+		rpcd_set_text(&task->record->error, box->record->error);
+	box->stuck = false;
 	box->task = false;
 	if (task->snap)
 		task->snap->used--;
@@ -110,7 +156,9 @@ static void start_done(struct rpcd_task *base)
 		if (r < 0)
 			(void)gb_err_sys(&base->err, -r, "process %u of the sandbox", box->record->pid);
 	}
-	if (r == 0) {
+	if (r == 0 && stuck) {
+		start_undo(box, ended);
+	} else if (r == 0) {
 		box->state = RPCD_READY;
 		box->record->ready_at = time(NULL);
 		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id,
@@ -143,9 +191,11 @@ static void start_done(struct rpcd_task *base)
 			rpcd_command_begin(box);
 	} else {
 		gb_log(GB_LOG_NOTICE, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
+		box->all->look_again = true; /* for the runtime: it may be what was missing */
+		if (!stuck)
+			rpcd_box_event(box, "failed", "error", base->err.msg);
 		box->state = RPCD_FAILED;
 		rpcd_set_text(&box->record->error, base->err.msg);
-		rpcd_box_event(box, "failed", "error", base->err.msg);
 		rpcd_answer(&box->starts, rpcd_code(r), base->err.msg);
 		rpcd_command_refuse(box, rpcd_code(r) == GB_RPC_NOT_FOUND ? GB_RPC_FAILED : rpcd_code(r), base->err.msg);
 		rpcd_box_clean(box); /* what the boot could not undo; and its address is free again */
@@ -181,5 +231,6 @@ void rpcd_box_start(struct rpcd_box *box, struct rpcd_snap *snap)
 	}
 	task->task.run = start_run;
 	task->task.done = start_done;
+	task->task.late = start_late;
 	rpcd_task_start(box->all, &task->task);
 }

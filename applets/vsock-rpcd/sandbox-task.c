@@ -135,6 +135,14 @@ static void on_task_run(struct gb_work *work)
 	task->run(task);
 }
 
+static void on_task_late(struct gb_work *work)
+{
+	struct rpcd_task *task = (struct rpcd_task *)((char *)work - offsetof(struct rpcd_task, work));
+
+	if (task->late)
+		task->late(task);
+}
+
 static void on_task_done(struct gb_work *work)
 {
 	struct rpcd_task *task = (struct rpcd_task *)((char *)work - offsetof(struct rpcd_task, work));
@@ -145,7 +153,7 @@ static void on_task_done(struct gb_work *work)
 void rpcd_task_start(struct rpcd_sandboxes *all, struct rpcd_task *task)
 {
 	task->all = all;
-	task->work = (struct gb_work){ .run = on_task_run, .done = on_task_done };
+	task->work = (struct gb_work){ .run = on_task_run, .done = on_task_done, .late = on_task_late };
 	int r = gb_pool_submit(&all->pool, &task->work);
 	if (r < 0) {
 		task->result = gb_err_sys(&task->err, -r, "a thread");

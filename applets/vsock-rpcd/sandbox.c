@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,13 @@
 #include "common/sandbox/cgroup.h"
 #include "common/sandbox/image.h"
 #include "common/sandbox/network.h"
+#include "common/sandbox/stage.h"
 
-enum { STOP_S = 30, STOP_MAX_S = 3600 };
+enum {
+	STOP_S = 30, STOP_MAX_S = 3600,
+	ANSWER_S = 5,         /* what the file systems that a create names have to answer */
+	CHECKS_LATE_MAX = 16, /* creates that wait for such ones; then no more are tried */
+};
 
 /* ---- create ---- */
 
@@ -52,29 +59,16 @@ static bool fill(rpcd_record *record)
 	return true;
 }
 
-void rpcd_sandbox_create(struct rpcd_call *call)
+/* One whose root and mounts are there. */
+static void create(const struct rpcd_call *call, struct rpcd_sandboxes *all, const Sandbox__V1__CreateSandboxRequest *request)
 {
-	const Sandbox__V1__CreateSandboxRequest *request = (const Sandbox__V1__CreateSandboxRequest *)call->request;
 	Sandbox__V1__CreateSandboxResponse reply = SANDBOX__V1__CREATE_SANDBOX_RESPONSE__INIT;
-	struct rpcd_sandboxes *all = rpcd_sandboxes_of(call);
 	char instance[GB_SANDBOX_INSTANCE + 1], uuid[37], text[INET_ADDRSTRLEN] = "", images[300];
 	rpcd_record *record;
 	struct gb_err err;
 
-	if (!all)
-		return;
-	int r = gb_sandbox_check_create(request, &err);
-	if (r < 0) {
-		rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
-		return;
-	}
 	if (*request->id && rpcd_box_find(all, request->id)) {
 		rpcd_error(call, GB_RPC_CONFLICT, "sandbox \"%s\": there is one already", request->id);
-		return;
-	}
-	r = gb_sandbox_root_check(&all->place, request, &err);
-	if (r < 0) {
-		rpcd_error(call, rpcd_code(r), "%s", err.msg);
 		return;
 	}
 	record = malloc(sizeof *record);
@@ -88,7 +82,7 @@ void rpcd_sandbox_create(struct rpcd_call *call)
 		return;
 	}
 	gb_sandbox_images_path(&all->place, images, sizeof images);
-	r = gb_sandbox_image_defaults(images, record->spec, &err);
+	int r = gb_sandbox_image_defaults(images, record->spec, &err);
 	if (r == 0) /* of its configuration as of a request */
 		r = gb_sandbox_check_create(record->spec, &err);
 	if (r < 0) {
@@ -132,6 +126,116 @@ void rpcd_sandbox_create(struct rpcd_call *call)
 	free(reply.state);
 	rpcd_box_expire_in(box, request->ttl_seconds);
 	rpcd_box_start(box, NULL);
+}
+
+/* The paths of a request may lead to any file system of the guest, to a share whose host has gone, too: the first look at
+ * them is a thread's, and has an end for who asked. */
+struct check_job {
+	struct rpcd_job job; /* first: it is freed through it */
+	struct rpcd_sandboxes *all;
+	Sandbox__V1__CreateSandboxRequest *request; /* a copy */
+	struct gb_sandbox_place place;
+	struct gb_timer patience;
+	atomic_size_t at; /* 0: the thread looks at the root; N: at the Nth mount */
+	bool late;
+	int result;
+	struct gb_err err;
+};
+
+_Static_assert(offsetof(struct check_job, job) == 0, "freed through its first member");
+
+static void check_run(struct rpcd_job *base)
+{
+	struct check_job *job = (struct check_job *)base;
+
+	job->result = gb_sandbox_root_check(&job->place, job->request, &job->err);
+	for (size_t i = 0; job->result == 0 && i < job->request->n_mounts; i++) {
+		atomic_store(&job->at, i + 1);
+		job->result = gb_sandbox_mount_check(&job->place, job->request->mounts[i], &job->err);
+	}
+}
+
+static void on_check_patience(struct gb_timer *timer)
+{
+	struct check_job *job = (struct check_job *)((char *)timer - offsetof(struct check_job, patience));
+	struct rpcd_call call = rpcd_job_call(&job->job);
+	size_t at = atomic_load(&job->at);
+
+	if (!call.conn)
+		return;
+	rpcd_error(&call, GB_RPC_FAILED, "%s %s: its file system has not answered for %d s", at ? "mount" : "rootfs",
+		   at ? job->request->mounts[at - 1]->source : job->request->rootfs, ANSWER_S);
+	rpcd_job_give_up(&job->job);
+}
+
+static void check_late(struct rpcd_job *base)
+{
+	struct check_job *job = (struct check_job *)base;
+
+	job->late = true;
+	job->all->checks_late++;
+	gb_loop_timer(job->all->loop, &job->patience, ANSWER_S * 1000 - GB_POOL_LATE_MS);
+}
+
+static void check_finish(struct rpcd_job *base, const struct rpcd_call *call)
+{
+	struct check_job *job = (struct check_job *)base;
+
+	gb_loop_timer_stop(&job->patience);
+	if (job->late)
+		job->all->checks_late--;
+	if (base->failed)
+		job->result = gb_err_sys(&job->err, base->failed, "a thread");
+	if (call && job->result < 0)
+		rpcd_error(call, rpcd_code(job->result), "%s", job->err.msg);
+	else if (call)
+		create(call, job->all, job->request);
+	gb_pb_free((struct gb_pb_message **)&job->request);
+}
+
+void rpcd_sandbox_create(struct rpcd_call *call)
+{
+	const Sandbox__V1__CreateSandboxRequest *request = (const Sandbox__V1__CreateSandboxRequest *)call->request;
+	struct rpcd_sandboxes *all = rpcd_sandboxes_of(call);
+	struct gb_err err;
+
+	if (!all)
+		return;
+	int r = gb_sandbox_check_create(request, &err);
+	if (r < 0) {
+		rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
+		return;
+	}
+	if (*request->id && rpcd_box_find(all, request->id)) { /* however its paths are; and once more when they are known */
+		rpcd_error(call, GB_RPC_CONFLICT, "sandbox \"%s\": there is one already", request->id);
+		return;
+	}
+	if (!*request->rootfs && !request->n_mounts) { /* an image is on the disk of our own records */
+		r = gb_sandbox_root_check(&all->place, request, &err);
+		if (r < 0)
+			rpcd_error(call, rpcd_code(r), "%s", err.msg);
+		else
+			create(call, all, request);
+		return;
+	}
+	if (all->checks_late >= CHECKS_LATE_MAX) {
+		rpcd_error(call, GB_RPC_UNAVAILABLE, "sandbox: %u creates wait for file systems that do not answer", all->checks_late);
+		return;
+	}
+	struct check_job *job = rpcd_job_new(call, sizeof *job, check_run, check_finish);
+	if (!job)
+		return;
+	job->all = all;
+	job->place = all->place;
+	job->patience.fn = on_check_patience;
+	job->job.late = check_late;
+	job->request = rpcd_copy(request);
+	if (!job->request) {
+		free(job);
+		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+		return;
+	}
+	rpcd_job_start(call, &job->job);
 }
 
 /* ---- inspect, list ---- */
@@ -251,6 +355,11 @@ void rpcd_sandbox_remove(struct rpcd_call *call)
 
 	if (!box)
 		return;
+	if (box->stuck) { /* nobody knows when that is over */
+		rpcd_box_remove(box, request->force);
+		rpcd_error(call, GB_RPC_FAILED, "sandbox \"%s\": %s; it is removed when that is over", request->id, box->record->error);
+		return;
+	}
 	if (((box->state == RPCD_RUNNING && !box->removing) || box->claimed) && !request->force) {
 		rpcd_wrong_state(call, box, "remove it by force, or stop it first");
 		return;

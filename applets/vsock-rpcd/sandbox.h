@@ -41,6 +41,7 @@ struct rpcd_box {
 	bool ended;             /* its first process is gone */
 	bool claimed;           /* for a checkpoint */
 	bool task;              /* a thread is at work on its container or files */
+	bool stuck;             /* and has been for so long, with its start, that it has failed */
 	bool addressed, slotted; /* it holds numbers of the pools: each is given back once */
 	bool removing;
 	bool clean_wanted;      /* once the start of a command is through */
@@ -75,6 +76,8 @@ struct rpcd_sandboxes {
 	struct gb_pool pool;
 	struct gb_sandbox_place place;
 	bool open, pool_open, told;
+	bool look_again;        /* the runtime may be somewhere else */
+	unsigned checks_late;   /* creates whose paths lead to file systems that do not answer */
 	TAILQ_HEAD(, rpcd_box) boxes;
 	TAILQ_HEAD(, rpcd_snap) snaps; /* oldest first */
 	TAILQ_HEAD(, rpcd_subscriber) subscribers;
@@ -115,6 +118,7 @@ struct rpcd_task {
 	struct gb_err err;
 	void (*run)(struct rpcd_task *task);
 	void (*done)(struct rpcd_task *task);
+	void (*late)(struct rpcd_task *task); /* in the loop, when run() takes long (work.h); may be NULL */
 };
 void rpcd_task_start(struct rpcd_sandboxes *all, struct rpcd_task *task);
 
@@ -124,7 +128,7 @@ void rpcd_task_start(struct rpcd_sandboxes *all, struct rpcd_task *task);
 struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, enum rpcd_state state);
 void rpcd_box_free(struct rpcd_box *box);
 /* What a create or restore claims for its record: 0, or -ENOSPC after an Error frame. */
-int rpcd_record_number(struct rpcd_sandboxes *all, struct rpcd_call *call, rpcd_record *record, bool network);
+int rpcd_record_number(struct rpcd_sandboxes *all, const struct rpcd_call *call, rpcd_record *record, bool network);
 /* Its record is written, off the loop. */
 void rpcd_box_save(struct rpcd_box *box);
 /* The pid's descriptor is watched from here on: 0 or -errno. */

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/mono.h"
+
 enum { STACK = 128 << 10, IDLE_S = 10 };
 
 static void *worker(void *data)
@@ -32,13 +34,20 @@ static void *worker(void *data)
 		}
 		STAILQ_REMOVE_HEAD(&pool->wanted, link);
 		pool->queued--;
+		work->begun = gb_mono_ms();
+		TAILQ_INSERT_TAIL(&pool->busy, work, busy_link);
 		(void)pthread_mutex_unlock(&pool->lock);
 		work->run(work);
 		(void)pthread_mutex_lock(&pool->lock);
+		TAILQ_REMOVE(&pool->busy, work, busy_link);
+		if (work->is_late)
+			pool->late--;
 		STAILQ_INSERT_TAIL(&pool->done, work, link);
 		uint64_t one = 1;
 		ssize_t n = write(pool->wake.fd, &one, sizeof one);
 		(void)n; /* an eventfd's counter that is full has woken the loop already */
+		if (pool->threads - pool->late > pool->max) /* another one has its place by now */
+			break;
 	}
 	pool->threads--;
 	(void)pthread_mutex_unlock(&pool->lock);
@@ -65,6 +74,8 @@ static void on_wake(struct gb_io *io, uint32_t events)
 	}
 }
 
+static void on_watch(struct gb_timer *timer);
+
 int gb_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max)
 {
 	pthread_condattr_t attr;
@@ -74,6 +85,8 @@ int gb_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max)
 	pool->max = max;
 	STAILQ_INIT(&pool->wanted);
 	STAILQ_INIT(&pool->done);
+	TAILQ_INIT(&pool->busy);
+	pool->watch.fn = on_watch;
 	(void)pthread_mutex_init(&pool->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -109,18 +122,70 @@ static int start_thread(struct gb_pool *pool)
 	return -r;
 }
 
+/* Another one, when there may be. 0 or -errno. */
+static int add_thread(struct gb_pool *pool)
+{
+	if (pool->threads - pool->late >= pool->max || pool->late > GB_POOL_LATE_MAX)
+		return 0;
+	int r = start_thread(pool);
+	if (r == 0)
+		pool->threads++;
+	return r;
+}
+
+/* The oldest that has just become late. */
+static struct gb_work *find_late(struct gb_pool *pool, uint64_t now, bool *ret_more)
+{
+	struct gb_work *work;
+
+	*ret_more = !STAILQ_EMPTY(&pool->wanted);
+	TAILQ_FOREACH(work, &pool->busy, busy_link) {
+		if (work->is_late)
+			continue;
+		if (now - work->begun >= GB_POOL_LATE_MS)
+			return work;
+		*ret_more = true;
+		break;
+	}
+	return NULL;
+}
+
+static void on_watch(struct gb_timer *timer)
+{
+	struct gb_pool *pool = (struct gb_pool *)((char *)timer - offsetof(struct gb_pool, watch));
+	uint64_t now = gb_mono_ms();
+	struct gb_work *work;
+	bool more = false;
+
+	do {
+		(void)pthread_mutex_lock(&pool->lock);
+		work = find_late(pool, now, &more);
+		if (work) {
+			work->is_late = true;
+			pool->late++;
+		}
+		if (pool->queued > pool->idle)
+			(void)add_thread(pool); /* none: another time */
+		(void)pthread_mutex_unlock(&pool->lock);
+		/* Even if it comes to its end now: done() is called in this thread. */
+		if (work && work->late)
+			work->late(work);
+	} while (work);
+	if (more)
+		gb_loop_timer(pool->loop, &pool->watch, GB_POOL_LATE_MS);
+}
+
 int gb_pool_submit(struct gb_pool *pool, struct gb_work *work)
 {
 	int r = 0;
 
+	work->is_late = false;
 	(void)pthread_mutex_lock(&pool->lock);
 	/* An idle thread that has been woken for earlier work, and has not come to it yet, is none for this: work may wait for
 	 * what other work does. */
-	if (pool->queued >= pool->idle && pool->threads < pool->max) {
-		r = start_thread(pool);
-		if (r == 0)
-			pool->threads++;
-		else if (pool->threads)
+	if (pool->queued >= pool->idle) {
+		r = add_thread(pool);
+		if (pool->threads)
 			r = 0; /* those that are there will come to it */
 	}
 	if (r == 0) {
@@ -129,5 +194,7 @@ int gb_pool_submit(struct gb_pool *pool, struct gb_work *work)
 		(void)pthread_cond_signal(&pool->more);
 	}
 	(void)pthread_mutex_unlock(&pool->lock);
+	if (r == 0 && !pool->watch.loop)
+		gb_loop_timer(pool->loop, &pool->watch, GB_POOL_LATE_MS);
 	return r;
 }

@@ -209,6 +209,35 @@ static void order_binds(struct gb_sandbox_stage *s, size_t own)
 	memcpy(s->binds, sorted, s->binds_len * sizeof *sorted);
 }
 
+/* The source of a mount: a descriptor (O_PATH), or -errno with err set. */
+static int open_source(const struct gb_sandbox_place *place, const Sandbox__V1__Mount *m, bool *ret_file, struct gb_err *err)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	struct stat st;
+
+	if (holds(m->source, place->data) || holds(place->data, m->source) || holds(m->source, place->run))
+		return gb_err_set(err, EINVAL, "mount %s: the sandboxes' own files are in there", m->source);
+	gb_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, m->source, &how, sizeof how);
+	if (fd < 0 && errno == ELOOP)
+		return gb_err_set(err, EINVAL, "mount %s: there is a symbolic link on the way", m->source);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return gb_err_sys(err, errno, "mount %s", m->source);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+		return gb_err_set(err, EINVAL, "mount %s: neither a folder nor a regular file", m->source);
+	if (is_special(fd))
+		return gb_err_set(err, EINVAL, "mount %s: its file system is the kernel's", m->source);
+	*ret_file = S_ISREG(st.st_mode);
+	return gb_take_fd(&fd);
+}
+
+int gb_sandbox_mount_check(const struct gb_sandbox_place *place, const Sandbox__V1__Mount *mount, struct gb_err *err)
+{
+	bool file;
+	gb_autoclose int fd = open_source(place, mount, &file, err);
+
+	return fd < 0 ? fd : 0;
+}
+
 int gb_sandbox_stage_binds(struct gb_sandbox_stage *s)
 {
 	const Sandbox__V1__CreateSandboxRequest *spec = s->record->spec;
@@ -216,24 +245,15 @@ int gb_sandbox_stage_binds(struct gb_sandbox_stage *s)
 
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const Sandbox__V1__Mount *m = spec->mounts[i];
-		struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
-		struct stat st;
 		char *path;
+		bool file;
 
-		if (holds(m->source, s->place->data) || holds(s->place->data, m->source) || holds(m->source, s->place->run))
-			return gb_err_set(s->err, EINVAL, "mount %s: the sandboxes' own files are in there", m->source);
-		gb_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, m->source, &how, sizeof how);
-		if (fd < 0 && errno == ELOOP)
-			return gb_err_set(s->err, EINVAL, "mount %s: there is a symbolic link on the way", m->source);
-		if (fd < 0 || fstat(fd, &st) < 0)
-			return gb_err_sys(s->err, errno, "mount %s", m->source);
-		if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-			return gb_err_set(s->err, EINVAL, "mount %s: neither a folder nor a regular file", m->source);
-		if (is_special(fd))
-			return gb_err_set(s->err, EINVAL, "mount %s: its file system is the kernel's", m->source);
+		gb_autoclose int fd = open_source(s->place, m, &file, s->err);
+		if (fd < 0)
+			return fd;
 		int r = bind_add(s, m->target, m->readonly, true, &path);
 		if (r == 0)
-			r = put_entry(s, strrchr(path, '/') + 1, path, sizeof s->paths[0], S_ISREG(st.st_mode));
+			r = put_entry(s, strrchr(path, '/') + 1, path, sizeof s->paths[0], file);
 		unsigned flags = GB_TREE_NODEV | GB_TREE_NOSUID | (m->readonly ? GB_TREE_RDONLY : 0);
 		if (r == 0)
 			r = gb_mount_tree(fd, s->userns, flags, path);

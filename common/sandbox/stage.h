@@ -35,6 +35,9 @@ int gb_sandbox_stage_root(struct gb_sandbox_stage *stage);
 /* The mounts that the create names; they come before ours, so that none of them hides one. */
 int gb_sandbox_stage_binds(struct gb_sandbox_stage *stage);
 
+/* Whether a mount that a create names can be had; blocks as long as its file system does. 0 or -errno with err set. */
+int gb_sandbox_mount_check(const struct gb_sandbox_place *place, const Sandbox__V1__Mount *mount, struct gb_err *err);
+
 /* The lower layer of an overlay, by no link: a descriptor (O_PATH), or -errno with err set. */
 int gb_sandbox_open_lower(const Guestbox__Sandbox__Record *record, struct gb_err *err);
 

@@ -18,6 +18,7 @@
 #include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/btrfs/ioctl.h"
+#include "common/sys/pidrec.h"
 
 enum { RECORD_MAX = 4 << 20, DEPTH = 64 };
 
@@ -219,6 +220,14 @@ int gb_sandbox_record_write(const struct gb_sandbox_place *place, const Guestbox
 	return write_message(path, &record->base, sync, err);
 }
 
+int gb_sandbox_record_note(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, struct gb_err *err)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof path, "%s/%s", place->run, record->instance);
+	return write_message(path, &record->base, false, err);
+}
+
 int gb_sandbox_snapshot_write(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Snapshot *snapshot,
 			      struct gb_err *err)
 {
@@ -237,8 +246,8 @@ static int read_message(const char *dir, const struct gb_pb_type *type, struct g
 	int r = gb_io_slurp(AT_FDCWD, path, RECORD_MAX, &buf);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s", path);
-	if (buf.len == 0) /* a crash before the first one that was synced: the same as none */
-		return gb_err_set(err, ENOENT, "%s: it is empty", path);
+	if (buf.len == 0)
+		return gb_err_set(err, ENODATA, "%s: it is empty", path);
 	/* More fields than the request that it came of: those of the image are in it, and its own. */
 	r = gb_pb_decode_reply(type, gb_buf_text(&buf), buf.len, ret, err);
 	return r < 0 ? gb_err_wrap(err, "%s", path) : 0;
@@ -265,6 +274,7 @@ static bool is_snapshot(const struct gb_pb_message *message, const char *name)
 }
 
 struct shelf {
+	const struct gb_sandbox_place *place;
 	const char *folder;
 	const struct gb_pb_type *type;
 	bool (*fits)(const struct gb_pb_message *message, const char *name);
@@ -274,15 +284,41 @@ struct shelf {
 	void *arg;
 };
 
+/* What this boot's daemon has noted since. */
+static void take_note(const struct gb_sandbox_place *place, const char *name, struct gb_pb_message **message)
+{
+	struct gb_pb_message *note = NULL;
+	struct gb_err ignored;
+	char dir[200], boot[GB_BOOT_ID];
+
+	(void)snprintf(dir, sizeof dir, "%s/%.64s", place->run, name);
+	if (read_message(dir, &guestbox__sandbox__record__descriptor, &note, &ignored) < 0)
+		return;
+	gb_boot_id(boot);
+	if (is_box(note, name) && strcmp(((Guestbox__Sandbox__Record *)note)->boot_id, boot) == 0) {
+		struct gb_pb_message *old = *message;
+		*message = note;
+		note = old;
+	}
+	gb_pb_free(&note);
+}
+
 static void show(const struct shelf *shelf, const char *dir, const char *name)
 {
 	struct gb_pb_message *message = NULL;
 	struct gb_err why = { 0 };
 
-	if (read_message(dir, shelf->type, &message, &why) == 0 && !shelf->fits(message, name)) {
+	int r = read_message(dir, shelf->type, &message, &why);
+	if (r == 0 && !shelf->fits(message, name)) {
 		(void)gb_err_set(&why, EBADMSG, "%s/record: another one's, or not whole", dir);
 		gb_pb_free(&message);
 	}
+	/* A power cut before the first one that was synced: the same as none. All later ones, and those of snapshots, are synced
+	 * before they have their name. */
+	if (r == -ENODATA && shelf->on_record)
+		why.code = ENOENT;
+	if (message && shelf->on_record)
+		take_note(shelf->place, name, &message);
 	bool taken = shelf->on_record ? shelf->on_record(name, (Guestbox__Sandbox__Record *)message, &why, shelf->arg)
 				      : shelf->on_snapshot(name, (Guestbox__Sandbox__Snapshot *)message, &why, shelf->arg);
 	if (!taken)
@@ -311,14 +347,14 @@ static int each_of(const struct gb_sandbox_place *place, const struct shelf *she
 
 int gb_sandbox_records(const struct gb_sandbox_place *place, gb_sandbox_record_fn *fn, void *arg, struct gb_err *err)
 {
-	const struct shelf boxes = { "boxes", &guestbox__sandbox__record__descriptor, is_box, fn, NULL, arg };
+	const struct shelf boxes = { place, "boxes", &guestbox__sandbox__record__descriptor, is_box, fn, NULL, arg };
 
 	return each_of(place, &boxes, err);
 }
 
 int gb_sandbox_snapshots(const struct gb_sandbox_place *place, gb_sandbox_snapshot_fn *fn, void *arg, struct gb_err *err)
 {
-	const struct shelf snapshots = { "snapshots", &guestbox__sandbox__snapshot__descriptor, is_snapshot, NULL, fn, arg };
+	const struct shelf snapshots = { place, "snapshots", &guestbox__sandbox__snapshot__descriptor, is_snapshot, NULL, fn, arg };
 
 	return each_of(place, &snapshots, err);
 }

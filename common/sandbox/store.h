@@ -14,9 +14,13 @@ void gb_sandbox_new_name(char *name);
 /* A random UUID (RFC 9562, version 4): 36 letters and a NUL. */
 void gb_sandbox_new_uuid(char *text);
 
-/* Writes a record as a whole or not at all; sync: it is on the disk when this returns. 0 or -errno with err set. */
+/* Writes a record as a whole or not at all; sync: it is on the disk when this returns. One that was synced is replaced only by
+ * one that is: else a power cut could leave neither. 0 or -errno with err set. */
 int gb_sandbox_record_write(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, bool sync,
 			    struct gb_err *err);
+/* Notes it beside its container, for a daemon of the same boot: gb_sandbox_records() prefers that to what is on the disk.
+ * 0, or -errno with err set (-ENOENT: there is no container). */
+int gb_sandbox_record_note(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, struct gb_err *err);
 
 /* Calls fn for each record; one that cannot be read is NULL with its error, whose code is ENOENT for one that was never
  * finished. What fn keeps is its own: it returns true to

@@ -101,6 +101,7 @@ crash_inside() {
 		until_ grep -q up $T/typed
 		touch $T/ready2
 		wait $typist || s=$?
+		cat -v $T/typed
 		tr -d "\r" <$T/typed | grep -qx "33 99"
 		[ "$(tr -d "\r" <$T/typed | grep -c "^typed")" -ge 1 ]
 		grep -q "status 9" $T/typed

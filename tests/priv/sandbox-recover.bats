@@ -46,6 +46,47 @@ load sandbox.bash
 	'
 }
 
+@test "a command costs no record that was on the disk: the next daemon knows of it, and after a power cut the sandbox is there" {
+	sandbox_inside '
+		sb create --id a --rootfs $R --wait
+		record=$(echo $T/data/sandboxes/boxes/*/record)
+		# What no daemon has synced has another inode than what follows.
+		until_ grep -qa ready $record
+		sb run a sh -c "echo precious >/root/f; sync"
+		status=0; sb run a sh -c "exit 7" || status=$?
+		[ $status = 7 ]
+		noted() { grep -qa ready $RUN/*/record; }
+		until_ noted
+		before=$(stat -c "%i %Y" $record)
+		for i in 1 2 3; do sb run a true; done
+		status=0; sb run a sh -c "exit 9" || status=$?
+		[ "$(stat -c "%i %Y" $record)" = "$before" ]
+		kill -9 $daemon; wait $daemon || true
+		daemon_start
+		state_is a ready
+		[ "$(sb inspect --json a | jq .last_exit_code)" = 9 ]
+		[ "$(sb run a cat /root/f)" = precious ]
+		# The power is cut: no process is left, nothing of /run, and of each file what was synced.
+		kill -9 $daemon; wait $daemon || true
+		echo 1 >$(dirname $C/*/cgroup.kill)/cgroup.kill
+		until_ not processes
+		rm -rf $RUN
+		daemon_start
+		state_is a failed
+		[ "$(cat $T/data/sandboxes/boxes/*/layer/root/f)" = precious ]
+		sb rm a
+		# An empty record of a snapshot is none that a crash has left.
+		sb create --id b --rootfs $R --wait
+		snap=$(sb checkpoint b)
+		kill -9 $daemon; wait $daemon || true
+		: >$T/data/sandboxes/snapshots/$snap/record
+		daemon_start
+		grep -q "snapshots/$snap is left alone: .*it is empty" $T/log
+		[ -e $T/data/sandboxes/snapshots/$snap/layer/bin/busybox ]
+		sb rm -f b
+	'
+}
+
 @test "snapshots are listed as they were taken, whatever their names" {
 	sandbox_inside '
 		sb create --id a --rootfs $R --wait

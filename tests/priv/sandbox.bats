@@ -53,7 +53,10 @@ a" ] || s=$?
 		refused 409 "there is one already" sb launch --id b --rootfs $R touch /root/there
 		sb run b test ! -e /root/there
 		refused 400 "not found in the sandbox" sb launch --id c --rootfs $R nosuch
-		refused 400 "neither a folder nor a regular file" sb launch --id d --rootfs $R -v /dev/null:/mnt true
+		refused 400 "neither a folder nor a regular file" sb launch --id e --rootfs $R -v /dev/null:/mnt true
+		refused 404 "there is none" sb inspect e
+		{ printf hsqs; head -c 8188 /dev/zero; } >$T/img/damaged
+		refused 400 "rootfs $T/img/damaged" sb launch --id d --rootfs $T/img/damaged true
 		state_is d failed
 		[ "$(sb launch --rm --rootfs $R cat /proc/self/uid_map | wc -l)" = 1 ]
 		[ "$(sb ls --json | jq -r ".sandboxes | length")" = 4 ]

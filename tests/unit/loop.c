@@ -239,6 +239,39 @@ static void work_that_waits_for_other_work_gets_it(void **state)
 	assert_int_equal(gb_pool_submit(&pool, &first), 0);
 	assert_int_equal(gb_loop_run(&loop), 1);
 	assert_non_null(strchr(trail, 'w'));
+	gb_loop_timer_stop(&pool.watch);
+	gb_loop_del(&pool.wake);
+}
+
+static struct gb_work stuck[2];
+static int late_ones, stuck_ones;
+
+static void on_stuck(struct gb_work *work)
+{
+	(void)work;
+	mark(atomic_load(&helped) ? 'w' : '-');
+	if (++stuck_ones == 2)
+		gb_loop_stop(&loop, 1);
+}
+
+static void on_late(struct gb_work *work) { (void)work; late_ones++; }
+
+static void work_that_is_late_takes_no_place(void **state)
+{
+	(void)state;
+	atomic_store(&helped, false);
+	assert_int_equal(gb_pool_open(&pool, &loop, 2), 0);
+	helper = (struct gb_work){ .run = run_helper, .done = on_helper, .late = on_late };
+	for (int i = 0; i < 2; i++) {
+		stuck[i] = (struct gb_work){ .run = run_waiter, .done = on_stuck, .late = on_late };
+		assert_int_equal(gb_pool_submit(&pool, &stuck[i]), 0);
+	}
+	assert_int_equal(gb_pool_submit(&pool, &helper), 0); /* there are two threads, which wait for it */
+	assert_int_equal(gb_loop_run(&loop), 1);
+	assert_non_null(strstr(trail, "hww"));
+	assert_int_equal(late_ones, 2);
+	assert_int_equal(pool.late, 0);
+	gb_loop_timer_stop(&pool.watch);
 	gb_loop_del(&pool.wake);
 }
 
@@ -251,6 +284,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(signals_come_through_the_loop, start, end),
 		cmocka_unit_test_setup_teardown(each_child_has_its_own_status, start, end),
 		cmocka_unit_test_setup_teardown(work_that_waits_for_other_work_gets_it, start, end),
+		cmocka_unit_test_setup_teardown(work_that_is_late_takes_no_place, start, end),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

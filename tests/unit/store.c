@@ -12,6 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/sandbox/store.h"
+#include "common/sys/pidrec.h"
 
 #define ONE "0123456789abcdef"
 #define TWO "fedcba9876543210"
@@ -84,6 +85,7 @@ static void make(struct whole *w, const char *instance)
 
 struct seen {
 	int whole, bad;
+	int code; /* of the last whole one */
 	struct gb_err err; /* of the last bad one */
 };
 
@@ -93,6 +95,7 @@ static bool on_record(const char *name, Guestbox__Sandbox__Record *record, const
 
 	if (record) {
 		seen->whole++;
+		seen->code = record->last_exit_code;
 		assert_string_equal(record->instance, name);
 	} else {
 		seen->bad++;
@@ -163,6 +166,46 @@ static void the_largest_request_has_a_record(void **state)
 	struct seen seen = look();
 	assert_string_equal(seen.err.msg, "");
 	assert_int_equal(seen.whole, 1);
+}
+
+/* What was noted beside the container is newer than what is on the disk; that of another boot, or another's, is not. */
+static void notes_are_preferred(void **state)
+{
+	struct whole w;
+	struct gb_err err;
+	char run[600], file[700], boot[GB_BOOT_ID];
+
+	(void)state;
+	(void)snprintf(place.run, sizeof place.run, "%.60s", at("run"));
+	(void)snprintf(run, sizeof run, "%s", at("run/" ONE));
+	(void)snprintf(file, sizeof file, "%s/record", run);
+	make(&w, ONE);
+	assert_int_equal(mkdir(at("boxes/" ONE), 0755), 0);
+	assert_int_equal(gb_sandbox_record_write(&place, &w.record, true, &err), 0);
+	w.record.last_exit_code = 7;
+	gb_boot_id(boot);
+	w.record.boot_id = boot;
+	assert_int_equal(gb_sandbox_record_note(&place, &w.record, &err), -ENOENT); /* there is no container */
+	assert_int_equal(gb_io_mkdirs(run), 0);
+	assert_int_equal(gb_sandbox_record_note(&place, &w.record, &err), 0);
+	assert_int_equal(look().code, 7);
+	w.record.boot_id = text("another");
+	assert_int_equal(gb_sandbox_record_note(&place, &w.record, &err), 0);
+	assert_int_equal(look().code, 0);
+	w.record.boot_id = boot;
+	w.record.instance = text(TWO);
+	char other[600];
+	(void)snprintf(other, sizeof other, "%s", at("run/" TWO));
+	assert_int_equal(gb_io_mkdirs(other), 0);
+	assert_int_equal(gb_sandbox_record_note(&place, &w.record, &err), 0);
+	(void)snprintf(other, sizeof other, "%s", at("run/" TWO "/record"));
+	assert_int_equal(rename(other, file), 0);
+	assert_int_equal(look().code, 0);
+	/* It alone is none: what is on the disk says whether there is a sandbox. */
+	assert_int_equal(unlink(at("boxes/" ONE "/record")), 0);
+	struct seen seen = look();
+	assert_int_equal(seen.whole, 0);
+	assert_int_equal(seen.err.code, ENOENT);
 }
 
 static void damaged_records_are_told(void **state)
@@ -346,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(records_come_back, begin, end),
 		cmocka_unit_test_setup_teardown(the_largest_request_has_a_record, begin, end),
+		cmocka_unit_test_setup_teardown(notes_are_preferred, begin, end),
 		cmocka_unit_test_setup_teardown(damaged_records_are_told, begin, end),
 		cmocka_unit_test_setup_teardown(snapshots_are_whole_or_told, begin, end),
 		cmocka_unit_test_setup_teardown(roots_are_checked, begin, end),
