@@ -13,7 +13,7 @@ enum { OPT_JSON = GB_OPT_LONG, OPT_SVG, OPT_CHROME };
 
 static const struct gb_opt opts[] = {
 	GB_CHART_OPTS(OPT_SVG, OPT_CHROME),
-	{ OPT_JSON, "json", NULL, "print JSON" },
+	GB_OPT(OPT_JSON, "json", "", "print JSON"),
 	{ 0 },
 };
 

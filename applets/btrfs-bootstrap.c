@@ -22,17 +22,17 @@ enum { OPT_DEVICE = GB_OPT_LONG, OPT_WAIT, OPT_FORMAT, OPT_REPAIR, OPT_MKFS, OPT
        OPT_STATUS, OPT_JSON };
 
 static const struct gb_opt opts[] = {
-	{ OPT_DEVICE, "device", "DEVICE", "the disk (a block device, or a regular file for tests)" },
-	{ OPT_WAIT, "wait", "SECONDS", "how long to wait for it to appear [5]" },
-	{ OPT_FORMAT, "format", "WHICH", "what may be formatted: blank (and unfinished), foreign, never [blank]" },
-	{ OPT_REPAIR, "repair", NULL, "restore a broken primary superblock from its newest good copy" },
-	{ OPT_MKFS, "mkfs", "PROGRAM", "what formats it [mkfs.btrfs]" },
-	{ OPT_ENTROPY, "entropy-wait", "SECONDS", "how long a format may wait for random bytes [60]" },
-	{ OPT_ROOT, "root", "DIR", "put DIR in front of every target" },
-	{ OPT_LAYOUT, "layout", "FILE", "volumes, targets and NOCOW directories" },
-	{ OPT_PLAN, "plan", NULL, "print the steps, write nothing" },
-	{ OPT_STATUS, "status", NULL, "tell how full the data disk is, do nothing" },
-	{ OPT_JSON, "json", NULL, "print one JSON value" },
+	GB_OPT(OPT_DEVICE, "device", "DEVICE", "the disk (a block device, or a regular file for tests)"),
+	GB_OPT(OPT_WAIT, "wait", "SECONDS", "how long to wait for it to appear [5]"),
+	GB_OPT(OPT_FORMAT, "format", "WHICH", "what may be formatted: blank (and unfinished), foreign, never [blank]"),
+	GB_OPT(OPT_REPAIR, "repair", "", "restore a broken primary superblock from its newest good copy"),
+	GB_OPT(OPT_MKFS, "mkfs", "PROGRAM", "what formats it [mkfs.btrfs]"),
+	GB_OPT(OPT_ENTROPY, "entropy-wait", "SECONDS", "how long a format may wait for random bytes [60]"),
+	GB_OPT(OPT_ROOT, "root", "DIR", "put DIR in front of every target"),
+	GB_OPT(OPT_LAYOUT, "layout", "FILE", "volumes, targets and NOCOW directories"),
+	GB_OPT(OPT_PLAN, "plan", "", "print the steps, write nothing"),
+	GB_OPT(OPT_STATUS, "status", "", "tell how full the data disk is, do nothing"),
+	GB_OPT(OPT_JSON, "json", "", "print one JSON value"),
 	{ 0 },
 };
 

@@ -32,24 +32,24 @@
 enum { OPT_LIST = GB_OPT_LONG, OPT_DIR, OPT_DEVICES, OPT_WAIT, OPT_ROOT, OPT_LOG };
 
 static const struct gb_opt steps_opts[] = {
-	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [kmsg]" },
+	GB_OPT(OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [kmsg]"),
 	{ 0 },
 };
 
 static const struct gb_opt modules_opts[] = {
-	{ OPT_LIST, "list", "FILE", "load the modules named in FILE, a line each" },
-	{ OPT_DEVICES, "devices", NULL, "load what the virtio, NVDIMM and their devices ask for" },
-	{ OPT_DIR, "dir", "DIR", "where the modules are [/lib/modules/RELEASE]" },
+	GB_OPT(OPT_LIST, "list", "FILE", "load the modules named in FILE, a line each"),
+	GB_OPT(OPT_DEVICES, "devices", "", "load what the virtio, NVDIMM and their devices ask for"),
+	GB_OPT(OPT_DIR, "dir", "DIR", "where the modules are [/lib/modules/RELEASE]"),
 	{ 0 },
 };
 
 static const struct gb_opt port_opts[] = {
-	{ OPT_WAIT, "wait", "S", "how long a console device has to tell its ports' names [0.4]" },
+	GB_OPT(OPT_WAIT, "wait", "S", "how long a console device has to tell its ports' names [0.4]"),
 	{ 0 },
 };
 
 static const struct gb_opt root_opts[] = {
-	{ OPT_ROOT, "root", "DIR", "put DIR in front of every path" },
+	GB_OPT(OPT_ROOT, "root", "DIR", "put DIR in front of every path"),
 	{ 0 },
 };
 

@@ -21,12 +21,12 @@
 enum { OPT_DEVICE = GB_OPT_LONG, OPT_WATCH, OPT_INTERVAL, OPT_JUMP, OPT_DRY_RUN, OPT_LOG };
 
 static const struct gb_opt opts[] = {
-	{ OPT_DEVICE, "device", "FILE", "a PTP or real-time clock [the hypervisor's /dev/ptpN, else /dev/rtc0]" },
-	{ 'w', "watch", NULL, "stay, and look again and again" },
-	{ OPT_INTERVAL, "interval", "S", "how often [5]" },
-	{ OPT_JUMP, "on-jump", "COMMAND", "run by sh after each jump of the clock, however it came" },
-	{ OPT_DRY_RUN, "dry-run", NULL, "tell the difference, do not set the clock" },
-	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
+	GB_OPT(OPT_DEVICE, "device", "FILE", "a PTP or real-time clock [the hypervisor's /dev/ptpN, else /dev/rtc0]"),
+	GB_OPT('w', "watch", "", "stay, and look again and again"),
+	GB_OPT(OPT_INTERVAL, "interval", "S", "how often [5]"),
+	GB_OPT(OPT_JUMP, "on-jump", "COMMAND", "run by sh after each jump of the clock, however it came"),
+	GB_OPT(OPT_DRY_RUN, "dry-run", "", "tell the difference, do not set the clock"),
+	GB_OPT(OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]"),
 	{ 0 },
 };
 

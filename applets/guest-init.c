@@ -33,7 +33,7 @@
 enum { OPT_RESPAWN = GB_OPT_LONG };
 
 static const struct gb_opt opts[] = {
-	{ OPT_RESPAWN, "respawn", "[N/S]", "start COMMAND again when it ends, at most N times in S seconds [5/60]" },
+	GB_OPT(OPT_RESPAWN, "respawn", "[N/S]", "start COMMAND again when it ends, at most N times in S seconds [5/60]"),
 	{ 0 },
 };
 

@@ -21,24 +21,23 @@
 
 enum { OPT_GRACE = GB_OPT_LONG, OPT_DRY_RUN, OPT_JSON, OPT_BELOW };
 
-#define COMMON_OPTS \
-	{ OPT_GRACE, "grace", "S", "seconds until reboot(2), whatever is unfinished: 2 to 28 [25]" }, \
-	{ 'f', "force", NULL, "run the sequence here, without asking PID 1; twice: sync and go, nothing else" }, \
-	{ 'n', "no-sync", NULL, "no sync(2); what is unmounted is written all the same" }, \
-	{ 'd', "delay", "S", "wait so many seconds first" }, \
-	{ OPT_DRY_RUN, "dry-run", NULL, "print the steps, do nothing" }, \
-	{ OPT_JSON, "json", NULL, "print the steps and the end of each file system as JSON" }
-
-static const struct gb_opt opts[] = {
-	{ 'r', "reboot", NULL, "reboot" },
-	{ 'h', "halt", NULL, "halt: stop the processors, leave the power on" },
-	{ 'k', "kexec", NULL, "go on with the kernel that kexec_load(2) loaded" },
-	COMMON_OPTS,
-	{ OPT_BELOW, "below", "DIR", "only unmount what is at or below DIR; the machine stays on" },
+static const struct gb_opt alias_opts[] = {
+	GB_OPT(OPT_GRACE, "grace", "S", "seconds until reboot(2), whatever is unfinished: 2 to 28 [25]"),
+	GB_OPT('f', "force", "", "run the sequence here, without asking PID 1; twice: sync and go, nothing else"),
+	GB_OPT('n', "no-sync", "", "no sync(2); what is unmounted is written all the same"),
+	GB_OPT('d', "delay", "S", "wait so many seconds first"),
+	GB_OPT(OPT_DRY_RUN, "dry-run", "", "print the steps, do nothing"),
+	GB_OPT(OPT_JSON, "json", "", "print the steps and the end of each file system as JSON"),
 	{ 0 },
 };
 
-static const struct gb_opt alias_opts[] = { COMMON_OPTS, { 0 } };
+static const struct gb_opt opts[] = {
+	GB_OPT('r', "reboot", "", "reboot"),
+	GB_OPT('h', "halt", "", "halt: stop the processors, leave the power on"),
+	GB_OPT('k', "kexec", "", "go on with the kernel that kexec_load(2) loaded"),
+	GB_OPT(OPT_BELOW, "below", "DIR", "only unmount what is at or below DIR; the machine stays on"),
+	GB_OPT_AND(alias_opts),
+};
 
 struct job {
 	enum gb_power_action action;

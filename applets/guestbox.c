@@ -28,11 +28,11 @@ enum { EXIT_UNKNOWN_APPLET = 127 };
 enum { OPT_LIST = GB_OPT_LONG, OPT_INSTALL, OPT_ALIASES, OPT_DUMP };
 
 static const struct gb_opt own_opts[] = {
-	{ OPT_LIST, "list", NULL, "list the applets, a name a line" },
-	{ OPT_INSTALL, "install", NULL, "make a link to this program for each applet in DIR" },
-	{ 's', NULL, NULL, "with --install: symbolic links instead of hard ones" },
-	{ OPT_ALIASES, "aliases", NULL, "with --install: also mount, umount, poweroff and the like" },
-	{ OPT_DUMP, "dump-options", NULL, "list every option, tab-separated, of APPLET or of all" },
+	GB_OPT(OPT_LIST, "list", "", "list the applets, a name a line"),
+	GB_OPT(OPT_INSTALL, "install", "", "make a link to this program for each applet in DIR"),
+	GB_OPT('s', "", "", "with --install: symbolic links instead of hard ones"),
+	GB_OPT(OPT_ALIASES, "aliases", "", "with --install: also mount, umount, poweroff and the like"),
+	GB_OPT(OPT_DUMP, "dump-options", "", "list every option, tab-separated, of APPLET or of all"),
 	{ 0 },
 };
 

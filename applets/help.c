@@ -7,18 +7,19 @@
 static void options(FILE *to, const struct gb_opt *opts)
 {
 	fputs("\nOptions:\n", to);
-	for (const struct gb_opt *o = opts; o && o->key; o++) {
+	for (const struct gb_opt *o = opts; (o = gb_opt_row(o)); o++) {
+		const char *name = gb_opt_name(o), *arg = gb_opt_arg(o);
 		char left[80];
-		int n = o->key < GB_OPT_LONG ? snprintf(left, sizeof left, "  -%c%s", o->key, o->name ? ", " : "")
+		int n = o->key < GB_OPT_LONG ? snprintf(left, sizeof left, "  -%c%s", o->key, *name ? ", " : "")
 					     : snprintf(left, sizeof left, "      ");
 
-		if (o->name)
-			n += snprintf(left + n, sizeof left - (size_t)n, "--%s", o->name);
-		if (o->arg && o->arg[0] == '[')
-			(void)snprintf(left + n, sizeof left - (size_t)n, "[%s%s", o->name ? "=" : "", o->arg + 1);
-		else if (o->arg)
-			(void)snprintf(left + n, sizeof left - (size_t)n, "%s%s", o->name ? "=" : " ", o->arg);
-		fprintf(to, "%-29s %s\n", left, o->help);
+		if (*name)
+			n += snprintf(left + n, sizeof left - (size_t)n, "--%s", name);
+		if (*arg == '[')
+			(void)snprintf(left + n, sizeof left - (size_t)n, "[%s%s", *name ? "=" : "", arg + 1);
+		else if (*arg)
+			(void)snprintf(left + n, sizeof left - (size_t)n, "%s%s", *name ? "=" : " ", arg);
+		fprintf(to, "%-29s %s\n", left, gb_opt_help(o));
 	}
 	fprintf(to, "%-29s %s\n%-29s %s\n", "      --help", "show this help", "      --version", "show the version");
 }
@@ -83,11 +84,12 @@ void gb_help_print(FILE *to, const struct gb_applet *applet, const struct gb_ver
 
 static void dump(FILE *to, const char *applet, const char *verb, const struct gb_opt *opts)
 {
-	for (const struct gb_opt *o = opts; o && o->key; o++) {
+	for (const struct gb_opt *o = opts; (o = gb_opt_row(o)); o++) {
+		const char *name = gb_opt_name(o), *arg = gb_opt_arg(o);
 		char letter[2] = { o->key < GB_OPT_LONG ? (char)o->key : '-', '\0' };
 
-		fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\n", applet, verb, letter, o->name ? o->name : "-",
-			o->arg ? o->arg : "-", o->help);
+		fprintf(to, "%s\t%s\t%s\t%s\t%s\t%s\n", applet, verb, letter, *name ? name : "-",
+			*arg ? arg : "-", gb_opt_help(o));
 	}
 }
 

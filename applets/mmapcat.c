@@ -18,11 +18,11 @@
 enum { OPT_REPORT = GB_OPT_LONG, OPT_VERIFY, OPT_TOUCH };
 
 static const struct gb_opt opts[] = {
-	{ 'o', "offset", "OFFSET", "start at this byte of each file (K, M, G, T)" },
-	{ 'l', "length", "LENGTH", "at most this many bytes of each file (K, M, G, T)" },
-	{ OPT_REPORT, "report", NULL, "tell kind of mapping, bytes, seconds and rate on stderr" },
-	{ OPT_VERIFY, "verify", NULL, "compare with what read(2) gives; prints nothing" },
-	{ OPT_TOUCH, "touch", NULL, "fault the pages in; prints nothing" },
+	GB_OPT('o', "offset", "OFFSET", "start at this byte of each file (K, M, G, T)"),
+	GB_OPT('l', "length", "LENGTH", "at most this many bytes of each file (K, M, G, T)"),
+	GB_OPT(OPT_REPORT, "report", "", "tell kind of mapping, bytes, seconds and rate on stderr"),
+	GB_OPT(OPT_VERIFY, "verify", "", "compare with what read(2) gives; prints nothing"),
+	GB_OPT(OPT_TOUCH, "touch", "", "fault the pages in; prints nothing"),
 	{ 0 },
 };
 

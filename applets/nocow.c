@@ -19,14 +19,14 @@
 enum { OPT_CREATE = GB_OPT_LONG, OPT_IF_SUPPORTED, OPT_CLEAR, OPT_QUERY, OPT_METADATA, OPT_CONVERT, OPT_LAYOUT };
 
 static const struct gb_opt opts[] = {
-	{ OPT_CREATE, "create", NULL, "make the directories that are missing" },
-	{ 'R', "recursive", NULL, "everything below, too, without following links" },
-	{ OPT_IF_SUPPORTED, "if-supported", NULL, "pass over what is on a file system without the flag" },
-	{ OPT_CLEAR, "clear", NULL, "clear the flag instead of setting it" },
-	{ OPT_QUERY, "query", NULL, "print +C or -C, a line a path" },
-	{ OPT_METADATA, "metadata", NULL, "set it on the metadata directories of volumes, made if missing" },
-	{ OPT_CONVERT, "convert", NULL, "rewrite files that are not empty, so that they have it" },
-	{ OPT_LAYOUT, "layout", "FILE", "the layout that names the metadata directories" },
+	GB_OPT(OPT_CREATE, "create", "", "make the directories that are missing"),
+	GB_OPT('R', "recursive", "", "everything below, too, without following links"),
+	GB_OPT(OPT_IF_SUPPORTED, "if-supported", "", "pass over what is on a file system without the flag"),
+	GB_OPT(OPT_CLEAR, "clear", "", "clear the flag instead of setting it"),
+	GB_OPT(OPT_QUERY, "query", "", "print +C or -C, a line a path"),
+	GB_OPT(OPT_METADATA, "metadata", "", "set it on the metadata directories of volumes, made if missing"),
+	GB_OPT(OPT_CONVERT, "convert", "", "rewrite files that are not empty, so that they have it"),
+	GB_OPT(OPT_LAYOUT, "layout", "FILE", "the layout that names the metadata directories"),
 	{ 0 },
 };
 

@@ -25,9 +25,9 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err);
 int arcmount_join(struct gb_buf *list, const char *words, struct gb_err *err);
 
 /* Rows that tables share. */
-#define ARCMOUNT_DRY_RUN(key) { key, "dry-run", NULL, "print the system calls, and make none" }
-#define ARCMOUNT_VERBOSE { 'v', "verbose", NULL, "say what is done" }
-#define ARCMOUNT_INTERNAL { 'i', "internal-only", NULL, "accepted: no helper program is ever called" }
+#define ARCMOUNT_DRY_RUN(key) GB_OPT(key, "dry-run", "", "print the system calls, and make none")
+#define ARCMOUNT_VERBOSE GB_OPT('v', "verbose", "", "say what is done")
+#define ARCMOUNT_INTERNAL GB_OPT('i', "internal-only", "", "accepted: no helper program is ever called")
 
 /* Whether the applet runs under a name (mount, umount) that answers with mount(8)'s bits. */
 bool arcmount_bits(const struct gb_cmd *cmd);

@@ -17,8 +17,8 @@
 enum { OPT_JSON = GB_OPT_LONG, OPT_FROM };
 
 const struct gb_opt arcmount_list_opts[] = {
-	{ OPT_JSON, "json", NULL, "one JSON value instead of lines" },
-	{ OPT_FROM, "from", "FILE", "another mountinfo file, such as /proc/PID/mountinfo" },
+	GB_OPT(OPT_JSON, "json", "", "one JSON value instead of lines"),
+	GB_OPT(OPT_FROM, "from", "FILE", "another mountinfo file, such as /proc/PID/mountinfo"),
 	{ 0 },
 };
 

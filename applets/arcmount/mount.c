@@ -21,33 +21,33 @@
 enum { OPT_DRY_RUN = GB_OPT_LONG, OPT_LOWER, OPT_UPPER, OPT_WORK, OPT_MAKE };
 
 #define DRY_RUN ARCMOUNT_DRY_RUN(OPT_DRY_RUN)
-#define FAKE { 'f', "fake", NULL, "do all but the mount itself" }
-#define WORDS { 'o', "options", "OPTIONS", "mount options, separated by commas; may be repeated" }
-#define MKDIR { 'm', "mkdir", NULL, "make the target directory, with parents, if it is absent" }
+#define FAKE GB_OPT('f', "fake", "", "do all but the mount itself")
+#define WORDS GB_OPT('o', "options", "OPTIONS", "mount options, separated by commas; may be repeated")
+#define MKDIR GB_OPT('m', "mkdir", "", "make the target directory, with parents, if it is absent")
 
 const struct gb_opt arcmount_mount_opts[] = {
-	{ 't', "types", "TYPE", "the file system's type; with -a a list, with \"no\" in front none of the list" },
+	GB_OPT('t', "types", "TYPE", "the file system's type; with -a a list, with \"no\" in front none of the list"),
 	WORDS,
-	{ 'r', "read-only", NULL, "as -o ro" },
-	{ 'w', "rw", NULL, "as -o rw: a write-protected source is an error" },
-	{ 'B', "bind", NULL, "as -o bind" },
-	{ 'R', "rbind", NULL, "as -o rbind" },
-	{ 'M', "move", NULL, "as -o move" },
-	{ OPT_MAKE + 0, "make-shared", NULL, "mounts below go both ways" },
-	{ OPT_MAKE + 1, "make-private", NULL, "mounts below go no way" },
-	{ OPT_MAKE + 2, "make-slave", NULL, "mounts below come in, and do not go out" },
-	{ OPT_MAKE + 3, "make-unbindable", NULL, "private, and cannot be bound" },
-	{ OPT_MAKE + 4, "make-rshared", NULL, "make-shared for all mounts below, too" },
-	{ OPT_MAKE + 5, "make-rprivate", NULL, "make-private for all mounts below, too" },
-	{ OPT_MAKE + 6, "make-rslave", NULL, "make-slave for all mounts below, too" },
-	{ OPT_MAKE + 7, "make-runbindable", NULL, "make-unbindable for all mounts below, too" },
+	GB_OPT('r', "read-only", "", "as -o ro"),
+	GB_OPT('w', "rw", "", "as -o rw: a write-protected source is an error"),
+	GB_OPT('B', "bind", "", "as -o bind"),
+	GB_OPT('R', "rbind", "", "as -o rbind"),
+	GB_OPT('M', "move", "", "as -o move"),
+	GB_OPT(OPT_MAKE + 0, "make-shared", "", "mounts below go both ways"),
+	GB_OPT(OPT_MAKE + 1, "make-private", "", "mounts below go no way"),
+	GB_OPT(OPT_MAKE + 2, "make-slave", "", "mounts below come in, and do not go out"),
+	GB_OPT(OPT_MAKE + 3, "make-unbindable", "", "private, and cannot be bound"),
+	GB_OPT(OPT_MAKE + 4, "make-rshared", "", "make-shared for all mounts below, too"),
+	GB_OPT(OPT_MAKE + 5, "make-rprivate", "", "make-private for all mounts below, too"),
+	GB_OPT(OPT_MAKE + 6, "make-rslave", "", "make-slave for all mounts below, too"),
+	GB_OPT(OPT_MAKE + 7, "make-runbindable", "", "make-unbindable for all mounts below, too"),
 	MKDIR,
-	{ 'a', "all", NULL, "mount all of the table, but those with noauto" },
-	{ 'T', "fstab", "FILE", "the table instead of /etc/fstab" },
-	{ 'O', "test-opts", "OPTIONS", "with -a: only entries that have these options" },
-	{ 'L', "label", "LABEL", "the source, by the label of its file system" },
-	{ 'U', "uuid", "UUID", "the source, by the UUID of its file system" },
-	{ 'n', "no-mtab", NULL, "accepted: there is no mtab to write, the kernel keeps it" },
+	GB_OPT('a', "all", "", "mount all of the table, but those with noauto"),
+	GB_OPT('T', "fstab", "FILE", "the table instead of /etc/fstab"),
+	GB_OPT('O', "test-opts", "OPTIONS", "with -a: only entries that have these options"),
+	GB_OPT('L', "label", "LABEL", "the source, by the label of its file system"),
+	GB_OPT('U', "uuid", "UUID", "the source, by the UUID of its file system"),
+	GB_OPT('n', "no-mtab", "", "accepted: there is no mtab to write, the kernel keeps it"),
 	ARCMOUNT_INTERNAL,
 	FAKE,
 	DRY_RUN,
@@ -57,16 +57,16 @@ const struct gb_opt arcmount_mount_opts[] = {
 
 const struct gb_opt arcmount_remount_opts[] = { WORDS, DRY_RUN, ARCMOUNT_VERBOSE, { 0 } };
 const struct gb_opt arcmount_bind_opts[] = {
-	{ 'R', "recursive", NULL, "with all mounts below the source" }, WORDS, MKDIR, DRY_RUN, ARCMOUNT_VERBOSE, { 0 },
+	GB_OPT('R', "recursive", "", "with all mounts below the source"), WORDS, MKDIR, DRY_RUN, ARCMOUNT_VERBOSE, { 0 },
 };
 const struct gb_opt arcmount_plain_opts[] = { DRY_RUN, { 0 } };
 const struct gb_opt arcmount_recursive_opts[] = {
-	{ 'R', "recursive", NULL, "for all mounts below, too" }, DRY_RUN, { 0 },
+	GB_OPT('R', "recursive", "", "for all mounts below, too"), DRY_RUN, { 0 },
 };
 const struct gb_opt arcmount_overlay_opts[] = {
-	{ OPT_LOWER, "lower", "A[:B...]", "the lower folders, the topmost first" },
-	{ OPT_UPPER, "upper", "FOLDER", "the folder that takes what is written; without it the overlay is read-only" },
-	{ OPT_WORK, "work", "FOLDER", "an empty folder beside the upper one, for the kernel's use" },
+	GB_OPT(OPT_LOWER, "lower", "A[:B...]", "the lower folders, the topmost first"),
+	GB_OPT(OPT_UPPER, "upper", "FOLDER", "the folder that takes what is written; without it the overlay is read-only"),
+	GB_OPT(OPT_WORK, "work", "FOLDER", "an empty folder beside the upper one, for the kernel's use"),
 	WORDS, MKDIR, DRY_RUN, ARCMOUNT_VERBOSE, { 0 },
 };
 

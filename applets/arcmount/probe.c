@@ -23,7 +23,7 @@
 enum { OPT_JSON = GB_OPT_LONG };
 
 const struct gb_opt arcmount_probe_opts[] = {
-	{ OPT_JSON, "json", NULL, "one JSON value instead of TAP" },
+	GB_OPT(OPT_JSON, "json", "", "one JSON value instead of TAP"),
 	{ 0 },
 };
 

@@ -20,9 +20,9 @@
 enum { OPT_DRY_RUN = GB_OPT_LONG, OPT_JSON, OPT_TABLE };
 
 const struct gb_opt arcmount_shares_opts[] = {
-	{ OPT_DRY_RUN, "dry-run", NULL, "print the system calls of each share that is not mounted, and make none" },
-	{ OPT_JSON, "json", NULL, "one JSON value instead of lines" },
-	{ OPT_TABLE, "table", "FILE", "a table in fstab's format instead of the built-in one" },
+	GB_OPT(OPT_DRY_RUN, "dry-run", "", "print the system calls of each share that is not mounted, and make none"),
+	GB_OPT(OPT_JSON, "json", "", "one JSON value instead of lines"),
+	GB_OPT(OPT_TABLE, "table", "FILE", "a table in fstab's format instead of the built-in one"),
 	{ 0 },
 };
 

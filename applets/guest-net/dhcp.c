@@ -26,8 +26,8 @@
 enum { OPT_LOG = GB_OPT_LONG, OPT_ETC };
 
 const struct gb_opt net_lease_opts[] = {
-	{ OPT_ETC, "etc", "DIR", "where hosts and resolv.conf are [/etc]" },
-	{ OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]" },
+	GB_OPT(OPT_ETC, "etc", "DIR", "where hosts and resolv.conf are [/etc]"),
+	GB_OPT(OPT_LOG, "log", "TARGET", "stderr, kmsg or json:PATH [stderr]"),
 	{ 0 },
 };
 

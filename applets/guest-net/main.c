@@ -19,17 +19,17 @@ enum { OPT_INTERFACE = GB_OPT_LONG, OPT_IP, OPT_HOSTNAME, OPT_WAIT, OPT_LEASE, O
        OPT_DRY_RUN, OPT_JSON };
 
 static const struct gb_opt opts[] = {
-	{ OPT_INTERFACE, "interface", "WHICH", "a name or a MAC address; none: only lo [the first that has a device]" },
-	{ OPT_IP, "ip", "SPEC", "address and so on, as in ip= of the kernel command line [that one; else DHCP]" },
-	{ OPT_HOSTNAME, "hostname", "NAME", "the machine's name" },
-	{ OPT_WAIT, "wait", "S", "how long a named interface has to appear [5]" },
-	{ OPT_LEASE, "lease-wait", "S", "how long to wait for a lease, which the client goes on asking for [6]" },
-	{ OPT_CLIENT, "client", "PROGRAM", "the DHCP client, called like busybox's udhcpc [udhcpc, busybox udhcpc]" },
-	{ OPT_SCRIPT, "script", "FILE", "what it calls [/lib/guestbox/udhcpc]" },
-	{ OPT_ETC, "etc", "DIR", "where hosts and resolv.conf are [/etc]" },
-	{ OPT_SYS, "sys", "DIR", "where the interfaces are listed [/sys/class/net]" },
-	{ OPT_DRY_RUN, "dry-run", NULL, "print what would be done" },
-	{ OPT_JSON, "json", NULL, "print one JSON value" },
+	GB_OPT(OPT_INTERFACE, "interface", "WHICH", "a name or a MAC address; none: only lo [the first that has a device]"),
+	GB_OPT(OPT_IP, "ip", "SPEC", "address and so on, as in ip= of the kernel command line [that one; else DHCP]"),
+	GB_OPT(OPT_HOSTNAME, "hostname", "NAME", "the machine's name"),
+	GB_OPT(OPT_WAIT, "wait", "S", "how long a named interface has to appear [5]"),
+	GB_OPT(OPT_LEASE, "lease-wait", "S", "how long to wait for a lease, which the client goes on asking for [6]"),
+	GB_OPT(OPT_CLIENT, "client", "PROGRAM", "the DHCP client, called like busybox's udhcpc [udhcpc, busybox udhcpc]"),
+	GB_OPT(OPT_SCRIPT, "script", "FILE", "what it calls [/lib/guestbox/udhcpc]"),
+	GB_OPT(OPT_ETC, "etc", "DIR", "where hosts and resolv.conf are [/etc]"),
+	GB_OPT(OPT_SYS, "sys", "DIR", "where the interfaces are listed [/sys/class/net]"),
+	GB_OPT(OPT_DRY_RUN, "dry-run", "", "print what would be done"),
+	GB_OPT(OPT_JSON, "json", "", "print one JSON value"),
 	{ 0 },
 };
 

@@ -21,7 +21,13 @@
 
 enum { TIMEOUT_MAX_MS = 86400000 };
 
-const struct gb_opt rpc_common_opts[] = { RPC_COMMON_OPTS, { 0 } };
+const struct gb_opt rpc_common_opts[] = {
+	GB_OPT(RPC_OPT_CONNECT, "connect", "ADDRESS", "the daemon's address; of several the first that answers [vsock:1:1024]"),
+	GB_OPT(RPC_OPT_TRACE, "trace", "ID", "the request's trace id, which the daemon logs and repeats"),
+	GB_OPT(RPC_OPT_TIMEOUT, "timeout", "S", "give up after this many seconds [30]"),
+	GB_OPT(RPC_OPT_JSON, "json", "", "print the reply as JSON"),
+	{ 0 },
+};
 
 int rpc_option(struct rpc_call *call, int key, const char *arg, struct gb_err *err)
 {

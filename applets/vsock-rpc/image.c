@@ -17,9 +17,8 @@
 enum { OPT_REPLACE = RPC_OPT_OWN };
 
 const struct gb_opt sandbox_image_import_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_REPLACE, "replace", NULL, "take the place of the one that has the name" },
-	{ 0 },
+	GB_OPT(OPT_REPLACE, "replace", "", "take the place of the one that has the name"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 static int import_option(void *data, int key, char *arg, struct gb_err *err)

@@ -15,10 +15,9 @@
 enum { OPT_WAIT = RPC_OPT_OWN, OPT_REWRITE };
 
 const struct gb_opt rpc_k8s_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_WAIT, "wait", NULL, "start: ask again until the API is ready, or the timeout" },
-	{ OPT_REWRITE, "rewrite", NULL, "kubeconfig: with the host's port, and with names of its own" },
-	{ 0 },
+	GB_OPT(OPT_WAIT, "wait", "", "start: ask again until the API is ready, or the timeout"),
+	GB_OPT(OPT_REWRITE, "rewrite", "", "kubeconfig: with the host's port, and with names of its own"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 struct own {

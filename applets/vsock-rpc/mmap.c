@@ -12,10 +12,9 @@
 #include "common/rpc/wire.h"
 
 const struct gb_opt rpc_mmap_opts[] = {
-	RPC_COMMON_OPTS,
-	{ 'o', "offset", "OFFSET", "start at this byte (K, M, G, T)" },
-	{ 'l', "length", "LENGTH", "at most this many bytes (K, M, G, T) [to the end]" },
-	{ 0 },
+	GB_OPT('o', "offset", "OFFSET", "start at this byte (K, M, G, T)"),
+	GB_OPT('l', "length", "LENGTH", "at most this many bytes (K, M, G, T) [to the end]"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 struct own {

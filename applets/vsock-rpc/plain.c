@@ -13,15 +13,13 @@
 enum { OPT_CLOCK = RPC_OPT_OWN, OPT_GRACE };
 
 const struct gb_opt rpc_ping_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_CLOCK, "set-clock", NULL, "send the time: the guest sets its clock when it is off by over a second" },
-	{ 0 },
+	GB_OPT(OPT_CLOCK, "set-clock", "", "send the time: the guest sets its clock when it is off by over a second"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt rpc_shutdown_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_GRACE, "grace", "S", "seconds that processes get to end [the daemon's 25]" },
-	{ 0 },
+	GB_OPT(OPT_GRACE, "grace", "S", "seconds that processes get to end [the daemon's 25]"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 struct own {

@@ -15,12 +15,6 @@ enum { RPC_ADDRESSES_MAX = 8, RPC_TRACE_MAX = 256 };
 
 /* Every command's options, in front of the command or behind it. */
 enum { RPC_OPT_CONNECT = GB_OPT_LONG, RPC_OPT_TRACE, RPC_OPT_TIMEOUT, RPC_OPT_JSON, RPC_OPT_OWN };
-#define RPC_COMMON_OPTS \
-	{ RPC_OPT_CONNECT, "connect", "ADDRESS", "the daemon's address; of several the first that answers [vsock:1:1024]" }, \
-	{ RPC_OPT_TRACE, "trace", "ID", "the request's trace id, which the daemon logs and repeats" }, \
-	{ RPC_OPT_TIMEOUT, "timeout", "S", "give up after this many seconds [30]" }, \
-	{ RPC_OPT_JSON, "json", NULL, "print the reply as JSON" }
-
 struct rpc_call {
 	struct gb_addr addrs[RPC_ADDRESSES_MAX];
 	int addrs_len;

@@ -11,10 +11,9 @@
 enum { OPT_START = RPC_OPT_OWN, OPT_WAIT };
 
 const struct gb_opt rpc_runtime_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_START, "start", NULL, "ensure: start it when it is not running" },
-	{ OPT_WAIT, "wait", NULL, "ensure: ask again until it is ready, or the timeout" },
-	{ 0 },
+	GB_OPT(OPT_START, "start", "", "ensure: start it when it is not running"),
+	GB_OPT(OPT_WAIT, "wait", "", "ensure: ask again until it is ready, or the timeout"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 struct own {

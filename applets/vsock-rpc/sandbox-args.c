@@ -15,109 +15,98 @@ enum {
 	OPT_RM, OPT_IMAGE_COMMAND,
 };
 
-#define LABEL_OPT(help) { 'l', "label", "KEY=VALUE", help }
+#define LABEL_OPT(help) GB_OPT('l', "label", "KEY=VALUE", help)
 #define WITH_LABEL_OPT LABEL_OPT("those that have this label; all of several")
-#define LIMIT_OPT(what) { OPT_LIMIT, "limit", "S", "kill " what " and all that it started after this many seconds" }
-#define COMMAND_OPTS \
-	{ 'e', "env", "NAME=VALUE", "a variable of its environment; NAME alone takes ours" }, \
-	{ 'w', "workdir", "DIR", "its working directory" }, \
-	{ 'u', "user", "USER[:GROUP]", "whom it runs as, names or numbers of the sandbox" }
+#define LIMIT_OPT(what) GB_OPT(OPT_LIMIT, "limit", "S", "kill " what " and all that it started after this many seconds")
 
-#define CREATE_OPTS \
-	{ OPT_ID, "id", "ID", "its name [a random one]" }, \
-	{ OPT_IMAGE, "image", "NAME", "its files: an image of the store (sandbox image ls)" }, \
-	{ OPT_ROOTFS, "rootfs", "PATH", "its files: a folder or file system image in the guest" }, \
-	{ OPT_CPUS, "cpus", "N", "the most CPU time it gets, in CPUs" }, \
-	{ 'm', "memory", "SIZE", "the most memory it gets (M, G), whole M" }, \
-	{ 'v', "mount", "SRC:DST[:ro]", "a folder or file SRC of the guest, at DST inside" }, \
-	COMMAND_OPTS, \
-	LABEL_OPT("a label, for ls and events to find it by"), \
-	{ OPT_TTL, "ttl", "S", "remove it after this many seconds" }, \
-	{ OPT_NETWORK, "network", "tap|none", "an address of its own, or loopback alone [tap]" }
+static const struct gb_opt command_opts[] = {
+	GB_OPT('e', "env", "NAME=VALUE", "a variable of its environment; NAME alone takes ours"),
+	GB_OPT('w', "workdir", "DIR", "its working directory"),
+	GB_OPT('u', "user", "USER[:GROUP]", "whom it runs as, names or numbers of the sandbox"),
+	GB_OPT_AND(rpc_common_opts),
+};
+
+static const struct gb_opt new_opts[] = {
+	GB_OPT(OPT_ID, "id", "ID", "its name [a random one]"),
+	GB_OPT(OPT_IMAGE, "image", "NAME", "its files: an image of the store (sandbox image ls)"),
+	GB_OPT(OPT_ROOTFS, "rootfs", "PATH", "its files: a folder or file system image in the guest"),
+	GB_OPT(OPT_CPUS, "cpus", "N", "the most CPU time it gets, in CPUs"),
+	GB_OPT('m', "memory", "SIZE", "the most memory it gets (M, G), whole M"),
+	GB_OPT('v', "mount", "SRC:DST[:ro]", "a folder or file SRC of the guest, at DST inside"),
+	LABEL_OPT("a label, for ls and events to find it by"),
+	GB_OPT(OPT_TTL, "ttl", "S", "remove it after this many seconds"),
+	GB_OPT(OPT_NETWORK, "network", "tap|none", "an address of its own, or loopback alone [tap]"),
+	GB_OPT_AND(command_opts),
+};
 
 const struct gb_opt sandbox_create_opts[] = {
-	RPC_COMMON_OPTS,
-	CREATE_OPTS,
-	{ OPT_IMAGE_COMMAND, "image-command", NULL, "run what the image says: its entrypoint, with COMMAND or its own arguments" },
-	{ OPT_KERNEL, "kernel", "PATH", "a kernel, for agents that run sandboxes as machines" },
-	{ OPT_BOOT_ARGS, "boot-args", "TEXT", "that kernel's command line" },
-	{ OPT_SSH_KEY, "ssh-key", "TEXT", "a public key that may log in, for agents that run an ssh server in it" },
-	{ OPT_WAIT, "wait", NULL, "return when it is ready, or has failed" },
-	{ 0 },
+	GB_OPT(OPT_IMAGE_COMMAND, "image-command", "", "run what the image says: its entrypoint, with COMMAND or its own arguments"),
+	GB_OPT(OPT_KERNEL, "kernel", "PATH", "a kernel, for agents that run sandboxes as machines"),
+	GB_OPT(OPT_BOOT_ARGS, "boot-args", "TEXT", "that kernel's command line"),
+	GB_OPT(OPT_SSH_KEY, "ssh-key", "TEXT", "a public key that may log in, for agents that run an ssh server in it"),
+	GB_OPT(OPT_WAIT, "wait", "", "return when it is ready, or has failed"),
+	GB_OPT_AND(new_opts),
 };
 
 const struct gb_opt sandbox_launch_opts[] = {
-	RPC_COMMON_OPTS,
-	CREATE_OPTS,
 	LIMIT_OPT("the command"),
-	{ OPT_RM, "rm", NULL, "remove the sandbox when the command has ended" },
-	{ 0 },
+	GB_OPT(OPT_RM, "rm", "", "remove the sandbox when the command has ended"),
+	GB_OPT_AND(new_opts),
 };
 
 const struct gb_opt sandbox_run_opts[] = {
-	RPC_COMMON_OPTS,
-	COMMAND_OPTS,
-	{ 't', "tty", NULL, "give it a terminal (of 80 columns and 24 rows, and no input)" },
+	GB_OPT('t', "tty", "", "give it a terminal (of 80 columns and 24 rows, and no input)"),
 	LIMIT_OPT("it"),
-	{ 0 },
+	GB_OPT_AND(command_opts),
 };
 
 const struct gb_opt sandbox_exec_opts[] = {
-	RPC_COMMON_OPTS,
-	COMMAND_OPTS,
-	{ 't', "tty", NULL, "give it a terminal, of our terminal's size, and make ours raw" },
-	{ 'n', "no-stdin", NULL, "its input is empty; ours is left alone" },
+	GB_OPT('t', "tty", "", "give it a terminal, of our terminal's size, and make ours raw"),
+	GB_OPT('n', "no-stdin", "", "its input is empty; ours is left alone"),
 	LIMIT_OPT("it"),
-	{ 0 },
+	GB_OPT_AND(command_opts),
 };
 
 const struct gb_opt sandbox_stop_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_GRACE, "grace", "S", "seconds that its processes get to end [the daemon's 30]" },
-	{ 0 },
+	GB_OPT(OPT_GRACE, "grace", "S", "seconds that its processes get to end [the daemon's 30]"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt sandbox_rm_opts[] = {
-	RPC_COMMON_OPTS,
-	{ 'f', "force", NULL, "also when something runs in it" },
-	{ 0 },
+	GB_OPT('f', "force", "", "also when something runs in it"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt sandbox_ls_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_STATE, "state", "STATE", "those in this state" },
+	GB_OPT(OPT_STATE, "state", "STATE", "those in this state"),
 	WITH_LABEL_OPT,
-	{ 0 },
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt sandbox_events_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_ACTION, "action", "ACTION", "of this kind (created, ready, running, idle, ...)" },
-	{ OPT_COUNT, "count", "N", "end after this many" },
-	{ 0 },
+	GB_OPT(OPT_ACTION, "action", "ACTION", "of this kind (created, ready, running, idle, ...)"),
+	GB_OPT(OPT_COUNT, "count", "N", "end after this many"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt sandbox_checkpoint_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_NAME, "name", "NAME", "a name for the snapshot" },
+	GB_OPT(OPT_NAME, "name", "NAME", "a name for the snapshot"),
 	LABEL_OPT("a label of the snapshot"),
-	{ 0 },
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt sandbox_restore_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_ID, "id", "ID", "the new sandbox's name [a random one]" },
+	GB_OPT(OPT_ID, "id", "ID", "the new sandbox's name [a random one]"),
 	LABEL_OPT("a label of the new sandbox"),
-	{ OPT_TTL, "ttl", "S", "remove it after this many seconds" },
-	{ OPT_NEW_ADDRESS, "new-address", NULL, "give it an address of its own" },
-	{ 0 },
+	GB_OPT(OPT_TTL, "ttl", "S", "remove it after this many seconds"),
+	GB_OPT(OPT_NEW_ADDRESS, "new-address", "", "give it an address of its own"),
+	GB_OPT_AND(rpc_common_opts),
 };
 
 const struct gb_opt sandbox_snapshots_opts[] = {
-	RPC_COMMON_OPTS,
-	{ OPT_SANDBOX, "sandbox", "ID", "of this sandbox" },
+	GB_OPT(OPT_SANDBOX, "sandbox", "ID", "of this sandbox"),
 	WITH_LABEL_OPT,
-	{ 0 },
+	GB_OPT_AND(rpc_common_opts),
 };
 
 /* ---- options ---- */

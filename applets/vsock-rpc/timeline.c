@@ -11,9 +11,8 @@
 enum { OPT_SVG = RPC_OPT_OWN, OPT_CHROME };
 
 const struct gb_opt rpc_timeline_opts[] = {
-	RPC_COMMON_OPTS,
 	GB_CHART_OPTS(OPT_SVG, OPT_CHROME),
-	{ 0 },
+	GB_OPT_AND(rpc_common_opts),
 };
 
 struct own {

@@ -6,6 +6,28 @@
 
 enum { KEY_HELP = 0x10000, KEY_VERSION };
 
+const struct gb_opt *gb_opt_row(const struct gb_opt *opts)
+{
+	while (opts && opts->key == GB_OPT_MORE)
+		opts = opts->more;
+	return opts && opts->key ? opts : NULL;
+}
+
+const char *gb_opt_name(const struct gb_opt *row)
+{
+	return row->text;
+}
+
+const char *gb_opt_arg(const struct gb_opt *row)
+{
+	return strchr(row->text, '\0') + 1;
+}
+
+const char *gb_opt_help(const struct gb_opt *row)
+{
+	return strchr(gb_opt_arg(row), '\0') + 1;
+}
+
 void gb_opt_start(struct gb_optscan *scan, const struct gb_opt *opts, int argc, char **argv, int flags)
 {
 	size_t n = 0, l = 0;
@@ -16,17 +38,18 @@ void gb_opt_start(struct gb_optscan *scan, const struct gb_opt *opts, int argc, 
 	if (flags & GB_OPT_STOP)
 		scan->letters[l++] = '+';
 	scan->letters[l++] = ':'; /* a missing argument is told apart from an unknown option */
-	for (size_t i = 0; opts && opts[i].key && i < GB_OPT_MAX; i++) {
-		const struct gb_opt *o = &opts[i];
-		int has = !o->arg ? no_argument : o->arg[0] == '[' ? optional_argument : required_argument;
+	size_t rows = 0;
+	for (const struct gb_opt *o = opts; (o = gb_opt_row(o)) && rows < GB_OPT_MAX; o++, rows++) {
+		const char *arg = gb_opt_arg(o);
+		int has = !*arg ? no_argument : *arg == '[' ? optional_argument : required_argument;
 
 		if (o->key < GB_OPT_LONG) {
 			scan->letters[l++] = (char)o->key;
 			for (int k = 0; k < has; k++)
 				scan->letters[l++] = ':';
 		}
-		if (o->name)
-			scan->longs[n++] = (struct option){ .name = o->name, .has_arg = has, .val = o->key };
+		if (*gb_opt_name(o))
+			scan->longs[n++] = (struct option){ .name = gb_opt_name(o), .has_arg = has, .val = o->key };
 	}
 	scan->longs[n++] = (struct option){ .name = "help", .val = KEY_HELP };
 	scan->longs[n] = (struct option){ .name = "version", .val = KEY_VERSION };

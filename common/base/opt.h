@@ -10,13 +10,28 @@
 /* Keys of options without a letter start here. */
 #define GB_OPT_LONG 256
 
-/* A table ends with a row whose key is 0. --help and --version need no row. */
+/* A table ends with a row whose key is 0, or goes on in another one. --help and --version need no row. */
 struct gb_opt {
-	int key;          /* the letter, or GB_OPT_LONG + n */
-	const char *name; /* long name without dashes; NULL if there is only the letter */
-	const char *arg;  /* name of the argument; "[NAME]" if it may be left out; NULL if it takes none */
-	const char *help; /* one line, lower case, no full stop */
+	int key; /* the letter, or GB_OPT_LONG + n */
+	union {
+		const char *text; /* name, argument and help, each with its NUL */
+		const struct gb_opt *more;
+	};
 };
+
+/* A row. name: the long one without dashes, "" if there is only the letter; arg: its argument's name, "[NAME]" if that may be
+ * left out, "" if it takes none; help: one line, lower case, no full stop. */
+#define GB_OPT(key, name, arg, help) { (key), { name "\0" arg "\0" help } }
+/* In place of the last row: the rows of that table follow. */
+#define GB_OPT_AND(table) { GB_OPT_MORE, { .more = (table) } }
+enum { GB_OPT_MORE = -1 };
+
+/* The row at opts, or the one that follows in another table; NULL at the end, and of a table that is NULL. The next one is
+ * at row + 1. */
+const struct gb_opt *gb_opt_row(const struct gb_opt *opts);
+const char *gb_opt_name(const struct gb_opt *row);
+const char *gb_opt_arg(const struct gb_opt *row);
+const char *gb_opt_help(const struct gb_opt *row);
 
 /* The most rows one table may have; a longer one is a fault of the program and fails its unit test. */
 #define GB_OPT_MAX 64

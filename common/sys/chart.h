@@ -13,8 +13,8 @@ enum gb_chart { GB_CHART_TEXT, GB_CHART_JSON, GB_CHART_SVG, GB_CHART_CHROME };
 
 /* Rows of an option table, for who draws one; the key of --all is 'a'. */
 #define GB_CHART_OPTS(key_svg, key_chrome) \
-	{ 'a', "all", NULL, "also what began after the boot was over" }, { key_svg, "svg", NULL, "print a chart" }, \
-	{ key_chrome, "chrome", NULL, "print a trace for chrome://tracing, Perfetto and their like" }
+	GB_OPT('a', "all", "", "also what began after the boot was over"), GB_OPT(key_svg, "svg", "", "print a chart"), \
+	GB_OPT(key_chrome, "chrome", "", "print a trace for chrome://tracing, Perfetto and their like")
 
 /* Which one these options ask for: 0 or -GB_E_USAGE. */
 int gb_chart_choose(bool json, bool svg, bool chrome, enum gb_chart *ret_how, struct gb_err *err);

@@ -100,8 +100,8 @@ static void err_wraps_and_maps(void **state)
 }
 
 static const struct gb_opt table[] = {
-	{ 'o', "offset", "N", "" }, { 'q', NULL, NULL, "" },	      { GB_OPT_LONG, "only-long", "[X]", "" },
-	{ 'v', "verbose", NULL, "" }, { GB_OPT_LONG + 1, "only-two", NULL, "" }, { 0 },
+	GB_OPT('o', "offset", "N", ""), GB_OPT('q', "", "", ""),	      GB_OPT(GB_OPT_LONG, "only-long", "[X]", ""),
+	GB_OPT('v', "verbose", "", ""), GB_OPT(GB_OPT_LONG + 1, "only-two", "", ""), { 0 },
 };
 
 /* Runs one pass; returns the first error or 0; fills the keys seen. */
