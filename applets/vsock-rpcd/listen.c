@@ -23,7 +23,7 @@
 
 enum {
 	RETRY_MS = 120, RETRY_MAX_MS = 2000,  /* the pauses between tries to bind, each half as long again */
-	TAKEN_MS = 1000,                      /* how long a unix socket may still be another daemon's */
+	TAKEN_MS = 5000,                      /* how long a unix socket may still be another daemon's */
 };
 
 static struct rpcd_listener *of_timer(struct gb_timer *timer)
