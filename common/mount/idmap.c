@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,14 +25,18 @@ int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 	char path[64], map[64];
 	int fd, r;
 
-	/* A thread cannot unshare CLONE_NEWUSER: a child holds the namespace until it is open. It makes no call but these
-	 * two, so that a copy of a process with threads will do. */
+	/* A thread cannot unshare CLONE_NEWUSER: a child holds the namespace until it is open. It makes only bare system
+	 * calls, so that a copy of a process with threads will do; and it ends with the thread that made it, or it would keep
+	 * open for ever what a process that was killed had open: its listening sockets, too. */
+	pid_t parent = getpid();
 	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | (ret_net ? CLONE_NEWNET : 0) | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		for (;;)
+		(void)syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		while ((pid_t)syscall(SYS_getppid) == parent)
 			(void)syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0); /* pause(2), which arm64 has no call for */
+		_exit(0);
 	}
 	(void)snprintf(map, sizeof map, "0 %u %u", base, count);
 	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", (int)pid);

@@ -6,21 +6,26 @@ load sandbox.bash
 
 # crash_inside SCRIPT: with more words for it.
 #   daemon_dies CALL[:COUNT] COMMAND...: the daemon is killed at its COUNTth CALL, in one thread, while COMMAND runs (with the
-#     client as sb). Fails when it was not.
+#     client as sb). Fails when it was not. The tracer waits for all that it made: whoever outlives it ends the test.
 #   all_gone: whatever is there can be removed, and leaves nothing.
 crash_inside() {
 	sandbox_inside '
 		daemon_dies() {
-			local call=${1%:*} count=1 tracer
+			local call=${1%:*} count=1 tracer victim
 			[[ $1 != *:* ]] || count=${1#*:}
 			shift
 			kill -9 $daemon; wait $daemon || true
 			# LeakSanitizer cannot run under ptrace(2).
 			ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$count" daemon_start
 			tracer=$daemon
+			victim=$(pgrep -oP $tracer)
 			"$@" >/dev/null 2>&1 || true
 			# (a zombie has no exe)
-			until_ not test -e /proc/$tracer/exe || { pkill -9 -P $tracer; return 1; }
+			until_ not test -e /proc/$tracer/exe || {
+				[ -e /proc/$victim/exe ] || { echo "outlived the daemon:"; ps -ef; exit 1; }
+				pkill -9 -P $tracer
+				return 1
+			}
 			wait $tracer || true
 			daemon_start
 		}
@@ -45,7 +50,7 @@ crash_inside() {
 
 # The whole list is tests/torture/sandbox: it names the steps of its turn in the environment.
 @test "the daemon dies at a step of a start, a checkpoint, a removal: the next one leaves nothing behind" {
-	export CREATE=${CREATE-"/^rename move_mount setns pidfd_open"} CHECKPOINT=${CHECKPOINT-"/^mkdir fsync"} REMOVE=${REMOVE-"rmdir"}
+	export CREATE=${CREATE-"kill /^rename move_mount setns pidfd_open"} CHECKPOINT=${CHECKPOINT-"/^mkdir fsync"} REMOVE=${REMOVE-"rmdir"}
 	crash_inside '
 		for step in $CREATE; do
 			daemon_dies $step sb launch --id a --rootfs $R true || { echo "create: never at $step"; exit 1; }
