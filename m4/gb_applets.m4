@@ -4,7 +4,7 @@
 # GB_ARG_APPLET(NAME, [LIBRARIES], [DEFAULT = yes])
 # --disable-NAME (or --enable-NAME when the default is no), the conditional ENABLE_NAME, and a place in the applet
 # table. DEFAULT is yes, no, or dynamic: in the dynamic binary, but not in the static one for guests.
-# LIBRARIES are words among: blkid fuse md nl nl-route, and rpc, which is our own: the messages, and what needs them. The one-line summary of an applet stands in its
+# LIBRARIES are words among: blkid fuse md nl nl-route protobuf. The one-line summary of an applet stands in its
 # descriptor, not here.
 AC_DEFUN([GB_ARG_APPLET], [
   m4_pushdef([gb_id], m4_translit([$1], [-], [_]))
@@ -43,7 +43,11 @@ AC_DEFUN([GB_APPLETS_DONE], [
   _GB_LIBRARY([md], [MD], [libmd])
   _GB_LIBRARY([nl], [NL], [libnl-3.0])
   _GB_LIBRARY([nl_route], [NL_ROUTE], [libnl-route-3.0])
-  AM_CONDITIONAL([NEED_RPC], [test "x$gb_need_rpc" = xyes])
+  _GB_LIBRARY([protobuf], [PROTOBUF], [libprotobuf-c])
+  AS_IF([test "x$gb_need_protobuf" = xyes], [
+    AC_PATH_PROG([PROTOC_C], [protoc-c])
+    AS_IF([test -z "$PROTOC_C"], [AC_MSG_ERROR([protoc-c not found (Debian: protobuf-c-compiler)])])
+  ])
   AC_SUBST([GB_APPLETS])
   AC_SUBST([GB_APPLET_LIST])
 ])

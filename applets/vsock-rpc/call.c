@@ -176,7 +176,7 @@ int rpc_check_type(const struct gb_frame *frame, uint32_t want, struct gb_err *e
 			  name ? name : "unknown", gb_wire_name(want));
 }
 
-int rpc_decode(const struct gb_frame *frame, uint32_t want, struct gb_pb_message **ret_reply, struct gb_err *err)
+int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err)
 {
 	int r = rpc_check_type(frame, want, err);
 
@@ -187,7 +187,7 @@ int rpc_decode(const struct gb_frame *frame, uint32_t want, struct gb_pb_message
 }
 
 /* Sends a message, over a connection that is there or (-1) one of its own, and waits for whatever comes back. */
-static int ask_frame(struct rpc_call *call, int conn, uint32_t type, const struct gb_pb_message *request, struct gb_err *err)
+static int ask_frame(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
 
@@ -198,12 +198,12 @@ static int ask_frame(struct rpc_call *call, int conn, uint32_t type, const struc
 	return exchange(call, conn, type, gb_buf_text(&payload), payload.len, gb_mono_ms() + call->timeout, err);
 }
 
-int rpc_ask_frame(struct rpc_call *call, uint32_t type, const struct gb_pb_message *request, struct gb_err *err)
+int rpc_ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	return ask_frame(call, -1, type, request, err);
 }
 
-int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const struct gb_pb_message *request, struct gb_pb_message **ret_reply,
+int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	       struct gb_err *err)
 {
 	int r = ask_frame(call, conn, type, request, err);
@@ -211,13 +211,13 @@ int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const struct gb_p
 	return r < 0 ? r : rpc_decode(&call->frame, gb_wire_reply(type), ret_reply, err);
 }
 
-int rpc_ask(struct rpc_call *call, uint32_t type, const struct gb_pb_message *request, struct gb_pb_message **ret_reply,
+int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	    struct gb_err *err)
 {
 	return rpc_ask_on(call, -1, type, request, ret_reply, err);
 }
 
-int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const struct gb_pb_message *request, struct gb_err *err)
+int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	int r = ask_frame(call, conn, type, request, err);
 
@@ -226,12 +226,12 @@ int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const struc
 	return rpc_check_type(&call->frame, gb_wire_reply(type), err);
 }
 
-int rpc_ask_empty(struct rpc_call *call, uint32_t type, const struct gb_pb_message *request, struct gb_err *err)
+int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	return rpc_ask_empty_on(call, -1, type, request, err);
 }
 
-int rpc_print_json(const struct gb_pb_message *reply, const struct rpc_call *call, bool timed, struct gb_err *err)
+int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err)
 {
 	struct gb_json json = { 0 };
 
@@ -243,7 +243,7 @@ int rpc_print_json(const struct gb_pb_message *reply, const struct rpc_call *cal
 	return gb_json_print(&json, err);
 }
 
-static int print_text(const struct gb_pb_message *reply, struct gb_err *err)
+static int print_text(const ProtobufCMessage *reply, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf text = { 0 };
 
@@ -254,7 +254,7 @@ static int print_text(const struct gb_pb_message *reply, struct gb_err *err)
 	return 0;
 }
 
-int rpc_print(const struct rpc_call *call, const struct gb_pb_message *reply, struct gb_err *err)
+int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct gb_err *err)
 {
 	return call->json ? rpc_print_json(reply, call, false, err) : print_text(reply, err);
 }

@@ -70,7 +70,7 @@ static int open_archive(const char *path, uint64_t *ret_size, struct gb_err *err
 int sandbox_run_image_import(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Guestbox__V1__ImageImportRequest request = GUESTBOX__V1__IMAGE_IMPORT_REQUEST__INIT;
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	struct rpc_call *call = cmd->data;
 	bool replace = false;
 	char **operands;
@@ -111,7 +111,7 @@ int sandbox_run_image_import(struct gb_cmd *cmd, struct gb_err *err)
 int sandbox_run_image_ls(struct gb_cmd *cmd, struct gb_err *err)
 {
 	static const char *const names[] = { "IMAGE", "CREATED", "FILES", "SIZE" };
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	struct sandbox_table table = { .columns = GB_ARRAY_LEN(names) };
 	struct rpc_call *call = cmd->data;
 	char **operands;

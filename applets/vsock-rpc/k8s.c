@@ -54,7 +54,7 @@ static int print_kubeconfig(const struct rpc_call *call, const Arcbox__V1__Kuber
 }
 
 /* The reply to a start and the status that follows it. */
-static bool api_ready(uint32_t type, const struct gb_pb_message *reply)
+static bool api_ready(uint32_t type, const ProtobufCMessage *reply)
 {
 	if (type == GB_WIRE_KUBERNETES_START)
 		return ((const Arcbox__V1__KubernetesStartResponse *)(const void *)reply)->api_ready;
@@ -90,7 +90,7 @@ int rpc_run_k8s(struct gb_cmd *cmd, struct gb_err *err)
 		return gb_err_set(err, GB_E_USAGE, "--rewrite goes with kubeconfig");
 	uint64_t deadline = gb_mono_ms() + call->timeout, pause = RPC_PAUSE_MS;
 	for (uint32_t next = type;;) {
-		gb_autopb struct gb_pb_message *reply = NULL;
+		gb_autopb ProtobufCMessage *reply = NULL;
 		r = rpc_ask(call, next, NULL, &reply, err);
 		if (r < 0)
 			return r;

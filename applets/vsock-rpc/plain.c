@@ -49,7 +49,7 @@ static int own_option(void *data, int key, char *arg, struct gb_err *err)
 int rpc_run_ping(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Arcbox__V1__AgentPingRequest request = ARCBOX__V1__AGENT_PING_REQUEST__INIT;
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };
 	char **operands;
@@ -77,7 +77,7 @@ int rpc_run_ping(struct gb_cmd *cmd, struct gb_err *err)
 
 int rpc_run_info(struct gb_cmd *cmd, struct gb_err *err)
 {
-	gb_autopb struct gb_pb_message *reply = NULL;
+	gb_autopb ProtobufCMessage *reply = NULL;
 	char **operands;
 	int r = rpc_options(cmd, &(struct rpc_scan){ 0 }, &operands, err);
 
@@ -88,7 +88,7 @@ int rpc_run_info(struct gb_cmd *cmd, struct gb_err *err)
 
 int rpc_run_trim(struct gb_cmd *cmd, struct gb_err *err)
 {
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	struct rpc_call *call = cmd->data;
 	char **operands;
 	int r = rpc_options(cmd, &(struct rpc_scan){ 0 }, &operands, err);
@@ -120,7 +120,7 @@ int rpc_run_trim(struct gb_cmd *cmd, struct gb_err *err)
 int rpc_run_shutdown(struct gb_cmd *cmd, struct gb_err *err)
 {
 	Arcbox__V1__ShutdownRequest request = ARCBOX__V1__SHUTDOWN_REQUEST__INIT;
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };
 	char **operands;

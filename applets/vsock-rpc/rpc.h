@@ -56,24 +56,24 @@ int rpc_at_peer(const struct rpc_call *call, struct gb_err *err);
 bool rpc_is_ours(const struct rpc_call *call, const struct gb_frame *frame);
 
 /* Sends a message and waits for whatever comes back: call->frame. */
-int rpc_ask_frame(struct rpc_call *call, uint32_t type, const struct gb_pb_message *request, struct gb_err *err);
+int rpc_ask_frame(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 /* Whether a reply is of the wanted type: 0, or -errno with err set (an Error frame's text too). */
 int rpc_check_type(const struct gb_frame *frame, uint32_t want, struct gb_err *err);
 
 /* The reply's message, when its type is the wanted one: 0, or -errno with err set (an Error frame's text too). */
-int rpc_decode(const struct gb_frame *frame, uint32_t want, struct gb_pb_message **ret_reply, struct gb_err *err);
+int rpc_decode(const struct gb_frame *frame, uint32_t want, ProtobufCMessage **ret_reply, struct gb_err *err);
 
 /* The two together, for a typed call. */
-int rpc_ask(struct rpc_call *call, uint32_t type, const struct gb_pb_message *request, struct gb_pb_message **ret_reply,
+int rpc_ask(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	    struct gb_err *err);
 
 /* The same where the reply has no content: the wanted type, or Empty (as other agents may). */
-int rpc_ask_empty(struct rpc_call *call, uint32_t type, const struct gb_pb_message *request, struct gb_err *err);
+int rpc_ask_empty(struct rpc_call *call, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 
 /* The same two over a connection that is there (rpc_connect()), and stays; -1: over one of their own. */
-int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const struct gb_pb_message *request, struct gb_pb_message **ret_reply,
+int rpc_ask_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, ProtobufCMessage **ret_reply,
 	       struct gb_err *err);
-int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const struct gb_pb_message *request, struct gb_err *err);
+int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 
 /* A pause between two questions, longer each time, as the host's own client polls; *pause starts at RPC_PAUSE_MS. false:
  * there is no time left for it. */
@@ -81,8 +81,8 @@ enum { RPC_PAUSE_MS = 120 };
 bool rpc_pause(uint64_t deadline, uint64_t *pause);
 
 /* Prints a reply as text or JSON, as call says. */
-int rpc_print(const struct rpc_call *call, const struct gb_pb_message *reply, struct gb_err *err);
-int rpc_print_json(const struct gb_pb_message *reply, const struct rpc_call *call, bool timed, struct gb_err *err);
+int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct gb_err *err);
+int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err);
 
 /* The commands, each with its option table. */
 gb_run_fn rpc_run_ping, rpc_run_info, rpc_run_trim, rpc_run_shutdown, rpc_run_mmap, rpc_run_runtime, rpc_run_k8s,

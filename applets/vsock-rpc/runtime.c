@@ -49,7 +49,7 @@ int rpc_run_runtime(struct gb_cmd *cmd, struct gb_err *err)
 	request.start_if_needed = own.start;
 	uint64_t deadline = gb_mono_ms() + call->timeout, pause = RPC_PAUSE_MS;
 	for (;;) {
-		gb_autopb struct gb_pb_message *reply = NULL;
+		gb_autopb ProtobufCMessage *reply = NULL;
 		r = rpc_ask(call, ensure ? GB_WIRE_ENSURE_RUNTIME : GB_WIRE_RUNTIME_STATUS, ensure ? &request.base : NULL, &reply, err);
 		if (r < 0)
 			return r;

@@ -228,25 +228,31 @@ int sandbox_args(struct gb_cmd *cmd, int flags, int min, int max, const char *wh
 	return r;
 }
 
-int sandbox_map(struct gb_pb_message *request, const char *field, const struct sandbox_pairs *pairs, void **ret_memory,
+int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandbox_pairs *pairs, void **ret_memory,
 		struct gb_err *err)
 {
 	if (!pairs->len)
 		return 0;
-	const struct gb_pb_field *map = request->type->fields;
+	const ProtobufCFieldDescriptor *map = request->descriptor->fields;
 	while (strcmp(map->name, field) != 0)
 		map++;
-	struct gb_pb_entry **list = calloc(pairs->len, sizeof *list + sizeof **list), *entries;
-	if (!list)
+	const ProtobufCMessageDescriptor *entry = map->descriptor;
+	const ProtobufCFieldDescriptor *key = &entry->fields[0], *value = &entry->fields[1];
+	size_t size = (entry->sizeof_message + 15) & ~(size_t)15;
+	char *memory = calloc(pairs->len, sizeof(void *) + size + 16);
+	if (!memory)
 		return gb_err_sys(err, ENOMEM, "request");
-	entries = (void *)(list + pairs->len);
-	for (size_t i = 0; i < pairs->len; i++) {
-		entries[i] = (struct gb_pb_entry){ { &gb_pb_entry__descriptor }, pairs->list[i].key, pairs->list[i].value };
-		list[i] = &entries[i];
+	char *at = memory + ((pairs->len * sizeof(void *) + 15) & ~(size_t)15);
+	ProtobufCMessage **list = (ProtobufCMessage **)(void *)memory;
+	for (size_t i = 0; i < pairs->len; i++, at += size) {
+		((ProtobufCMessage *)(void *)at)->descriptor = entry; /* and all of its fields */
+		*(char **)(void *)(at + key->offset) = pairs->list[i].key;
+		*(char **)(void *)(at + value->offset) = pairs->list[i].value;
+		list[i] = (ProtobufCMessage *)(void *)at;
 	}
-	memcpy((char *)request + map->offset, &list, sizeof list);
-	memcpy((char *)request + map->count, &pairs->len, sizeof pairs->len);
-	*ret_memory = list;
+	*(void **)(void *)((char *)request + map->offset) = list;
+	*(size_t *)(void *)((char *)request + map->quantifier_offset) = pairs->len;
+	*ret_memory = memory;
 	return 0;
 }
 

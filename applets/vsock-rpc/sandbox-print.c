@@ -75,8 +75,16 @@ void sandbox_when(struct gb_buf *buf, int64_t seconds)
 		(void)gb_buf_fmt(buf, "%" PRId64, seconds);
 }
 
-void sandbox_labels(struct gb_buf *buf, struct gb_pb_entry *const *entries, size_t len)
+/* The maps of the messages shown here. */
+_Static_assert(offsetof(Sandbox__V1__SandboxInfo__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__SandboxSummary__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__SnapshotSummary__LabelsEntry, value) == offsetof(struct gb_pb_entry, value),
+	       "entries of maps from string to string");
+
+void sandbox_labels(struct gb_buf *buf, const void *list, size_t len)
 {
+	const struct gb_pb_entry *const *entries = list;
+
 	for (size_t i = 0; i < len; i++) {
 		(void)gb_buf_str(buf, i ? "," : "");
 		sandbox_put(buf, entries[i]->key);

@@ -13,7 +13,7 @@
 #include "common/base/mono.h"
 #include "common/rpc/wire.h"
 
-static int inspect(struct rpc_call *call, char *id, struct gb_pb_message **ret_info, struct gb_err *err)
+static int inspect(struct rpc_call *call, char *id, ProtobufCMessage **ret_info, struct gb_err *err)
 {
 	Sandbox__V1__InspectSandboxRequest request = SANDBOX__V1__INSPECT_SANDBOX_REQUEST__INIT;
 
@@ -22,13 +22,13 @@ static int inspect(struct rpc_call *call, char *id, struct gb_pb_message **ret_i
 }
 
 /* Until it is ready, or cannot be any more. */
-static int wait_ready(struct rpc_call *call, char *id, struct gb_pb_message **ret_info, struct gb_err *err)
+static int wait_ready(struct rpc_call *call, char *id, ProtobufCMessage **ret_info, struct gb_err *err)
 {
 	uint64_t deadline = gb_mono_ms() + call->timeout, pause = 1;
 	int asked = 0;
 
 	for (;;) {
-		gb_autopb struct gb_pb_message *message = NULL;
+		gb_autopb ProtobufCMessage *message = NULL;
 		int r = inspect(call, id, &message, err);
 		if (r < 0)
 			return r;
@@ -49,7 +49,7 @@ static int wait_ready(struct rpc_call *call, char *id, struct gb_pb_message **re
 
 static int create(const struct sandbox_create *c, struct gb_err *err)
 {
-	gb_autopb struct gb_pb_message *message = NULL, *info = NULL;
+	gb_autopb ProtobufCMessage *message = NULL, *info = NULL;
 
 	int r = rpc_ask(c->args->call, GB_WIRE_SANDBOX_CREATE, &c->request.base, &message, err);
 	if (r < 0)
@@ -121,7 +121,7 @@ struct asked {
 	struct sandbox_args *args;
 	char **operands;
 	void *labels;
-	struct gb_pb_message *reply;
+	ProtobufCMessage *reply;
 };
 
 static void asked_free(struct asked *asked)
@@ -133,7 +133,7 @@ static void asked_free(struct asked *asked)
 #define autoasked __attribute__((cleanup(asked_free)))
 
 /* Reads the options, and sets the request's labels. operand: what its only one is; NULL: there is none. */
-static int begin(struct gb_cmd *cmd, const char *operand, struct gb_pb_message *request, struct asked *asked, struct gb_err *err)
+static int begin(struct gb_cmd *cmd, const char *operand, ProtobufCMessage *request, struct asked *asked, struct gb_err *err)
 {
 	int r = sandbox_args(cmd, 0, operand ? 1 : 0, operand ? 1 : 0, operand, &asked->args, &asked->operands, err);
 
@@ -141,7 +141,7 @@ static int begin(struct gb_cmd *cmd, const char *operand, struct gb_pb_message *
 }
 
 /* 1: the answer is printed as JSON; 0: it is in asked->reply. */
-static int ask(struct asked *asked, uint32_t type, const struct gb_pb_message *request, struct gb_err *err)
+static int ask(struct asked *asked, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	int r = rpc_ask(asked->args->call, type, request, &asked->reply, err);
 

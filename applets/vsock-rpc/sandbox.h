@@ -30,7 +30,7 @@ int sandbox_args(struct gb_cmd *cmd, int flags, int min, int max, const char *wh
 		 char ***ret_operands, struct gb_err *err);
 
 /* Sets a map field of a request: the memory is in *ret_memory, one block, freed by the caller after the call. */
-int sandbox_map(struct gb_pb_message *request, const char *field, const struct sandbox_pairs *pairs, void **ret_memory,
+int sandbox_map(ProtobufCMessage *request, const char *field, const struct sandbox_pairs *pairs, void **ret_memory,
 		struct gb_err *err);
 
 /* Reads what create and launch share: request and the memory that it needs (both freed by the caller; ret_args too). */
@@ -54,7 +54,7 @@ void sandbox_put(struct gb_buf *buf, const char *text);
 /* Unix seconds in UTC; "-" for 0. */
 void sandbox_when(struct gb_buf *buf, int64_t seconds);
 /* Labels of any message: K=V,K=V; "-" for none. */
-void sandbox_labels(struct gb_buf *buf, struct gb_pb_entry *const *entries, size_t len);
+void sandbox_labels(struct gb_buf *buf, const void *list, size_t len);
 void sandbox_put_or_dash(struct gb_buf *buf, const char *text);
 /* A line of one word. */
 void sandbox_print_word(const char *word);

@@ -54,7 +54,7 @@ static int output(struct rpc_stream *stream, const Sandbox__V1__ExecOutput *out,
 static int on_output(struct rpc_stream *stream, const struct gb_frame *frame, struct gb_err *err)
 {
 	struct session *session = stream->data;
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 
 	int r = rpc_decode(frame, session->want, &message, err);
 	if (r < 0)
@@ -88,7 +88,7 @@ static int print_session(struct session *session, struct gb_err *err)
 	return gb_json_print(&json, err);
 }
 
-static int converse(struct rpc_stream *stream, uint32_t type, const struct gb_pb_message *request, const char *id, struct gb_err *err)
+static int converse(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, const char *id, struct gb_err *err)
 {
 	struct session session = { .want = gb_wire_reply(type), .id = id, .json = stream->call->json };
 
@@ -149,7 +149,7 @@ static int launch(struct sandbox_create *c, char **operands, struct gb_err *err)
 {
 	Sandbox__V1__RunRequest request = SANDBOX__V1__RUN_REQUEST__INIT;
 	struct rpc_call *call = c->args->call;
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 
 	gb_autoclose int conn = rpc_connect(call, gb_mono_ms() + call->timeout, err);
 	int r = conn < 0 ? conn : rpc_ask_on(call, conn, GB_WIRE_SANDBOX_CREATE, &c->request.base, &message, err);
@@ -264,7 +264,7 @@ static void event_text(struct gb_buf *text, const Sandbox__V1__SandboxEvent *eve
 static int on_event(struct rpc_stream *stream, const struct gb_frame *frame, struct gb_err *err)
 {
 	struct watch *watch = stream->data;
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	gb_autobuf struct gb_buf text = { 0 };
 
 	int r = rpc_decode(frame, GB_WIRE_SANDBOX_EVENT, &message, err);

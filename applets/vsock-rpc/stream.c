@@ -250,7 +250,7 @@ static void finish_frame(struct link *link)
 	}
 }
 
-int rpc_stream(struct rpc_stream *stream, uint32_t type, const struct gb_pb_message *request, struct gb_err *err)
+int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf payload = { 0 };
 	uint64_t deadline = gb_mono_ms() + stream->call->timeout;

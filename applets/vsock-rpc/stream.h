@@ -31,7 +31,7 @@ struct rpc_stream {
 /* Connects (unless stream->conn is a connection), sends the request, and goes on until frame() says that it is over and all
  * output is written. The call's timeout is for connecting and for sending the request alone. The result of frame(), or -errno
  * with err set. */
-int rpc_stream(struct rpc_stream *stream, uint32_t type, const struct gb_pb_message *request, struct gb_err *err);
+int rpc_stream(struct rpc_stream *stream, uint32_t type, const ProtobufCMessage *request, struct gb_err *err);
 
 /* For frame(): bytes for out[i]. 0 or -ENOMEM. */
 int rpc_stream_put(struct rpc_stream *stream, int i, const void *data, size_t len);

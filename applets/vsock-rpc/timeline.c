@@ -51,7 +51,7 @@ static int take(struct gb_timeline *timeline, const Guestbox__V1__TimelineRespon
 int rpc_run_timeline(struct gb_cmd *cmd, struct gb_err *err)
 {
 	gb_autotimeline struct gb_timeline timeline = { 0 };
-	gb_autopb struct gb_pb_message *reply = NULL;
+	gb_autopb ProtobufCMessage *reply = NULL;
 	gb_autobuf struct gb_buf text = { 0 };
 	struct rpc_call *call = cmd->data;
 	struct own own = { 0 };

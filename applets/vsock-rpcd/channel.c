@@ -247,7 +247,7 @@ static int attach(struct rpcd_client *client)
 /* A Ping that needs nobody else. */
 static bool answered_here(struct gb_conn *conn, const struct gb_frame *frame)
 {
-	gb_autopb struct gb_pb_message *request = NULL;
+	gb_autopb ProtobufCMessage *request = NULL;
 	struct gb_err err;
 
 	if (frame->type != GB_WIRE_PING || !gb_policy_allows(&rpcd_of(conn)->policy, GB_WIRE_PING) ||

@@ -50,7 +50,7 @@ static rpcd_fn *handler(uint32_t type)
 	}
 }
 
-void rpcd_reply(const struct rpcd_call *call, const struct gb_pb_message *message)
+void rpcd_reply(const struct rpcd_call *call, const ProtobufCMessage *message)
 {
 	gb_conn_reply(call->conn, call->reply, call->trace, call->trace_len, message);
 }
@@ -80,7 +80,7 @@ static const char *complaint(const struct gb_frame *frame)
 int rpcd_check(const struct gb_frame *frame, struct gb_err *err)
 {
 	const char *name = gb_wire_name(frame->type);
-	const struct gb_pb_type *type = gb_pb_type(frame->type);
+	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
 
 	if (!handler(frame->type))
 		return gb_err_set(err, EBADMSG,
@@ -96,7 +96,7 @@ int rpcd_check(const struct gb_frame *frame, struct gb_err *err)
 void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
 {
 	rpcd_fn *run = handler(frame->type);
-	gb_autopb struct gb_pb_message *request = NULL;
+	gb_autopb ProtobufCMessage *request = NULL;
 	struct gb_err err;
 
 	if (frame->type == GB_WIRE_ERROR) {
@@ -115,7 +115,7 @@ void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
 			      rpcd_of(conn)->policy_file);
 		return;
 	}
-	const struct gb_pb_type *type = gb_pb_type(frame->type);
+	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
 	int r = run ? 0 : rpcd_check(frame, &err);
 	if (run && type && gb_pb_decode(type, frame->payload, frame->payload_len, &request, &err) < 0)
 		r = gb_err_wrap(&err, "%s", complaint(frame));

@@ -169,7 +169,7 @@ static int reply(struct rpcd_mmap_job *job, const struct gb_mapfile *file, const
 	struct stat st;
 
 	if (len) {
-		fields[n++] = 1 << 3 | GB_PB_LEN;
+		fields[n++] = 1 << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
 		n += varint(fields + n, len, 1);
 		tail = n; /* a key and the same number */
 	}
@@ -193,7 +193,7 @@ static int reply(struct rpcd_mmap_job *job, const struct gb_mapfile *file, const
 	if (fstat(file->fd, &st) < 0)
 		return -errno;
 	uint64_t left = (uint64_t)st.st_size > job->offset ? (uint64_t)st.st_size - job->offset : 0;
-	fields[0] = 2 << 3 | GB_PB_VARINT;
+	fields[0] = 2 << 3 | PROTOBUF_C_WIRE_TYPE_VARINT;
 	(void)varint(fields + 1, got < left ? got : left, tail - 1);
 	return put_all(job, fields, tail);
 }

@@ -71,7 +71,7 @@ static void set_clock(const struct rpcd_call *call, int64_t wanted)
 	}
 }
 
-bool rpcd_ping_steps(const struct gb_pb_message *message)
+bool rpcd_ping_steps(const ProtobufCMessage *message)
 {
 	const Arcbox__V1__AgentPingRequest *request = (const void *)message;
 	struct timespec now;

@@ -120,7 +120,7 @@ struct rpcd_call {
 	uint32_t type, reply;
 	const unsigned char *trace; /* valid until the handler returns */
 	size_t trace_len;
-	const struct gb_pb_message *request; /* decoded and checked; NULL for types without a message */
+	const ProtobufCMessage *request; /* decoded and checked; NULL for types without a message */
 };
 
 typedef void rpcd_fn(struct rpcd_call *call);
@@ -174,7 +174,7 @@ void rpcd_job_forget(struct gb_conn *conn);
 void rpcd_job_give_up(struct rpcd_job *job);
 
 /* Replies with a message of the request's reply type, or with an Error frame. */
-void rpcd_reply(const struct rpcd_call *call, const struct gb_pb_message *message);
+void rpcd_reply(const struct rpcd_call *call, const ProtobufCMessage *message);
 void rpcd_error(const struct rpcd_call *call, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Whether a frame is a request whose payload can be decoded: 0, or -EBADMSG with the Error frame's text in err. */
@@ -253,6 +253,6 @@ enum rpcd_clock rpcd_clock_judge(int64_t now, int64_t wanted);
 /* A clock that stands before any guest could have been built is set to that time: 0, or -errno with the reason in why. */
 int rpcd_clock_floor(char *why, size_t size);
 /* Whether this Ping has to set the clock. */
-bool rpcd_ping_steps(const struct gb_pb_message *request);
+bool rpcd_ping_steps(const ProtobufCMessage *request);
 
 #endif

@@ -49,7 +49,7 @@ static void save_done(struct rpcd_task *base)
 		gb_log(GB_LOG_ERR, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
 		box->synced = false;
 	}
-	gb_pb_free((struct gb_pb_message **)&task->record);
+	gb_pb_free((ProtobufCMessage **)&task->record);
 	free(task);
 	box->saving = false;
 	if (box->clean_wanted)
@@ -145,7 +145,7 @@ void rpcd_box_free(struct rpcd_box *box)
 	close_life(box);
 	gb_close_fd(&box->left);
 	TAILQ_REMOVE(&box->all->boxes, box, link);
-	gb_pb_free((struct gb_pb_message **)&box->record);
+	gb_pb_free((ProtobufCMessage **)&box->record);
 	free(box);
 }
 

@@ -39,8 +39,8 @@ static const struct gb_conn_stream stream = { .room = on_room, .gone = on_gone }
 void rpcd_box_event(struct rpcd_box *box, const char *action, const char *key, const char *value)
 {
 	Sandbox__V1__SandboxEvent event = SANDBOX__V1__SANDBOX_EVENT__INIT;
-	struct gb_pb_entry entry = GB_PB_ENTRY__INIT;
-	struct gb_pb_entry *entries[] = { &entry };
+	Sandbox__V1__SandboxEvent__AttributesEntry entry = SANDBOX__V1__SANDBOX_EVENT__ATTRIBUTES_ENTRY__INIT;
+	Sandbox__V1__SandboxEvent__AttributesEntry *entries[] = { &entry };
 	struct rpcd_subscriber *sub, *next;
 	struct timespec now;
 

@@ -62,7 +62,7 @@ static void send_output(struct rpcd_command *s, const char *name, const void *da
 	if (!s->conn)
 		return;
 	message.stream = (char *)(uintptr_t)name;
-	message.data = (struct gb_pb_bytes){ len, (uint8_t *)(uintptr_t)data };
+	message.data = (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)data };
 	message.exit_code = done ? s->code : 0;
 	message.done = done;
 	if (s->exec) {

@@ -242,7 +242,7 @@ static void import_done(struct gb_work *work)
 	if (import->conn)
 		import_reply(import);
 	if (import->image)
-		gb_pb_release(import->image);
+		guestbox__v1__image__free_unpacked(import->image, NULL);
 	free(import->trace);
 	free(import);
 }

@@ -31,9 +31,9 @@ struct command {
 };
 
 /* false: out of memory. env is malloc'ed. */
-static bool read_request(const struct gb_pb_message *request, struct command *c)
+static bool read_request(const ProtobufCMessage *request, struct command *c)
 {
-	*c = (struct command){ .exec = request->type == &sandbox__v1__exec_request__descriptor };
+	*c = (struct command){ .exec = request->descriptor == &sandbox__v1__exec_request__descriptor };
 	if (c->exec) {
 		const Sandbox__V1__ExecRequest *q = (const Sandbox__V1__ExecRequest *)request;
 		*c = (struct command){ q->id, q->working_dir, q->user, q->cmd, q->n_cmd, NULL, q->n_env, q->tty, true,
@@ -56,7 +56,7 @@ static bool read_request(const struct gb_pb_message *request, struct command *c)
 struct rpcd_launch {
 	struct rpcd_task task;
 	struct rpcd_command *session;
-	struct gb_pb_message *request; /* copies */
+	ProtobufCMessage *request; /* copies */
 	rpcd_record *record;
 	uint64_t number;
 	struct gb_sandbox_exec ex;
@@ -108,8 +108,8 @@ static void launch_run(struct rpcd_task *base)
 
 static void task_free(struct rpcd_launch *task)
 {
-	gb_pb_free(&task->request);
-	gb_pb_free((struct gb_pb_message **)&task->record);
+	protobuf_c_message_free_unpacked(task->request, NULL);
+	gb_pb_free((ProtobufCMessage **)&task->record);
 	if (task->first.taken) { /* and nobody is there for its pipes */
 		gb_close_fd(&task->first.exec.in);
 		gb_close_fd(&task->first.exec.out);
@@ -275,7 +275,7 @@ static void launch(struct rpcd_call *call)
 	}
 	if (!s || !s->trace || !task || !task->request) {
 		if (task && task->request)
-			gb_pb_free(&task->request);
+			protobuf_c_message_free_unpacked(task->request, NULL);
 		if (s)
 			free(s->trace);
 		free(s);

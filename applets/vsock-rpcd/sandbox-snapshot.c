@@ -143,7 +143,7 @@ static void checkpoint_done(struct rpcd_task *base)
 		if (answer)
 			rpcd_error(answer, base->result == -EOPNOTSUPP ? GB_RPC_UNAVAILABLE : GB_RPC_FAILED, "%s",
 				   base->result ? base->err.msg : "out of memory");
-		gb_pb_free((struct gb_pb_message **)&task->snapshot);
+		gb_pb_free((ProtobufCMessage **)&task->snapshot);
 	}
 	rpcd_wait_end(task->waiter);
 	free(task);
@@ -179,18 +179,19 @@ void rpcd_sandbox_checkpoint(struct rpcd_call *call)
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	shell.id = uuid;
 	shell.name = request->name;
-	shell.labels = labels.labels;
+	shell.labels = (Guestbox__Sandbox__Snapshot__LabelsEntry **)labels.labels;
 	shell.n_labels = labels.n_labels;
 	shell.created_at = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	shell.record = box->record;
 	struct checkpoint_task *task = calloc(1, sizeof *task);
-	if (task)
-		task->snapshot = rpcd_copy(&shell);
+	gb_autobuf struct gb_buf packed = { 0 };
+	if (task && gb_pb_encode(&shell.base, &packed) == 0)
+		task->snapshot = guestbox__sandbox__snapshot__unpack(NULL, packed.len, (const uint8_t *)gb_buf_text(&packed));
 	if (!task || !task->snapshot || !(task->waiter = rpcd_wait(call))) {
 		if (task && !task->snapshot)
 			rpcd_error(call, GB_RPC_FAILED, "out of memory");
 		if (task)
-			gb_pb_free((struct gb_pb_message **)&task->snapshot);
+			gb_pb_free((ProtobufCMessage **)&task->snapshot);
 		free(task);
 		return;
 	}
@@ -248,21 +249,21 @@ void rpcd_sandbox_restore(struct rpcd_call *call)
 	rpcd_set_text(&record->spec->network->mode, request->network_override ? "tap" : "none");
 	if (request->n_labels) {
 		Sandbox__V1__CreateSandboxRequest shell = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT, *copy;
-		shell.labels = request->labels;
+		shell.labels = (Sandbox__V1__CreateSandboxRequest__LabelsEntry **)request->labels;
 		shell.n_labels = request->n_labels;
 		copy = rpcd_copy(&shell);
 		if (copy) { /* they change places: what was there goes with the copy */
-			struct gb_pb_entry **old = record->spec->labels;
+			Sandbox__V1__CreateSandboxRequest__LabelsEntry **old = record->spec->labels;
 			size_t old_n = record->spec->n_labels;
 			record->spec->labels = copy->labels;
 			record->spec->n_labels = copy->n_labels;
 			copy->labels = old;
 			copy->n_labels = old_n;
-			gb_pb_free((struct gb_pb_message **)&copy);
+			gb_pb_free((ProtobufCMessage **)&copy);
 		}
 	}
 	if (rpcd_record_number(all, call, record, request->network_override) < 0) {
-		gb_pb_free((struct gb_pb_message **)&record);
+		gb_pb_free((ProtobufCMessage **)&record);
 		return;
 	}
 	struct rpcd_box *box = rpcd_box_new(all, record, RPCD_STARTING);
@@ -316,7 +317,7 @@ void rpcd_sandbox_list_snapshots(struct rpcd_call *call)
 		row->summary.id = s->id;
 		row->summary.sandbox_id = s->record->spec->id;
 		row->summary.name = s->name;
-		row->summary.labels = s->labels;
+		row->summary.labels = (Sandbox__V1__SnapshotSummary__LabelsEntry **)s->labels;
 		row->summary.n_labels = s->n_labels;
 		row->summary.snapshot_dir = row->path;
 		row->summary.created_at = row->time;
@@ -354,7 +355,7 @@ static void delete_done(struct rpcd_task *base)
 			rpcd_error(answer, GB_RPC_FAILED, "%s", base->err.msg);
 	} else {
 		TAILQ_REMOVE(&base->all->snaps, task->snap, link);
-		gb_pb_free((struct gb_pb_message **)&task->snap->snapshot);
+		gb_pb_free((ProtobufCMessage **)&task->snap->snapshot);
 		free(task->snap);
 		if (answer)
 			rpcd_reply(answer, NULL);

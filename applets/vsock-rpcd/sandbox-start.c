@@ -139,7 +139,7 @@ static void start_done(struct rpcd_task *base)
 	box->task = false;
 	if (task->snap)
 		task->snap->used--;
-	gb_pb_free((struct gb_pb_message **)&box->record);
+	gb_pb_free((ProtobufCMessage **)&box->record);
 	box->record = task->record;
 	box->offer = NULL;
 	box->says.fd = task->booted.status;

@@ -21,21 +21,19 @@ void rpcd_set_text(char **field, const char *text)
 
 	if (!copy)
 		return; /* the old text stays */
-	if (*field && *field != (char *)(uintptr_t)gb_pb_empty)
+	if (*field && *field != (char *)(uintptr_t)protobuf_c_empty_string)
 		free(*field);
 	*field = copy;
 }
 
 void *rpcd_copy(const void *message)
 {
-	const struct gb_pb_message *base = message;
-	struct gb_pb_message *copy = NULL;
+	const ProtobufCMessage *base = message;
 	gb_autobuf struct gb_buf buf = { 0 };
 
 	if (gb_pb_encode(base, &buf) < 0)
 		return NULL;
-	(void)gb_pb_decode_reply(base->type, gb_buf_text(&buf), buf.len, &copy, NULL);
-	return copy;
+	return protobuf_c_message_unpack(base->descriptor, NULL, buf.len, (const uint8_t *)gb_buf_text(&buf));
 }
 
 int rpcd_code(int error)

@@ -77,7 +77,7 @@ static void create(const struct rpcd_call *call, struct rpcd_sandboxes *all, con
 		record->spec = rpcd_copy(request);
 	}
 	if (!record || !record->spec || !fill(record)) {
-		gb_pb_free((struct gb_pb_message **)&record);
+		gb_pb_free((ProtobufCMessage **)&record);
 		rpcd_error(call, GB_RPC_FAILED, "out of memory");
 		return;
 	}
@@ -86,18 +86,18 @@ static void create(const struct rpcd_call *call, struct rpcd_sandboxes *all, con
 	if (r == 0) /* of its configuration as of a request */
 		r = gb_sandbox_check_create(record->spec, &err);
 	if (r < 0) {
-		gb_pb_free((struct gb_pb_message **)&record);
+		gb_pb_free((ProtobufCMessage **)&record);
 		rpcd_error(call, rpcd_code(r), "%s", err.msg);
 		return;
 	}
 	r = settle_limits(record->spec->limits, &err);
 	if (r < 0) {
-		gb_pb_free((struct gb_pb_message **)&record);
+		gb_pb_free((ProtobufCMessage **)&record);
 		rpcd_error(call, r == -EOPNOTSUPP ? GB_RPC_UNAVAILABLE : GB_RPC_FAILED, "%s", err.msg);
 		return;
 	}
 	if (rpcd_record_number(all, call, record, strcmp(record->spec->network->mode, "tap") == 0) < 0) {
-		gb_pb_free((struct gb_pb_message **)&record);
+		gb_pb_free((ProtobufCMessage **)&record);
 		return;
 	}
 	gb_sandbox_new_name(instance);
@@ -190,7 +190,7 @@ static void check_finish(struct rpcd_job *base, const struct rpcd_call *call)
 		rpcd_error(call, rpcd_code(job->result), "%s", job->err.msg);
 	else if (call)
 		create(call, job->all, job->request);
-	gb_pb_free((struct gb_pb_message **)&job->request);
+	gb_pb_free((ProtobufCMessage **)&job->request);
 }
 
 void rpcd_sandbox_create(struct rpcd_call *call)
@@ -255,7 +255,7 @@ void rpcd_sandbox_inspect(struct rpcd_call *call)
 	(void)snprintf(state, sizeof state, "%s", rpcd_state_name[box->state]);
 	reply.id = record->spec->id;
 	reply.state = state;
-	reply.labels = record->spec->labels;
+	reply.labels = (Sandbox__V1__SandboxInfo__LabelsEntry **)record->spec->labels;
 	reply.n_labels = record->spec->n_labels;
 	reply.limits = record->spec->limits;
 	if (box->addressed) {
@@ -310,7 +310,7 @@ void rpcd_sandbox_list(struct rpcd_call *call)
 		(void)snprintf(row->state, sizeof row->state, "%s", rpcd_state_name[box->state]);
 		row->summary.id = record->spec->id;
 		row->summary.state = row->state;
-		row->summary.labels = record->spec->labels;
+		row->summary.labels = (Sandbox__V1__SandboxSummary__LabelsEntry **)record->spec->labels;
 		row->summary.n_labels = record->spec->n_labels;
 		if (box->addressed) {
 			struct in_addr in = { htonl(record->address) };

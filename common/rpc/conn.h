@@ -106,7 +106,7 @@ void gb_conn_end(struct gb_conn *conn);
 /* Replies with a message, or with an Error frame. The trace id is the request's. A reply that no client could take
  * becomes an Error frame. */
 void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_t trace_len,
-		   const struct gb_pb_message *message);
+		   const ProtobufCMessage *message);
 void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 

@@ -78,10 +78,10 @@ static bool put_frame(struct gb_conn *conn, const unsigned char *head, const voi
 }
 
 void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_t trace_len,
-		   const struct gb_pb_message *message)
+		   const ProtobufCMessage *message)
 {
 	unsigned char head[GB_FRAME_HEAD];
-	size_t len = message ? gb_pb_size(message) : 0;
+	size_t len = message ? protobuf_c_message_get_packed_size(message) : 0;
 
 	if (gb_frame_head(head, type, trace_len, len) < 0) {
 		gb_conn_error(conn, trace, trace_len, GB_RPC_FAILED, "the reply is larger than any client takes");

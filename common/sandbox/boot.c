@@ -267,7 +267,7 @@ static void note(char **field, const char *text)
 
 	if (!copy)
 		return;
-	if (*field != (char *)(uintptr_t)gb_pb_empty)
+	if (*field != (char *)(uintptr_t)protobuf_c_empty_string)
 		free(*field);
 	*field = copy;
 }

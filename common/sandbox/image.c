@@ -395,7 +395,7 @@ int gb_sandbox_image_import(const char *folder, const struct gb_sandbox_import *
 	r = image->name ? import_into(store, temporary, import, image, err) : gb_err_sys(err, ENOMEM, "image");
 	if (r < 0) {
 		(void)gb_sandbox_tree_remove(store, temporary);
-		gb_pb_release(image);
+		guestbox__v1__image__free_unpacked(image, NULL);
 		return r;
 	}
 	*ret_image = image;
@@ -410,7 +410,7 @@ static int by_name(const void *a, const void *b)
 void gb_sandbox_images_free(Guestbox__V1__Image **images, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		gb_pb_release(images[i]);
+		guestbox__v1__image__free_unpacked(images[i], NULL);
 	free(images);
 }
 
@@ -419,7 +419,7 @@ void gb_sandbox_images_free(Guestbox__V1__Image **images, size_t len)
 static Guestbox__V1__Image *read_record(int store, const char *name, bool *ret_damaged)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
-	struct gb_pb_message *message = NULL;
+	ProtobufCMessage *message = NULL;
 	char path[300];
 	struct stat st;
 
@@ -441,9 +441,9 @@ static Guestbox__V1__Image *read_record(int store, const char *name, bool *ret_d
 	}
 	Guestbox__V1__Image *image = (Guestbox__V1__Image *)(void *)message;
 	char *own = strdup(name);
-	if (image->name != (char *)gb_pb_empty)
+	if (image->name != (char *)protobuf_c_empty_string)
 		free(image->name);
-	image->name = own ? own : (char *)gb_pb_empty;
+	image->name = own ? own : (char *)protobuf_c_empty_string;
 	return image;
 }
 
@@ -487,7 +487,7 @@ static int take_text(char **to, const char *from)
 	char *copy = strdup(from);
 	if (!copy)
 		return -ENOMEM;
-	if (*to != (char *)gb_pb_empty)
+	if (*to != (char *)protobuf_c_empty_string)
 		free(*to);
 	*to = copy;
 	return 0;
@@ -505,7 +505,7 @@ static bool has_variable(const Sandbox__V1__CreateSandboxRequest *spec, const ch
 static int take_env(Sandbox__V1__CreateSandboxRequest *spec, const Guestbox__V1__Image *image)
 {
 	size_t own = spec->n_env;
-	struct gb_pb_entry **env = reallocarray(spec->env, own + image->n_env + 1, sizeof *env);
+	Sandbox__V1__CreateSandboxRequest__EnvEntry **env = reallocarray(spec->env, own + image->n_env + 1, sizeof *env);
 
 	if (!env)
 		return -ENOMEM;
@@ -515,10 +515,10 @@ static int take_env(Sandbox__V1__CreateSandboxRequest *spec, const Guestbox__V1_
 		size_t len = strcspn(text, "=");
 		if (!text[len] || has_variable(spec, text, len))
 			continue;
-		struct gb_pb_entry *entry = malloc(sizeof *entry);
+		Sandbox__V1__CreateSandboxRequest__EnvEntry *entry = malloc(sizeof *entry);
 		if (!entry)
 			return -ENOMEM;
-		gb_pb_init(&gb_pb_entry__descriptor, entry);
+		sandbox__v1__create_sandbox_request__env_entry__init(entry);
 		env[spec->n_env++] = entry;
 		char *key = strndup(text, len), *value = strdup(text + len + 1);
 		if (key)
@@ -576,7 +576,7 @@ int gb_sandbox_image_defaults(const char *folder, Sandbox__V1__CreateSandboxRequ
 			(void)gb_err_sys(err, -r, "image \"%s\"", name);
 	}
 	if (image)
-		gb_pb_release(image);
+		guestbox__v1__image__free_unpacked(image, NULL);
 	return r;
 }
 

@@ -34,7 +34,7 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 void gb_sandbox_images_free(Guestbox__V1__Image **images, size_t len);
 
 /* Completes what is asked for by what the configuration of its image says (env, working_dir, user, and the command when that
- * is wanted). spec is one that was decoded. 0, or -errno with err set: -EINVAL (the image's command is wanted,
+ * is wanted). spec is one that protobuf-c has unpacked. 0, or -errno with err set: -EINVAL (the image's command is wanted,
  * and there is none). Of no image: nothing. */
 int gb_sandbox_image_defaults(const char *folder, Sandbox__V1__CreateSandboxRequest *spec, struct gb_err *err);
 

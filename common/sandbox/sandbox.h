@@ -9,7 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/rpc/pb.h"
-#include "common/sandbox/record.pb.h"
+#include "common/sandbox/record.pb-c.h"
 
 
 enum {

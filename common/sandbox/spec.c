@@ -159,12 +159,21 @@ int gb_sandbox_check_create(const Sandbox__V1__CreateSandboxRequest *spec, struc
 	return r < 0 ? r : check_mounts(spec, err);
 }
 
-bool gb_sandbox_labels_match(struct gb_pb_entry *const *have, size_t n, struct gb_pb_entry *const *want, size_t want_n)
+/* The maps of the messages looked at here. */
+_Static_assert(offsetof(Sandbox__V1__CreateSandboxRequest__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__ListSandboxesRequest__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Sandbox__V1__ListSnapshotsRequest__LabelsEntry, value) == offsetof(struct gb_pb_entry, value) &&
+	       offsetof(Guestbox__Sandbox__Snapshot__LabelsEntry, value) == offsetof(struct gb_pb_entry, value),
+	       "entries of maps from string to string");
+
+bool gb_sandbox_labels_match(const void *have, size_t n, const void *want, size_t want_n)
 {
+	const struct gb_pb_entry *const *haves = have, *const *wants = want;
+
 	for (size_t i = 0; i < want_n; i++) {
 		bool found = false;
 		for (size_t k = 0; k < n && !found; k++)
-			found = strcmp(have[k]->key, want[i]->key) == 0 && strcmp(have[k]->value, want[i]->value) == 0;
+			found = strcmp(haves[k]->key, wants[i]->key) == 0 && strcmp(haves[k]->value, wants[i]->value) == 0;
 		if (!found)
 			return false;
 	}

@@ -28,6 +28,6 @@ struct gb_sandbox_pair {
 };
 
 /* Whether a sandbox or snapshot has all the labels of a filter: lists of the entries of any map of texts. */
-bool gb_sandbox_labels_match(struct gb_pb_entry *const *have, size_t n, struct gb_pb_entry *const *want, size_t want_n);
+bool gb_sandbox_labels_match(const void *have, size_t n, const void *want, size_t want_n);
 
 #endif

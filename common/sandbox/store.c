@@ -189,7 +189,7 @@ int gb_sandbox_snapshot_remove(const struct gb_sandbox_place *place, const char 
 
 /* ---- records ---- */
 
-static int write_message(const char *dir, const struct gb_pb_message *message, bool sync, struct gb_err *err)
+static int write_message(const char *dir, const ProtobufCMessage *message, bool sync, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
 	int r = gb_pb_encode(message, &buf);
@@ -237,7 +237,7 @@ int gb_sandbox_snapshot_write(const struct gb_sandbox_place *place, const Guestb
 	return write_message(path, &snapshot->base, true, err);
 }
 
-static int read_message(const char *dir, const struct gb_pb_type *type, struct gb_pb_message **ret, struct gb_err *err)
+static int read_message(const char *dir, const ProtobufCMessageDescriptor *type, ProtobufCMessage **ret, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
 	char path[600];
@@ -259,14 +259,14 @@ static bool is_whole(const Guestbox__Sandbox__Record *record)
 	return record && record->spec && record->spec->limits && record->spec->network;
 }
 
-static bool is_box(const struct gb_pb_message *message, const char *name)
+static bool is_box(const ProtobufCMessage *message, const char *name)
 {
 	const Guestbox__Sandbox__Record *record = (const void *)message;
 
 	return strcmp(record->instance, name) == 0 && is_whole(record);
 }
 
-static bool is_snapshot(const struct gb_pb_message *message, const char *name)
+static bool is_snapshot(const ProtobufCMessage *message, const char *name)
 {
 	const Guestbox__Sandbox__Snapshot *snapshot = (const void *)message;
 
@@ -276,8 +276,8 @@ static bool is_snapshot(const struct gb_pb_message *message, const char *name)
 struct shelf {
 	const struct gb_sandbox_place *place;
 	const char *folder;
-	const struct gb_pb_type *type;
-	bool (*fits)(const struct gb_pb_message *message, const char *name);
+	const ProtobufCMessageDescriptor *type;
+	bool (*fits)(const ProtobufCMessage *message, const char *name);
 	/* The caller's, one of them; its data. */
 	gb_sandbox_record_fn *on_record;
 	gb_sandbox_snapshot_fn *on_snapshot;
@@ -285,9 +285,9 @@ struct shelf {
 };
 
 /* What this boot's daemon has noted since. */
-static void take_note(const struct gb_sandbox_place *place, const char *name, struct gb_pb_message **message)
+static void take_note(const struct gb_sandbox_place *place, const char *name, ProtobufCMessage **message)
 {
-	struct gb_pb_message *note = NULL;
+	ProtobufCMessage *note = NULL;
 	struct gb_err ignored;
 	char dir[200], boot[GB_BOOT_ID];
 
@@ -296,7 +296,7 @@ static void take_note(const struct gb_sandbox_place *place, const char *name, st
 		return;
 	gb_boot_id(boot);
 	if (is_box(note, name) && strcmp(((Guestbox__Sandbox__Record *)note)->boot_id, boot) == 0) {
-		struct gb_pb_message *old = *message;
+		ProtobufCMessage *old = *message;
 		*message = note;
 		note = old;
 	}
@@ -305,7 +305,7 @@ static void take_note(const struct gb_sandbox_place *place, const char *name, st
 
 static void show(const struct shelf *shelf, const char *dir, const char *name)
 {
-	struct gb_pb_message *message = NULL;
+	ProtobufCMessage *message = NULL;
 	struct gb_err why = { 0 };
 
 	int r = read_message(dir, shelf->type, &message, &why);
@@ -367,7 +367,7 @@ static int set_text(char **field, const char *text)
 
 	if (!copy)
 		return -ENOMEM;
-	if (*field && *field != (char *)gb_pb_empty)
+	if (*field && *field != (char *)protobuf_c_empty_string)
 		free(*field);
 	*field = copy;
 	return 0;

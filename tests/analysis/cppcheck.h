@@ -14,4 +14,5 @@
 #define PRIx64 "lx"
 #define SCNu64 "lu"
 /* Headers that configure has seen. */
+#define PROTOBUF_C_VERSION_NUMBER 1004001
 #define LOOP_CONFIGURE 0x4C0A

@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	gb_autopb struct gb_pb_message *message = NULL;
+	gb_autopb ProtobufCMessage *message = NULL;
 	gb_autobuf struct gb_buf config = { 0 }, process = { 0 };
 	struct gb_err err = { 0 };
 

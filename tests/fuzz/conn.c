@@ -21,8 +21,8 @@ static struct gb_conn *held;
 /* A bit of each way that a handler may take. */
 static void on_frame(struct gb_conn *conn, const struct gb_frame *frame)
 {
-	const struct gb_pb_type *type = gb_pb_type(frame->type);
-	gb_autopb struct gb_pb_message *message = NULL;
+	const ProtobufCMessageDescriptor *type = gb_pb_type(frame->type);
+	gb_autopb ProtobufCMessage *message = NULL;
 	struct gb_err err;
 
 	if (type && gb_pb_decode(type, frame->payload, frame->payload_len, &message, &err) < 0) {

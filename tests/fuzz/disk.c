@@ -136,6 +136,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (gb_sandbox_image_defaults(folder, spec, &err) < 0 && !err.msg[0])
 		abort();
-	gb_pb_release(spec);
+	sandbox__v1__create_sandbox_request__free_unpacked(spec, NULL);
 	return 0;
 }

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)gb_frame_error_parse(&frame, &code, &text, &len);
 		if (len > frame.payload_len)
 			abort();
-		const struct gb_pb_type *type = gb_pb_type(frame.type);
+		const ProtobufCMessageDescriptor *type = gb_pb_type(frame.type);
 		if (type)
 			fuzz_payload(type, frame.payload, frame.payload_len);
 		at += (size_t)r;

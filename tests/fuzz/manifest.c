@@ -75,7 +75,7 @@ static void configuration(const char *text, size_t size, char (*layers)[GB_DIGES
 				abort();
 		}
 	}
-	gb_pb_release(image);
+	guestbox__v1__image__free_unpacked(image, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

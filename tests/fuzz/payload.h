@@ -13,40 +13,40 @@
 #include "tests/fuzz/json.h"
 
 /* What is read from the bytes alone, for payloads too large to be copied, is what the decoder has read. */
-static inline void fuzz_payload_field(const uint8_t *data, size_t size, const struct gb_pb_message *message, const struct gb_pb_field *field)
+static inline void fuzz_payload_field(const uint8_t *data, size_t size, const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
 	const void *member = (const char *)message + field->offset;
 	const unsigned char *at = NULL;
 	uint64_t value = 0, want;
-	bool found = gb_pb_field(data, size, field->number, &value, &at);
+	bool found = gb_pb_field(data, size, field->id, &value, &at);
 	size_t len;
 
 	if (found && (at <= data || at > data + size))
 		abort();
-	if (field->count)
+	if (field->label == PROTOBUF_C_LABEL_REPEATED || field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
 		return;
-	switch (field->kind) {
-	case GB_PB_STRING: {
+	switch (field->type) {
+	case PROTOBUF_C_TYPE_STRING: {
 		const char *text = *(char *const *)member;
 		len = text ? strlen(text) : 0;
 		if (found ? !text || value != len || memcmp(text, at, len) != 0 : len != 0)
 			abort();
 		return;
 	}
-	case GB_PB_BYTES: {
-		const struct gb_pb_bytes *bytes = member;
+	case PROTOBUF_C_TYPE_BYTES: {
+		const ProtobufCBinaryData *bytes = member;
 		if (found ? value != bytes->len || (bytes->len && memcmp(bytes->data, at, bytes->len) != 0) : bytes->len != 0)
 			abort();
 		return;
 	}
-	case GB_PB_UINT64:
-	case GB_PB_INT64:
+	case PROTOBUF_C_TYPE_UINT64:
+	case PROTOBUF_C_TYPE_INT64:
 		memcpy(&want, member, sizeof want);
 		if (value != want)
 			abort();
 		return;
-	case GB_PB_UINT32:
-	case GB_PB_INT32: {
+	case PROTOBUF_C_TYPE_UINT32:
+	case PROTOBUF_C_TYPE_INT32: {
 		uint32_t half;
 		memcpy(&half, member, sizeof half);
 		if ((uint32_t)value != half)
@@ -59,9 +59,9 @@ static inline void fuzz_payload_field(const uint8_t *data, size_t size, const st
 }
 
 /* What was taken is written, read again and is the same; shown, it is text and JSON. */
-static inline void fuzz_payload(const struct gb_pb_type *type, const uint8_t *data, size_t size)
+static inline void fuzz_payload(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size)
 {
-	gb_autopb struct gb_pb_message *message = NULL, *again = NULL, *reply = NULL;
+	gb_autopb ProtobufCMessage *message = NULL, *again = NULL, *reply = NULL;
 	gb_autobuf struct gb_buf first = { 0 }, second = { 0 }, text = { 0 };
 	struct gb_json json = { 0 };
 	struct gb_err err = { 0 };
@@ -74,7 +74,7 @@ static inline void fuzz_payload(const struct gb_pb_type *type, const uint8_t *da
 	/* A reply may have more fields, not fewer. */
 	if (gb_pb_decode_reply(type, data, size, &reply, &err) < 0)
 		abort();
-	for (unsigned f = 0; f < type->len; f++)
+	for (unsigned f = 0; f < type->n_fields; f++)
 		fuzz_payload_field(data, size, message, &type->fields[f]);
 	if (gb_pb_encode(message, &first) < 0)
 		return;

@@ -10,7 +10,7 @@ setup() {
 	mkdir "$farm"
 	# What is not the C library's: the kernel's headers and the libraries'.
 	machine=$(gcc -dumpmachine)
-	for h in linux asm-generic mtd bsd blkid libnl3 sha2.h sha256.h sha512.h; do
+	for h in linux asm-generic mtd bsd blkid libnl3 protobuf-c sha2.h sha256.h sha512.h; do
 		[ ! -e "/usr/include/$h" ] || ln -s "/usr/include/$h" "$farm/$h"
 	done
 	ln -s "/usr/include/$machine/asm" "$farm/asm"

@@ -452,7 +452,7 @@ static void add(size_t len)
 	gb_autofree unsigned char *data = calloc(1, len);
 
 	assert_non_null(data);
-	output.data = (struct gb_pb_bytes){ len, data };
+	output.data = (ProtobufCBinaryData){ len, data };
 	gb_conn_reply(&conn, GB_WIRE_SANDBOX_RUN_OUTPUT, NULL, 0, &output.base);
 	gb_conn_turn(&conn);
 }

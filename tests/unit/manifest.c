@@ -309,16 +309,16 @@ static void configurations(void **state)
 	assert_string_equal(image->env[1], "B=");
 	assert_int_equal(image->n_entrypoint, 2);
 	assert_string_equal(image->cmd[0], "x");
-	gb_pb_release(image);
+	guestbox__v1__image__free_unpacked(image, NULL);
 	assert_int_equal(configure(bare, &image, &n, &err), 0);
 	assert_int_equal(n, 0);
 	assert_string_equal(image->working_dir, "");
 	assert_int_equal(image->n_env + image->n_cmd + image->n_entrypoint, 0);
-	gb_pb_release(image);
+	guestbox__v1__image__free_unpacked(image, NULL);
 	for (size_t i = 0; i < GB_ARRAY_LEN(bad); i++) {
 		assert_int_equal(configure(bad[i].json, &image, &n, &err), -EBADMSG);
 		assert_non_null(strstr(err.msg, bad[i].says));
-		gb_pb_release(image);
+		guestbox__v1__image__free_unpacked(image, NULL);
 	}
 }
 
@@ -343,7 +343,7 @@ static void too_much(void **state)
 		(void)gb_buf_str(&text, rows[i].foot);
 		assert_int_equal(configure(gb_buf_text(&text), &image, &n, &err), -EBADMSG);
 		assert_non_null(strstr(err.msg, rows[i].says));
-		gb_pb_release(image);
+		guestbox__v1__image__free_unpacked(image, NULL);
 	}
 }
 

@@ -239,8 +239,8 @@ static void papers(void **state)
 static void the_last_variable_wins(void **state)
 {
 	Sandbox__V1__CreateSandboxRequest spec = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
-	struct gb_pb_entry entry = GB_PB_ENTRY__INIT;
-	struct gb_pb_entry *env[] = { &entry };
+	Sandbox__V1__CreateSandboxRequest__EnvEntry entry = SANDBOX__V1__CREATE_SANDBOX_REQUEST__ENV_ENTRY__INIT;
+	Sandbox__V1__CreateSandboxRequest__EnvEntry *env[] = { &entry };
 	char *args[] = { text("x") };
 	const struct gb_sandbox_pair own = { "A", "own" };
 	struct gb_sandbox_process p = { .args = args, .args_len = 1, .spec = &spec, .env = &own, .env_len = 1, .dir = "/tmp",

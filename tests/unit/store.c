@@ -147,14 +147,14 @@ static void records_come_back(void **state)
 static void the_largest_request_has_a_record(void **state)
 {
 	enum { VARIABLES = GB_PB_FIELDS_MAX / 3 };
-	static struct gb_pb_entry entries[VARIABLES + 1024], *list[VARIABLES + 1024]; /* an image's with them */
+	static Sandbox__V1__CreateSandboxRequest__EnvEntry entries[VARIABLES + 1024], *list[VARIABLES + 1024]; /* an image's with them */
 	struct whole w;
 	struct gb_err err;
 
 	(void)state;
 	make(&w, ONE);
 	for (size_t i = 0; i < GB_ARRAY_LEN(entries); i++) {
-		gb_pb_init(&gb_pb_entry__descriptor, &entries[i]);
+		sandbox__v1__create_sandbox_request__env_entry__init(&entries[i]);
 		entries[i].key = text("NAME");
 		entries[i].value = text("value");
 		list[i] = &entries[i];
@@ -321,7 +321,7 @@ static void a_layer_is_made_or_nothing_is(void **state)
 
 	(void)state;
 	make(&w, ONE);
-	w.record.lower = (char *)(uintptr_t)gb_pb_empty;
+	w.record.lower = (char *)(uintptr_t)protobuf_c_empty_string;
 	w.spec.image = text("none");
 	assert_int_equal(gb_sandbox_layer_make(&place, &w.record, NULL, &err), -ENOENT);
 	assert_int_equal(access(at("boxes/" ONE), F_OK), -1);
@@ -334,7 +334,7 @@ static void a_layer_is_made_or_nothing_is(void **state)
 	assert_int_equal(gb_sandbox_layer_make(&place, &w.record, NULL, &err), -EEXIST); /* an instance is made once */
 	assert_int_equal(access(at("boxes/" ONE "/layer/upper"), F_OK), 0);
 	free(w.record.lower);
-	w.record.lower = (char *)(uintptr_t)gb_pb_empty;
+	w.record.lower = (char *)(uintptr_t)protobuf_c_empty_string;
 	w.record.instance = text(TWO);
 	assert_int_equal(gb_sandbox_layer_make(&place, &w.record, "gone", &err), -ENOENT); /* the snapshot is not there */
 	assert_non_null(strstr(err.msg, "snapshot gone"));
