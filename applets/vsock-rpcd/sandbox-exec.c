@@ -331,8 +331,9 @@ void rpcd_command_exited(struct rpcd_command *s, int code)
 	s->exited = true;
 	s->code = code;
 	gb_loop_timer_stop(&s->timeout);
-	if (s->console.fd >= 0 && s->accepted)
-		on_console(&s->console, 0); /* a terminal that was sent and is still to be taken */
+	/* A terminal that was sent and is still to be taken; from a connection that is still to be accepted, maybe. */
+	for (int i = 0; i < 2 && s->console.fd >= 0; i++)
+		on_console(&s->console, 0);
 	rpcd_command_close(&s->console);
 	gb_buf_free(&s->input);
 	s->input_at = 0;

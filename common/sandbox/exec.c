@@ -25,6 +25,7 @@
 #include "common/base/io.h"
 #include "common/sandbox/cgroup.h"
 #include "common/sandbox/program.h"
+#include "common/sandbox/stage.h"
 #include "common/sandbox/user.h"
 
 enum { OUTPUT_PIPE = 256 << 10, NEVER_MS = 2000 };
@@ -186,11 +187,22 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__
 	const char *instance = record->instance;
 	struct gb_sandbox_exec exec = GB_SANDBOX_EXEC_NONE;
 	gb_autobuf struct gb_buf text = { 0 };
-	char state[96], sub[64], pid_path[160];
+	char state[96], sub[64], pid_path[160], size[24];
 	int in = -1, out = -1, errs = -1, log = -1;
 
 	struct gb_sandbox_process full = *process;
 	full.nofile = gb_sandbox_nofile();
+	gb_autofree char **args = process->tty ? calloc(process->args_len + 2, sizeof *args) : NULL;
+	if (process->tty && !args)
+		return gb_err_sys(err, ENOMEM, "process.json");
+	if (process->tty) { /* which has its size when the command sees it (pid1.c) */
+		(void)snprintf(size, sizeof size, "%ux%u", (unsigned)process->width, (unsigned)process->height);
+		args[0] = (char *)(uintptr_t)GB_SANDBOX_PID1;
+		args[1] = size;
+		memcpy(args + 2, process->args, process->args_len * sizeof *args);
+		full.args = args;
+		full.args_len += 2;
+	}
 	int r = gb_sandbox_process_json(&full, &text);
 	gb_autoclose int json = r < 0 ? -1 : write_memfd("process.json", &text);
 	if (json < 0)

@@ -7,7 +7,9 @@
  * SIGTERM: then every process gets that signal, and pid1 ends once they are gone. What it has to say goes to descriptor 3,
  * its end too (struct gb_sandbox_word). Without COMMAND, the one message that may come by the socket which is descriptor 4
  * tells a command to start, with a file that describes it and its descriptors 0 to 2; pid1 stays when that ends. It is looked
- * for at the start and after each SIGCHLD, which its sender sends. Built into guestbox as bytes (common/sandbox/Makemodule.am). */
+ * for at the start and after each SIGCHLD, which its sender sends. Built into guestbox as bytes (common/sandbox/Makemodule.am).
+ *
+ *   pid1 COLUMNSxROWS COMMAND [ARG...]     as any other process: on a terminal of that size, it becomes COMMAND */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +19,7 @@
 #if defined __x86_64__
 enum { NR_write = 1, NR_rt_sigprocmask = 14, NR_clone = 56, NR_execve = 59, NR_exit = 60, NR_wait4 = 61, NR_kill = 62,
        NR_setsid = 112, NR_rt_sigtimedwait = 128, NR_close = 3, NR_fcntl = 72, NR_recvmsg = 47, NR_mmap = 9, NR_dup3 = 292, NR_openat = 257,
-       NR_setgroups = 116, NR_setresgid = 119, NR_setresuid = 117, NR_chdir = 80 };
+       NR_getpid = 39, NR_ioctl = 16, NR_setgroups = 116, NR_setresgid = 119, NR_setresuid = 117, NR_chdir = 80 };
 
 static long call6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -34,7 +36,7 @@ __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16,
 #elif defined __aarch64__
 enum { NR_write = 64, NR_rt_sigprocmask = 135, NR_clone = 220, NR_execve = 221, NR_exit = 93, NR_wait4 = 260, NR_kill = 129,
        NR_setsid = 157, NR_rt_sigtimedwait = 137, NR_close = 57, NR_fcntl = 25, NR_recvmsg = 212, NR_mmap = 222, NR_dup3 = 24,
-       NR_openat = 56, NR_setgroups = 159, NR_setresgid = 149, NR_setresuid = 147, NR_chdir = 49 };
+       NR_openat = 56, NR_getpid = 172, NR_ioctl = 29, NR_setgroups = 159, NR_setresgid = 149, NR_setresuid = 147, NR_chdir = 49 };
 
 static long call6(long nr, long a, long b, long c, long d, long e, long f)
 {
@@ -128,6 +130,24 @@ static int run(char **argv, char **envp)
 			dirs++;
 	}
 	return status;
+}
+
+/* The runtimes hand out a terminal and start its command, in this order or the other (crun's exec knows no size): who looks
+ * at its size first thing would find none. Never comes back. */
+static void on_terminal(char **argv, char **envp)
+{
+	enum { SET_SIZE = 0x5414 }; /* TIOCSWINSZ; ioctl_tty(2) */
+	struct { uint16_t rows, columns, width, height; } size = { 0 };
+	const char *p = argv[0];
+
+	for (; *p >= '0' && *p <= '9'; p++)
+		size.columns = (uint16_t)(size.columns * 10 + (*p - '0'));
+	for (p += *p == 'x'; *p >= '0' && *p <= '9'; p++)
+		size.rows = (uint16_t)(size.rows * 10 + (*p - '0'));
+	(void)call(NR_ioctl, 0, SET_SIZE, (long)&size, 0, 0);
+	int status = run(argv + 1, envp);
+	for (;;)
+		(void)call(NR_exit, status, 0, 0, 0, 0);
 }
 
 static long start(char **argv, char **envp, uint64_t *all)
@@ -241,6 +261,8 @@ __attribute__((used, noreturn)) void begin(long *stack)
 	long main_pid = 0, first_pid = 0;
 	int stopping = 0;
 
+	if (argc > 2 && call(NR_getpid, 0, 0, 0, 0, 0) != 1)
+		on_terminal(argv + 1, envp);
 	(void)call(NR_rt_sigprocmask, 2, (long)&all, 0, sizeof all, 0);
 	(void)call(NR_fcntl, 3, SET_FD, CLOSE_ON_EXEC, 0, 0);
 	(void)call(NR_fcntl, 4, SET_FD, CLOSE_ON_EXEC, 0, 0);

@@ -95,6 +95,8 @@ crash_inside() {
 @test "a terminal: of 80 columns, hung up when its host is killed; what it still prints comes to its end" {
 	sandbox_inside '
 		sb create --id a --rootfs $R --network none --wait
+		# each time: a terminal is there before its command is, and as large as it is to be; what is printed is not lost
+		for i in 1 2 3 4 5; do [ "$(sb run -t a stty size | tr -d "\r")" = "24 80" ]; done
 		[ "$(sb run -t a sh -c "test -t 0 && test -t 1 && test -t 2 && stty size && exit 5" | tr -d "\r"; echo ${PIPESTATUS[0]})" = "24 80
 5" ]
 		[ "$(sb run -t a sh -c "head -c 300000 /dev/zero | tr \"\\0\" x" | tr -dc x | wc -c)" = 300000 ]
