@@ -41,7 +41,8 @@ AC_DEFUN([GB_COVERAGE], [
     AS_IF([test "x$enable_sanitizers$enable_static_binary" != xnono],
       [AC_MSG_ERROR([--enable-coverage goes with neither the sanitizers nor a static binary])])
     # what threads count is counted; what the optimizer would merge stays apart
-    GB_CFLAGS="$GB_CFLAGS -O0 -g --coverage -fprofile-update=atomic -fprofile-abs-path"
+    GB_CFLAGS="$GB_CFLAGS -g --coverage -fprofile-update=atomic -fprofile-abs-path"
+    CFLAGS="$CFLAGS -O0" # behind configure's own -O2
     GB_LDFLAGS="$GB_LDFLAGS --coverage"
   ])
   AM_CONDITIONAL([ENABLE_COVERAGE], [test "x$enable_coverage" = xyes])

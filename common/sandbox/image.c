@@ -227,22 +227,34 @@ static int apply_layer(int archive, const struct gb_blob *blob, const char *diff
 	return r;
 }
 
+/* Whether there is a file of that name: 1, 0, or -errno with err set. */
+static int has_file(int archive, const char *name, struct gb_err *err)
+{
+	struct stat st;
+
+	if (fstatat(archive, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISREG(st.st_mode);
+	return errno == ENOENT ? 0 : gb_err_sys(err, errno, "image archive: %s", name);
+}
+
 /* The manifest of an archive; 1 if it is none of an image. */
 static int find_manifest(int archive, struct gb_manifest *ret_manifest, struct gb_err *err)
 {
 	enum { INDEXES = 4 };
 	gb_autobuf struct gb_buf text = { 0 };
-	struct stat st;
-	int r;
 
-	if (fstatat(archive, "manifest.json", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+	int r = has_file(archive, "manifest.json", err);
+	if (r > 0) {
 		const struct gb_blob blob = { .path = (char *)(uintptr_t)"manifest.json" };
 		r = read_blob(archive, &blob, &text, err);
 		return r < 0 ? r : gb_manifest_docker(gb_buf_text(&text), text.len, ret_manifest, err);
 	}
-	if (fstatat(archive, "oci-layout", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-	    fstatat(archive, "index.json", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-		return 1;
+	if (r == 0)
+		r = has_file(archive, "oci-layout", err);
+	if (r > 0)
+		r = has_file(archive, "index.json", err);
+	if (r <= 0)
+		return r < 0 ? r : 1;
 	struct gb_blob at = { .path = strdup("index.json") };
 	r = at.path ? 1 : gb_err_sys(err, ENOMEM, "image archive");
 	for (int i = 0; r == 1 && i < INDEXES; i++) {
@@ -414,9 +426,9 @@ void gb_sandbox_images_free(Guestbox__V1__Image **images, size_t len)
 	free(images);
 }
 
-/* What is known of an image: a folder that somebody made by hand, with a root in it, is one as well. ret_damaged: there is a
- * record, and it cannot be read. */
-static Guestbox__V1__Image *read_record(int store, const char *name, bool *ret_damaged)
+/* What is known of an image: a folder that somebody made by hand, with a root in it, is one as well. NULL and 0: there is none;
+ * *ret_error is what keeps it, or its record alone, from being read. */
+static Guestbox__V1__Image *read_record(int store, const char *name, int *ret_error)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
 	ProtobufCMessage *message = NULL;
@@ -424,26 +436,38 @@ static Guestbox__V1__Image *read_record(int store, const char *name, bool *ret_d
 	struct stat st;
 
 	(void)snprintf(path, sizeof path, "%s/root", name);
-	if (fstatat(store, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+	*ret_error = 0;
+	if (fstatat(store, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		*ret_error = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return NULL;
+	}
+	if (!S_ISDIR(st.st_mode))
 		return NULL;
 	(void)snprintf(path, sizeof path, "%s/record", name);
 	int r = gb_io_slurp(store, path, RECORD_MAX, &buf);
 	if (r == 0)
 		r = gb_pb_decode(&guestbox__v1__image__descriptor, gb_buf_text(&buf), buf.len, &message, NULL);
-	*ret_damaged = r < 0 && r != -ENOENT;
+	*ret_error = r == -ENOENT ? 0 : r;
 	if (r < 0) {
 		Guestbox__V1__Image *image = malloc(sizeof *image);
-		if (!image)
+		if (!image) {
+			*ret_error = -ENOMEM;
 			return NULL;
+		}
 		guestbox__v1__image__init(image);
 		image->created_at = st.st_mtime;
 		message = &image->base;
 	}
 	Guestbox__V1__Image *image = (Guestbox__V1__Image *)(void *)message;
 	char *own = strdup(name);
+	if (!own) {
+		guestbox__v1__image__free_unpacked(image, NULL);
+		*ret_error = -ENOMEM;
+		return NULL;
+	}
 	if (image->name != (char *)protobuf_c_empty_string)
 		free(image->name);
-	image->name = own ? own : (char *)protobuf_c_empty_string;
+	image->name = own;
 	return image;
 }
 
@@ -452,8 +476,7 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 	Guestbox__V1__Image **images = NULL;
 	size_t len = 0, size = 0;
 	const struct dirent *entry;
-	bool damaged;
-	int r = 0;
+	int r = 0, error;
 
 	gb_autoclosedir DIR *dir = opendir(folder);
 	if (!dir && errno != ENOENT)
@@ -464,7 +487,11 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 		r = gb_list_room(&images, len, &size, sizeof *images);
 		if (r < 0)
 			break;
-		images[len] = read_record(dirfd(dir), entry->d_name, &damaged);
+		images[len] = read_record(dirfd(dir), entry->d_name, &error);
+		if (!images[len] && error < 0) {
+			r = error;
+			break;
+		}
 		len += images[len] != NULL;
 	}
 	if (r < 0) {
@@ -555,13 +582,14 @@ int gb_sandbox_image_defaults(const char *folder, Sandbox__V1__CreateSandboxRequ
 {
 	const char *name = *spec->image || *spec->rootfs ? spec->image : "default";
 	gb_autoclose int store = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool damaged = false;
-	Guestbox__V1__Image *image = *name && store >= 0 ? read_record(store, name, &damaged) : NULL;
-	int r = 0;
+	int error = store < 0 && errno != ENOENT ? -errno : 0, r = 0;
+	Guestbox__V1__Image *image = *name && store >= 0 ? read_record(store, name, &error) : NULL;
 
 	/* Without it its user would be root. */
-	if (damaged)
+	if (error == -EBADMSG || error == -E2BIG)
 		r = gb_err_set(err, EIO, "image \"%s\": its record is damaged: whom it runs as is not known; import it again", name);
+	else if (*name && error < 0)
+		r = gb_err_sys(err, -error, "image \"%s\": its record", name);
 	if (r == 0 && spec->image_command && !(image && (image->n_entrypoint || image->n_cmd)))
 		r = gb_err_set(err, EINVAL, "image \"%s\": it says no command of its own", name);
 	if (r == 0 && image) {

@@ -428,7 +428,7 @@ static int folder_times(struct untar *u)
 		at += sizeof times[1];
 		gb_autoclose int fd = open_below(u, path, O_RDONLY | O_DIRECTORY);
 		if (fd >= 0 && futimens(fd, times) < 0)
-			return gb_err_sys(u->err, errno, "%s", path);
+			return gb_err_sys(u->err, errno, "%s", *path ? path : "/");
 	}
 	return 0;
 }

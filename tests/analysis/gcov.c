@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Only in a tree of make coverage: what a process has counted is written, even where it may not write any more. */
+#include <dlfcn.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,9 +17,10 @@
  * libgcov writes its counters from exit(3) and exec(3) alone. The functions below that have the names of the C library's stand
  * in their place, since this archive is linked before it: a child that leaves by _exit(2), the last process of a machine
  * (reboot), and a process that is about to lose sight of the counters' files (chroot) or the right to write them
- * (setresuid, before a filter of system calls). The last two get a keeper beside them: a process that shares their memory
+ * (setrlimit; setresuid, before a filter of system calls). The last three get a keeper beside them: a process that shares their memory
  * and nothing else, neither user nor root folder nor filter, and writes the counters when its master has ended, by exit,
- * exec or a signal. What SIGKILL ends without having a keeper is not counted.
+ * exec or a signal. What SIGKILL ends without having a keeper is not counted. GB_KEEPER in the environment gives a process its
+ * keeper at once: for a test that makes system calls fail one after the other, and means the program's, not libgcov's.
  */
 void __gcov_dump(void);
 void __gcov_reset(void);
@@ -26,6 +29,13 @@ extern struct gcov_root {
 	void *list;
 	unsigned dumped : 1;
 } __gcov_root;
+
+/* Whether counters are being written: tests/unit/faults.c lets no call of that fail. */
+extern int gb_counting;
+int gb_counting;
+
+/* syscall(2), which that one has its own of, too. */
+static long (*kernel)(long number, ...);
 
 enum { STACK = 256 << 10, PATIENCE_S = 10 };
 
@@ -37,7 +47,7 @@ static struct {
 
 static long futex(int *word, int op, int value, const struct timespec *timeout)
 {
-	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+	return kernel(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
 static void set(int *word, int value)
@@ -56,36 +66,46 @@ static bool await(int *word, int value, const struct timespec *timeout)
 	return true;
 }
 
+static void dump(void)
+{
+	gb_counting++;
+	__gcov_dump();
+	gb_counting--;
+}
+
 /* With the master's memory, errno and all: nothing is called here that could fail while that one runs. */
 static int keep(void *data)
 {
 	const char *folder = getenv("GCOV_PREFIX");
 
 	(void)data;
-	(void)syscall(SYS_close_range, 0U, ~0U, 0U);
+	(void)kernel(SYS_close_range, 0U, ~0U, 0U);
 	set(&keeper.ready, 1);
 	(void)await(&keeper.running, 1, NULL);
-	(void)syscall(SYS_chdir, "/");
+	(void)kernel(SYS_chdir, "/");
 	/* Whoever changed this process's root with all others' must not find our folders in the new one. */
-	if (!folder || syscall(SYS_faccessat, -100 /* AT_FDCWD */, folder, W_OK) == 0) {
+	if (!folder || kernel(SYS_faccessat, -100 /* AT_FDCWD */, folder, W_OK) == 0) {
 		__gcov_root.dumped = 0;
-		__gcov_dump();
+		dump();
 	}
 	set(&keeper.written, 1);
-	(void)syscall(SYS_exit_group, 0); /* not by _exit(), which is the master's to call */
+	(void)kernel(SYS_exit_group, 0); /* not by _exit(), which is the master's to call */
 	return 0;
 }
 
-static void get_keeper(void)
+/* What was counted before, the process itself writes. */
+static void get_keeper(bool before)
 {
 	struct timespec patience = { .tv_sec = PATIENCE_S };
 	sigset_t all, old;
 
 	if (keeper.of == getpid())
 		return;
-	__gcov_dump();
-	__gcov_reset();
-	if (syscall(SYS_gettid) != getpid())
+	if (before) {
+		dump();
+		__gcov_reset();
+	}
+	if (kernel(SYS_gettid) != getpid())
 		return;
 	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
@@ -97,10 +117,17 @@ static void get_keeper(void)
 	if (clone(keep, stack + STACK, CLONE_VM, NULL) > 0) { /* without a signal at its end: wait(2) does not see it */
 		keeper.of = getpid();
 		(void)await(&keeper.ready, 0, &patience);
-		(void)syscall(SYS_set_tid_address, &keeper.running);
+		(void)kernel(SYS_set_tid_address, &keeper.running);
 		__gcov_root.dumped = 1; /* the keeper's to do from now on */
 	}
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+	kernel = (long (*)(long, ...))dlsym(RTLD_DEFAULT, "syscall");
+	if (getenv("GB_KEEPER"))
+		get_keeper(false);
 }
 
 /* The orderly end: whoever waits for this process may remove what it was in. */
@@ -118,25 +145,31 @@ __attribute__((destructor)) static void leave(void)
 void _exit(int status)
 {
 	leave();
-	__gcov_dump();
+	dump();
 	for (;;)
-		(void)syscall(SYS_exit_group, status);
+		(void)kernel(SYS_exit_group, status);
 }
 
 int chroot(const char *path)
 {
-	get_keeper();
-	return (int)syscall(SYS_chroot, path);
+	get_keeper(true);
+	return (int)kernel(SYS_chroot, path);
 }
 
 int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
-	get_keeper();
-	return (int)syscall(SYS_setresuid, real, effective, saved);
+	get_keeper(true);
+	return (int)kernel(SYS_setresuid, real, effective, saved);
+}
+
+int setrlimit(__rlimit_resource_t which, const struct rlimit *limit)
+{
+	get_keeper(true);
+	return (int)kernel(SYS_prlimit64, 0, which, limit, NULL);
 }
 
 int reboot(int how)
 {
-	__gcov_dump();
-	return (int)syscall(SYS_reboot, 0xfee1dead, 0x28121969, how, NULL); /* LINUX_REBOOT_MAGIC1, 2 */
+	dump();
+	return (int)kernel(SYS_reboot, 0xfee1dead, 0x28121969, how, NULL); /* LINUX_REBOOT_MAGIC1, 2 */
 }

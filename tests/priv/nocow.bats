@@ -169,8 +169,8 @@ inject() {
 	local only=()
 	[ "$1" != pread64 ] || only=(-P "$m/f") # the loader reads libraries with it
 	status=0
-	# LeakSanitizer cannot run under ptrace(2).
-	ASAN_OPTIONS=detect_leaks=0 strace -o "$DISK/trace" -e trace="$1" -e inject="$1:$2" "${only[@]}" \
+	# LeakSanitizer cannot run under ptrace(2); lines that ran are written down by a process of its own (tests/analysis/gcov.c).
+	GB_KEEPER=1 ASAN_OPTIONS=detect_leaks=0 strace -o "$DISK/trace" -e trace="$1" -e inject="$1:$2" "${only[@]}" \
 		"$GUESTBOX" nocow --convert "$m/f" 2>"$DISK/err" || status=$?
 	cmp "$DISK/want" "$m/f"
 	for left in "$m"/.nocow-*; do
