@@ -1,29 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* Two system calls that valgrind 3.19 answers with ENOSYS: pidfd_open(2) and openat2(2), which hardly any test gets on without.
+/* System calls that valgrind 3.19 answers with ENOSYS, and that hardly any test gets on without: pidfd_open(2) and
+ * pidfd_send_signal(2), openat2(2), and those that fsopen(2) and open_tree(2) begin, and reboot(2) in a namespace of
+ * processes, whose end it is.
  *
- * As a program, `valgrind-helper SOCKET`, it makes them for others and gives them the descriptor. As a shared object in
- * LD_PRELOAD it is syscall(2) of the program under test, and asks there. */
+ * As a program, `valgrind-helper SOCKET`, it makes them for others: in the caller's namespaces of mounts and processes, its root
+ * and its folder, and gives it the descriptor. As a shared object in LD_PRELOAD it is syscall(2), fsopen(3)... of the program
+ * under test, and asks there. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/openat2.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <valgrind/valgrind.h>
 
 /* Beside the descriptor that openat2(2) is relative to, or the process as its credentials, which a namespace of processes
  * translates. */
 struct ask {
-	long number;
+	long number, args[6];
 	struct open_how how;
-	char path[4096];
+	struct mount_attr attr;
+	char path[2][4096];
 };
+
+/* What each argument of a call is: f a descriptor, p a path or word (or NULL), i a number, a the address of mount attributes; and
+ * whether its result is a descriptor. */
+static const struct row {
+	long number;
+	char args[6];
+	bool fd;
+} rows[] = {
+	{ SYS_fsopen, "pi", true },	{ SYS_fsconfig, "fippi", false },    { SYS_fsmount, "fii", true },
+	{ SYS_fspick, "fpi", true },	{ SYS_move_mount, "fpfpi", false },  { SYS_open_tree, "fpi", true },
+	{ SYS_mount_setattr, "fpiai", false }, { SYS_pidfd_send_signal, "fiii", false },
+	{ SYS_reboot, "i", false },
+};
+
+static const struct row *row_of(long number)
+{
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (rows[i].number == number)
+			return &rows[i];
+	return NULL;
+}
 
 union ancillary {
 	struct cmsghdr align;
@@ -49,7 +83,7 @@ static int send_with(int to, void *data, size_t len, int kind, const void *what,
 	return sendmsg(to, &message, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
 }
 
-static int receive(int from, void *data, size_t len, int *fd, pid_t *pid)
+static int receive(int from, void *data, size_t len, int *fd, struct ucred *who)
 {
 	union ancillary room = { 0 };
 	struct iovec iov = { data, len };
@@ -61,8 +95,8 @@ static int receive(int from, void *data, size_t len, int *fd, pid_t *pid)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 			memcpy(fd, CMSG_DATA(c), sizeof *fd);
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS && pid)
-			*pid = ((struct ucred *)(void *)CMSG_DATA(c))->pid;
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS && who)
+			memcpy(who, CMSG_DATA(c), sizeof *who);
 	}
 	return 0;
 }
@@ -75,6 +109,130 @@ static int socket_of(struct sockaddr_un *addr, const char *path)
 }
 
 #ifdef GB_VALGRIND_HELPER
+static int of_process(pid_t pid, const char *file, int flags)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+	return open(path, flags | O_CLOEXEC);
+}
+
+static bool same(pid_t pid, const char *namespace)
+{
+	struct stat own, its;
+	int a = of_process(pid, namespace, O_RDONLY), b = of_process(getpid(), namespace, O_RDONLY);
+	bool is = fstat(a, &its) < 0 || fstat(b, &own) < 0 || own.st_ino == its.st_ino;
+
+	(void)close(a);
+	(void)close(b);
+	return is;
+}
+
+/* The number behind a word of /proc/PID/status, -1 if there is none. */
+static long long status_of(pid_t pid, const char *word, int base)
+{
+	char text[4096];
+	int status = of_process(pid, "status", O_RDONLY);
+	ssize_t n = status < 0 ? -1 : read(status, text, sizeof text - 1);
+	const char *at = n < 0 ? NULL : (text[n] = '\0', strstr(text, word));
+
+	(void)close(status);
+	return at ? (long long)strtoull(at + strlen(word), NULL, base) : -1;
+}
+
+/* Whether it has this capability, in the user namespace that this helper is in: nobody is given a right here that he does not have. */
+static bool may(pid_t pid, int capability)
+{
+	long long has = status_of(pid, "\nCapEff:", 16);
+
+	return has >= 0 && has >> capability & 1 && same(pid, "ns/user");
+}
+
+/* This process goes where that thread is: its namespaces, which decide what a new file system shows, its root and its folder. */
+static int enter(pid_t tid)
+{
+	static const char *const names[] = { "root", "cwd", "ns/net", "ns/ipc", "ns/uts", "ns/cgroup", "ns/pid_for_children", "ns/mnt" };
+	int fd[sizeof names / sizeof *names];
+
+	for (int i = 0; i < 8; i++)
+		if ((fd[i] = of_process(tid, names[i], i < 2 ? O_PATH : O_RDONLY)) < 0)
+			return -errno;
+	for (int i = 2; i < 8; i++)
+		if (setns(fd[i], 0) < 0)
+			return -errno;
+	return fchdir(fd[0]) < 0 || chroot(".") < 0 || fchdir(fd[1]) < 0 ? -errno : 0;
+}
+
+/* reboot(2) for a process in another namespace of processes than this one: it ends that, and nothing else. */
+static int end_of(pid_t pid, int process, int command)
+{
+	struct pollfd ended = { .fd = process, .events = POLLIN };
+	int status = 0;
+
+	if (same(pid, "ns/pid"))
+		return -ENOSYS; /* this machine's */
+	if (!may(pid, CAP_SYS_BOOT))
+		return -EPERM;
+	if (setns(process, CLONE_NEWPID) < 0)
+		return -errno;
+	pid_t child = fork(); /* it is that namespace's */
+	if (child == 0)
+		_exit(reboot(command) == 0 ? 0 : errno);
+	if (child < 0 || waitpid(child, &status, 0) < 0 || (WIFEXITED(status) && WEXITSTATUS(status)))
+		return child < 0 ? -EAGAIN : -WEXITSTATUS(status);
+	(void)poll(&ended, 1, -1); /* nobody comes back from it */
+	return 0;
+}
+
+/* In a process that ends behind it. */
+static long call_for(struct ask *ask, const struct row *row, const struct ucred *who)
+{
+	pid_t tid = who->pid;
+	int r, process = (int)syscall(SYS_pidfd_open, (pid_t)status_of(tid, "\nTgid:", 10), 0U);
+	long *a = ask->args;
+
+	if (process < 0 || (row->number != SYS_pidfd_send_signal && row->number != SYS_reboot && !may(tid, CAP_SYS_ADMIN)))
+		return -ENOSYS; /* it goes on as on a kernel that has no such calls */
+	if (row->number == SYS_reboot)
+		return end_of(tid, process, (int)a[0]);
+	for (int i = 0, words = 0; i < 6 && row->args[i]; i++) {
+		if (row->args[i] == 'f' && a[i] >= 0)
+			a[i] = syscall(SYS_pidfd_getfd, process, (int)a[i], 0U);
+		if (row->args[i] == 'p') {
+			if (a[i])
+				a[i] = (long)ask->path[words];
+			words++;
+		}
+		if (row->args[i] == 'a')
+			a[i] = (long)&ask->attr;
+	}
+	if (row->number == SYS_mount_setattr && ask->attr.attr_set & MOUNT_ATTR_IDMAP)
+		ask->attr.userns_fd = (unsigned long long)syscall(SYS_pidfd_getfd, process, (int)ask->attr.userns_fd, 0U);
+	if (row->number == SYS_pidfd_send_signal)
+		r = setresuid(who->uid, who->uid, who->uid) < 0 ? -errno : 0;
+	else
+		r = enter(tid);
+	if (r < 0)
+		return r;
+	r = (int)syscall(row->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return r < 0 ? -errno : r;
+}
+
+static void answer(int c, struct ask *ask, int dir, const struct ucred *who)
+{
+	const struct row *row = row_of(ask->number);
+	bool fd = !row || row->fd;
+	long r;
+
+	if (row)
+		r = call_for(ask, row, who);
+	else if ((r = ask->number == SYS_pidfd_open ? syscall(SYS_pidfd_open, who->pid, 0U)
+						     : syscall(SYS_openat2, dir, ask->path[0], &ask->how, sizeof ask->how)) < 0)
+		r = -errno;
+	int result = (int)r, status = r < 0 ? (int)-r : 0;
+	(void)send_with(c, &status, sizeof status, fd && r >= 0 ? SCM_RIGHTS : 0, &result, sizeof result);
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_un addr;
@@ -87,21 +245,22 @@ int main(int argc, char **argv)
 		return 1;
 	for (;;) {
 		static struct ask ask;
-		pid_t pid = 0;
+		struct ucred who = { 0 };
 		int dir, c = accept4(s, NULL, NULL, SOCK_CLOEXEC);
 
-		if (c >= 0 && receive(c, &ask, sizeof ask, &dir, &pid) == 0) {
-			int fd = ask.number == SYS_pidfd_open ? (int)syscall(SYS_pidfd_open, pid, 0U)
-							      : (int)syscall(SYS_openat2, dir, ask.path, &ask.how, sizeof ask.how);
-			int r = fd < 0 ? errno : 0;
-			(void)send_with(c, &r, sizeof r, fd < 0 ? 0 : SCM_RIGHTS, &fd, sizeof fd);
-			if (fd >= 0)
-				(void)close(fd);
+		if (c >= 0 && receive(c, &ask, sizeof ask, &dir, &who) == 0) {
+			pid_t child = fork(); /* who changes namespaces is not the one who listens */
+			if (child == 0) {
+				answer(c, &ask, dir, &who);
+				_exit(0);
+			}
 			if (dir >= 0)
 				(void)close(dir);
 		}
 		if (c >= 0)
 			(void)close(c);
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
 	}
 }
 #else
@@ -132,7 +291,8 @@ static long raw(long number, long a, long b, long c, long d, long e, long f)
 	return r;
 }
 
-static long ask_for(struct ask *ask, int kind, const void *what, size_t what_len)
+/* The descriptor that comes, 0 if none is due, or -errno. */
+static long ask_for(struct ask *ask, int kind, const void *what, size_t what_len, bool due)
 {
 	struct sockaddr_un addr;
 	int fd = -1, r = ENOSYS, s = socket_of(&addr, server);
@@ -143,28 +303,51 @@ static long ask_for(struct ask *ask, int kind, const void *what, size_t what_len
 	    receive(s, &r, sizeof r, &fd, NULL) < 0)
 		r = ENOSYS;
 	(void)close(s);
-	return r ? -r : fd >= 0 ? fd : -EMFILE;
+	return r ? -r : fd >= 0 ? fd : due ? -EMFILE : 0;
 }
 
 static long open_at(int dir, const char *path, const struct open_how *how)
 {
 	struct ask ask = { .number = SYS_openat2, .how = *how };
+	bool absolute = path[0] == '/' && !(how->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT));
 	/* Of this process's root, and of its folder. */
-	int own = path[0] == '/' ? open("/", O_PATH | O_CLOEXEC) : dir == AT_FDCWD ? open(".", O_PATH | O_CLOEXEC) : -1;
+	int own = absolute ? open("/", O_PATH | O_CLOEXEC) : dir == AT_FDCWD ? open(".", O_PATH | O_CLOEXEC) : -1;
 
-	if (path[0] == '/' && !how->resolve)
+	if (absolute)
 		path += strspn(path, "/");
-	if (strlen(path) >= sizeof ask.path)
+	if (strlen(path) >= sizeof *ask.path)
 		return -ENAMETOOLONG;
-	strcpy(ask.path, *path ? path : ".");
-	long r = ask_for(&ask, SCM_RIGHTS, own >= 0 ? &own : &dir, sizeof dir);
+	strcpy(*ask.path, *path ? path : ".");
+	long r = ask_for(&ask, SCM_RIGHTS, own >= 0 ? &own : &dir, sizeof dir, true);
 	if (own >= 0)
 		(void)close(own);
 	return r;
 }
 
+static long mount_call(const struct row *row, const long a[6])
+{
+	struct ask ask = { .number = row->number };
+	int words = 0, count = (int)strnlen(row->args, sizeof row->args);
+
+	for (int i = 0; i < count; i++) {
+		ask.args[i] = row->args[i] == 'f' || row->args[i] == 'i' ? (int)a[i] : a[i];
+		if (row->args[i] == 'p' && a[i]) {
+			if (strlen((const char *)a[i]) >= sizeof *ask.path)
+				return -ENAMETOOLONG;
+			strcpy(ask.path[words], (const char *)a[i]);
+		}
+		words += row->args[i] == 'p';
+		if (row->args[i] == 'a')
+			memcpy(&ask.attr, (const void *)a[i], sizeof ask.attr);
+	}
+	/* A thread may have namespaces of its own. */
+	struct ucred own = { .pid = gettid(), .uid = getuid(), .gid = getgid() };
+	return ask_for(&ask, SCM_CREDENTIALS, &own, sizeof own, row->fd);
+}
+
 long syscall(long number, ...)
 {
+	const struct row *row = row_of(number);
 	va_list ap;
 	long a[6], r;
 
@@ -175,9 +358,11 @@ long syscall(long number, ...)
 	if (server[0] && number == SYS_pidfd_open) {
 		struct ask ask = { .number = number };
 		struct ucred of = { .pid = (pid_t)a[0], .uid = getuid(), .gid = getgid() };
-		r = ask_for(&ask, SCM_CREDENTIALS, &of, sizeof of);
+		r = ask_for(&ask, SCM_CREDENTIALS, &of, sizeof of, true);
 	} else if (server[0] && number == SYS_openat2) {
 		r = open_at((int)a[0], (const char *)a[1], (const struct open_how *)a[2]);
+	} else if (server[0] && row) {
+		r = mount_call(row, a);
 	} else {
 		r = raw(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	}
@@ -186,5 +371,46 @@ long syscall(long number, ...)
 		return -1;
 	}
 	return r;
+}
+
+/* The C library's own do not call its syscall(2). */
+int reboot(int command)
+{
+	return (int)syscall(SYS_reboot, command);
+}
+
+int fsopen(const char *type, unsigned flags)
+{
+	return (int)syscall(SYS_fsopen, type, flags);
+}
+
+int fsconfig(int fd, unsigned command, const char *key, const void *value, int aux)
+{
+	return (int)syscall(SYS_fsconfig, fd, command, key, value, aux);
+}
+
+int fsmount(int fd, unsigned flags, unsigned attributes)
+{
+	return (int)syscall(SYS_fsmount, fd, flags, attributes);
+}
+
+int fspick(int dir, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_fspick, dir, path, flags);
+}
+
+int move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags)
+{
+	return (int)syscall(SYS_move_mount, from, from_path, to, to_path, flags);
+}
+
+int open_tree(int dir, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_open_tree, dir, path, flags);
+}
+
+int mount_setattr(int dir, const char *path, unsigned flags, struct mount_attr *attributes, size_t len)
+{
+	return (int)syscall(SYS_mount_setattr, dir, path, flags, attributes, len);
 }
 #endif
