@@ -156,7 +156,7 @@ vm_choose_transport()
 vm_wait_socket()
 {
 	local tries
-	for ((tries = 0; tries < 100; tries++)); do
+	for ((tries = 0; tries < 1200; tries++)); do
 		[ ! -S "$1" ] || return 0
 		kill -0 "$2" 2>/dev/null || return 1
 		sleep 0.05
@@ -361,11 +361,21 @@ vm_wait_off()
 	done
 }
 
-# Sends one QMP command (JSON) and prints QEMU's answer to it.
+# Sends one QMP command (JSON) and prints QEMU's answer to it, the second (the first is to the capabilities); events may
+# come in between, and to save a machine takes its time.
 vm_qmp()
 {
-	printf '%s\n' '{"execute":"qmp_capabilities"}' "$1" |
-		socat -t 2 - "UNIX-CONNECT:$VM_DIR/qmp" | sed -n '3p'
+	local line='' answers=0
+	coproc qmp { exec socat - "UNIX-CONNECT:$VM_DIR/qmp" 3>&-; }
+	# shellcheck disable=SC2154 # coproc sets qmp_PID
+	local pid=$qmp_PID
+	printf '%s\n' '{"execute":"qmp_capabilities"}' "$1" >&"${qmp[1]}"
+	while [ $answers -lt 2 ] && IFS= read -r -t 240 line <&"${qmp[0]}"; do
+		case $line in *'"return"'* | *'"error"'*) answers=$((answers + 1)) ;; esac
+	done
+	kill "$pid" 2>/dev/null || true
+	{ wait "$pid"; } 2>/dev/null || true
+	echo "$line"
 }
 
 # vsock-rpc from the host, over whichever transport the machine has.

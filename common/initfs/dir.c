@@ -86,7 +86,7 @@ struct reply {
 };
 
 /* Adds an entry; false if there is no room. */
-static bool add(struct reply *reply, const char *name, struct fuse_entry_param *entry, off_t off)
+static bool add(struct reply *reply, const char *name, const struct fuse_entry_param *entry, off_t off)
 {
 	size_t room = reply->size - reply->len, n;
 
@@ -100,25 +100,17 @@ static bool add(struct reply *reply, const char *name, struct fuse_entry_param *
 	return true;
 }
 
-static size_t needed(const struct reply *reply, const char *name)
-{
-	static const struct fuse_entry_param none;
-	static const struct stat st;
-
-	return reply->plus ? fuse_add_direntry_plus(reply->req, NULL, 0, name, &none, 0) :
-			     fuse_add_direntry(reply->req, NULL, 0, name, &st, 0);
-}
-
-/* One entry of the source: 1 added, 0 no room. */
-static int add_real(struct gb_initfs *fs, struct reply *reply, struct gb_file *dir, const struct linux_dirent64 *d)
+/* One entry of the source; false if there is no room. */
+static bool add_real(struct gb_initfs *fs, struct reply *reply, struct gb_file *dir, const struct linux_dirent64 *d)
 {
 	struct fuse_entry_param entry = { 0 };
 	struct gb_node *node = NULL;
 	bool dots = gb_dir_dots(d->d_name);
 
-	if (needed(reply, d->d_name) > reply->size - reply->len)
-		return 0;
+	/* A look-up counts: whoever is looked up is told to the kernel. */
 	if (reply->plus && !dots) {
+		if (fuse_add_direntry_plus(reply->req, NULL, 0, d->d_name, &entry, 0) > reply->size - reply->len)
+			return false;
 		/* What is gone, or cannot be looked at, is listed all the same; its number 0 keeps it out of caches. */
 		if (gb_initfs_entry(fs, dir->node->mnt, dir->fd, d->d_name, gb_node_place(dir->node->id, d->d_name), &entry,
 				    &node) < 0)
@@ -129,9 +121,9 @@ static int add_real(struct gb_initfs *fs, struct reply *reply, struct gb_file *d
 		entry.attr.st_ino = gb_initfs_ino(fs, dir->node->dev_index, own ? dir->node->ino : d->d_ino);
 		entry.attr.st_mode = (mode_t)DTTOIF(d->d_type);
 	}
-	(void)add(reply, d->d_name, &entry, d->d_off);
+	bool added = add(reply, d->d_name, &entry, d->d_off);
 	gb_node_put(&fs->table, node);
-	return 1;
+	return added;
 }
 
 /* The virtual entries, from number `from` on; the virtual file is the last one. */

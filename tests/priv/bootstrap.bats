@@ -7,10 +7,7 @@ load ../lib.bash
 load disk.bash
 
 setup() {
-	disk_setup
-	export GUESTBOX_CMDLINE=/dev/null
-	root=$DISK/root
-	mkdir "$root"
+	boot_setup
 	truncate -s 1G "$DISK/img"
 	disk_loop "$DISK/img"
 }
@@ -18,8 +15,6 @@ setup() {
 teardown() {
 	disk_teardown
 }
-
-boot() { gb btrfs-bootstrap --device="$loop" --root="$root" "$@"; }
 
 unmount_all() { disk_unmount "$root"; }
 

@@ -9,6 +9,16 @@ disk_setup() {
 	mount -t tmpfs -o size=8G none "$DISK"
 }
 
+# boot_setup: what a guest's disk is set up in, $root; boot [OPTION...]: sets the disk $loop up there.
+boot_setup() {
+	disk_setup
+	export GUESTBOX_CMDLINE=/dev/null
+	root=$DISK/root
+	mkdir "$root"
+}
+
+boot() { gb btrfs-bootstrap --device="$loop" --root="$root" "$@"; }
+
 # disk_unmount DIR: all mounts below it.
 disk_unmount() {
 	local target

@@ -34,6 +34,42 @@ unserve() {
 
 gone() { until_true not kill -0 "$init_pid"; }
 
+# Requests: a name, the system calls with which the server serves it, and how fsprobe makes it (@ is the mount), in a source
+# of the files f and d/g, a link l and the folders d and empty.
+by_call='
+	lookup name_to_handle_at stat @/f
+	attributes statx stat @/f
+	chmod chmod,fchmodat chmod @/f
+	chown fchownat chown @/f
+	truncate truncate truncate @/f 2
+	utimes utimensat utimes @/f
+	readlink readlinkat readlink @/l
+	mknod mknodat mknod @/new fifo
+	mkdir mkdirat mkdir @/new
+	symlink symlinkat symlink x @/new
+	link linkat link @/f @/new
+	unlink unlinkat unlink @/f
+	rmdir unlinkat rmdir @/empty
+	rename renameat,renameat2 rename @/f @/d/new
+	open openat,open_by_handle_at open @/f r
+	create openat open @/new w,creat
+	tmpfile openat tmpfile @/d @/new
+	read pread64,splice pread @/f r 0 5
+	write pwrite64 pwrite @/f te 0
+	fsync fsync fsync @/f
+	seek lseek seek @/f data 0
+	fallocate fallocate fallocate @/f rw 0 0:4
+	copy copy_file_range copy @/f @/d/copied
+	getxattr getxattr getxattr @/f user.a
+	listxattr listxattr listxattr @/f
+	setxattr setxattr setxattr @/f trusted.b c
+	removexattr removexattr removexattr @/f trusted.a
+	opendir openat,open_by_handle_at walkdir @/d
+	list getdents64 walkdir @/d
+	statfs fstatfs statfs @/f
+	flags ioctl getflags @/f
+'
+
 probe() { "$abs_top_builddir/tests/priv/fsprobe" "$@"; }
 # nobody may not pass the folders above the mount: from inside, by relative paths.
 as_nobody() { (cd "$mnt" && probe as-nobody "${@//$mnt/.}"); }

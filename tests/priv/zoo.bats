@@ -6,10 +6,7 @@ load ../lib.bash
 load disk.bash
 
 setup() {
-	disk_setup
-	export GUESTBOX_CMDLINE=/dev/null
-	root=$DISK/root
-	mkdir "$root"
+	boot_setup
 	img=$DISK/img
 	mib=160
 	truncate -s ${mib}M "$img"
@@ -18,8 +15,6 @@ setup() {
 teardown() {
 	disk_teardown
 }
-
-boot() { gb btrfs-bootstrap --device="$loop" --root="$root" "$@"; }
 
 # patch FILE OFFSET COUNT: random bytes.
 patch() { dd if=/dev/urandom of="$1" bs=1 seek="$2" count="$3" conv=notrunc status=none; }

@@ -53,7 +53,7 @@ boot()
 
 @test "root is image and disk; shares, volumes, daemon and timeline came along; off is clean" {
 	boot guestbox.run=/arcbox/agent
-	vm_wait_console 'guestbox: ready' 60
+	vm_wait_console 'guestbox: ready' "$patience"
 	run guest 'cat /etc/os-release /home/file; grep " / " /proc/mounts; cat /proc/1/comm; echo new >/home/file; echo kept >/root/kept
 		for t in docker containerd rancher/k3s kubelet cni; do arcmount is-mounted /var/lib/$t || echo "not: $t"; done
 		echo docker >/var/lib/docker/file; cat /arcbox/agent | grep -c serve; ls /; boot-timeline --json'
@@ -68,7 +68,7 @@ boot()
 	run vm_rpc info
 	[ "$status" -eq 0 ]
 	vm_rpc shutdown
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output != *degraded* && $output != *"NOT CLEAN"* && $output == *"reboot: Power down"* ]]
 	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
@@ -77,19 +77,19 @@ boot()
 @test "the second boot finds what the first wrote, and the image is as it was" {
 	before=$(sha256sum <"$BATS_FILE_TMPDIR/image")
 	boot guestbox.run=/arcbox/agent
-	vm_wait_console 'guestbox: ready' 60
+	vm_wait_console 'guestbox: ready' "$patience"
 	run guest 'cat /home/file /root/kept /var/lib/docker/file'
 	echo "$output"
 	[ "$output" = $'new\nkept\ndocker' ]
 	vm_rpc shutdown
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	[ "$(sha256sum <"$BATS_FILE_TMPDIR/image")" = "$before" ]
 	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"
 }
 
 @test "guestbox.init: the distribution's own init is PID 1" {
 	boot guestbox.init=/bin/own-init
-	vm_wait_off 60
+	vm_wait_off "$patience"
 	run console
 	echo "$output"
 	[[ $output == *"testix: init is 1, own-init, "* && $output == *"reboot: Power down"* && $output != *"NOT CLEAN"* ]]
@@ -99,7 +99,7 @@ boot()
 @test "an image that is none: the boot stops, says why, and powers off" {
 	truncate -s 1M "$BATS_FILE_TMPDIR/no-image"
 	boot guestbox.init=/bin/no-such
-	vm_wait_off 60
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guestbox.init: /bin/no-such: no program in /dev/vdb"*"Power down"* ]]
 	vm_test_stop
@@ -107,7 +107,7 @@ boot()
 	VM_DISKS=("$BATS_FILE_TMPDIR/disk" "$BATS_FILE_TMPDIR/no-image")
 	VM_APPEND=(guestbox.data=/dev/vda guestbox.root=/dev/vdb)
 	boot
-	vm_wait_off 60
+	vm_wait_off "$patience"
 	run console
 	echo "$output"
 	[[ $output == *"guestbox: new-root: "*"/dev/vdb"*"step new-root: failed"*"the boot stops here"*"Power down"* ]]

@@ -4,8 +4,6 @@
 # with a clock at 1970 and a log disk that is full. Under emulation a container takes seconds to start.
 load lib.bash
 
-export BATS_TEST_TIMEOUT=900 # of which a quiet machine needs a tenth
-
 setup_file()
 {
 	vm_test_can || return 0
@@ -39,7 +37,7 @@ docker()
 # until_detail TEXT: asks for the runtime's state until it says that.
 until_detail()
 {
-	until [[ $(vm_rpc --timeout 60 runtime status --json | jq -r .detail) == *"$1"* ]]; do
+	until [[ $(vm_rpc --timeout "$patience" runtime status --json | jq -r .detail) == *"$1"* ]]; do
 		vm_alive
 		sleep 0.2
 	done
@@ -47,7 +45,7 @@ until_detail()
 
 start_wanted()
 {
-	run vm_rpc --timeout 60 runtime ensure --start
+	run vm_rpc --timeout "$patience" runtime ensure --start
 	echo "$output"
 	[[ $output == *"status:   starting"* ]]
 }
@@ -55,7 +53,7 @@ start_wanted()
 ready()
 {
 	vm_rpc --timeout 600 runtime ensure --start --wait >&2
-	[[ $(vm_rpc --timeout 60 runtime ensure --json) == *'"status":"reused"'* ]]
+	[[ $(vm_rpc --timeout "$patience" runtime ensure --json) == *'"status":"reused"'* ]]
 }
 
 sha()
@@ -98,7 +96,7 @@ sha()
 	echo "$output"
 	[ "${lines[0]}" -ge 2020 ]
 	[[ $output == *"100% /arcbox/log" ]]
-	vm_rpc --timeout 60 ping --set-clock >&2
+	vm_rpc --timeout "$patience" ping --set-clock >&2
 	run docker version --format '{{.Server.Os}} {{.Server.Version}}'
 	echo "$output"
 	[[ $output == "linux "[0-9]* ]]
@@ -146,7 +144,7 @@ sha()
 @test "dockerd is killed: not ready any more, and back without being asked for, log disk full or not" {
 	guest 'kill -9 $(pidof dockerd)'
 	until_detail "dockerd was started again 1 time"
-	until [[ $(vm_rpc --timeout 60 runtime status --json) == *'"docker_ready":true'* ]]; do
+	until [[ $(vm_rpc --timeout "$patience" runtime status --json) == *'"docker_ready":true'* ]]; do
 		vm_alive
 		sleep 0.3
 	done
@@ -163,7 +161,7 @@ sha()
 		sleep 0.2
 	done
 	vm_rpc shutdown --grace 28
-	vm_wait_off 60
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-poweroff: stop dockerd: "*"guest-poweroff: stop containerd: "*"guest-poweroff: terminate: "* ]]
 	[[ $output != *"not ended"* ]]

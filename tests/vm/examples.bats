@@ -11,7 +11,7 @@ teardown()
 	cat "$BATS_TEST_TMPDIR/console" >&2 2>/dev/null || true
 }
 
-rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout 5 "$@"; }
+rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"; }
 
 @test "QEMU: the command line boots a guest with a data disk and a folder, the daemon answers, and it ends" {
 	local dir=$BATS_TEST_TMPDIR/sockets end
@@ -29,7 +29,7 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout 5 "$@"; }
 		"$BATS_TEST_TMPDIR/initramfs" "$BATS_TEST_TMPDIR/disk" "$BATS_TEST_TMPDIR/folder" >"$BATS_TEST_TMPDIR/console" 2>&1 </dev/null 3>&- &
 	machine=$!
 	end=$((SECONDS + 240))
-	until rpc ping hello; do kill -0 "$machine"; [ $SECONDS -lt $end ]; sleep 0.2; done
+	until wait=5 rpc ping hello; do kill -0 "$machine"; [ $SECONDS -lt $end ]; sleep 0.2; done
 	[ "$(rpc mmap /arcbox/file)" = hello ]
 	rpc shutdown
 	wait "$machine"
@@ -62,7 +62,7 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout 5 "$@"; }
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = run ] && [ "${lines[-1]}" = /k ]
 	[[ $output == *$'\npath=/d d\n'*$'\n'"$BATS_TEST_TMPDIR/a b:arcbox:type=fs:cache=auto"$'\n'* ]]
-	run timeout 20 "$abs_top_srcdir/examples/vmm/cloud-hypervisor" /k /i "/d d" 3>&-
+	run timeout 120 "$abs_top_srcdir/examples/vmm/cloud-hypervisor" /k /i "/d d" 3>&-
 	[ "$status" -eq 0 ]
 	[[ $output == *$'\npath=/d d\n--cmdline\nconsole=ttyS0 loglevel=5 panic=-1 guestbox.data=/dev/vda '* ]]
 }

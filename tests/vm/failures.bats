@@ -25,7 +25,7 @@ teardown_file()
 	[[ $output =~ "guestbox: ready, degraded: failed: data-disk" ]]
 	# The daemon came up in spite of it, and the host may ask.
 	[[ $output =~ "guestbox: step daemon: done" ]]
-	vm_wait_rpc 10
+	vm_wait_rpc "$patience"
 }
 
 @test "a share that the host does not offer is named, with what there is" {
@@ -47,12 +47,12 @@ teardown_file()
 	# shellcheck disable=SC2154 # coproc sets shell_PID
 	pid=$shell_PID
 	printf 'sleep 10000\n' >&"${shell[1]}"
-	vm_wait_console '# .*sleep 10000' 20
+	vm_wait_console '# .*sleep 10000' "$patience"
 	# What is typed is echoed before sleep runs; ^C counts from the moment that it does.
 	guest 'until pidof sleep; do usleep 50000; done'
 	printf '\003' >&"${shell[1]}"
 	printf 'echo answer: $((6 * 7)) on "$(tty)"\n' >&"${shell[1]}"
-	run vm_wait_console '^answer: 42' 20
+	run vm_wait_console '^answer: 42' "$patience"
 	kill "$pid"
 	echo "$output"
 	[[ $output == "answer: 42 on /dev/ttyS0" ]]
@@ -60,14 +60,14 @@ teardown_file()
 
 @test "a disk that comes late is waited for, not polled for" {
 	truncate -s 512M "$BATS_FILE_TMPDIR/late"
-	guest '(btrfs-bootstrap --device /dev/vdb --wait 30 >/tmp/late 2>&1; echo "status $?" >>/tmp/late) & sleep 0.5'
+	guest '(btrfs-bootstrap --device /dev/vdb --wait 200 >/tmp/late 2>&1; echo "status $?" >>/tmp/late) & sleep 0.5'
 	run vm_qmp '{"execute": "blockdev-add", "arguments": {"node-name": "late", "driver": "raw",
 		"file": {"driver": "file", "filename": "'"$BATS_FILE_TMPDIR"'/late"}}}'
 	[[ $output == *'"return": {}'* ]]
 	run vm_qmp '{"execute": "device_add", "arguments": {"driver": "virtio-blk-pci", "drive": "late", "id": "late",
 		"bus": "late-port"}}'
 	[[ $output == *'"return": {}'* ]]
-	run guest 'for i in $(seq 300); do grep status /tmp/late && break; usleep 100000; done; cat /tmp/late; grep -c " btrfs " /proc/mounts'
+	run guest 'for i in $(seq 2000); do grep status /tmp/late && break; usleep 100000; done; cat /tmp/late; grep -c " btrfs " /proc/mounts'
 	echo "$output"
 	[[ ${lines[0]} == "status 0" ]]
 	[[ ${lines[-1]} == 6 ]]
@@ -77,7 +77,7 @@ teardown_file()
 	run vm_rpc shutdown
 	echo "$output"
 	[ "$status" -eq 0 ]
-	vm_wait_off 30
+	vm_wait_off "$patience"
 	# Not even for the shell on the console, which takes no notice of SIGTERM.
 	run console
 	[[ $output == *"guest-poweroff: terminate: "* ]]

@@ -15,7 +15,7 @@ setup_file()
 
 # boots OPTION...: what vm/share says ends in $output.
 boots() {
-	run "$abs_top_srcdir/vm/share" --initfs "$GB_INITFS" --guestbox "$GUESTBOX" "$@" "$BATS_TEST_TMPDIR/root" 3>&-
+	run "$abs_top_srcdir/vm/share" --timeout "$patience" --initfs "$GB_INITFS" --guestbox "$GUESTBOX" "$@" "$BATS_TEST_TMPDIR/root" 3>&-
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"step pseudo-file-systems: done"* ]]

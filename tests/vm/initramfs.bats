@@ -97,7 +97,7 @@ boot()
 	VM_APPEND=(root=/dev/vdb rootfstype=ext4 "$@")
 	vm_start 3>&-
 	vm_test_export
-	vm_wait_rpc 240
+	vm_wait_rpc "$patience"
 }
 
 # holds DISK: volumes and share are in the root, the daemon answers, the steps are in the timeline, the end is clean.
@@ -112,7 +112,7 @@ holds()
 	run vm_rpc timeline -a --json
 	[[ $output == *'"data-disk'* && $output == *'"into-root'* ]]
 	vm_rpc shutdown
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"reboot: Power down"* && $output != *"NOT CLEAN"* ]]
 	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"

@@ -15,6 +15,8 @@
 export abs_top_srcdir=${abs_top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 : "${GUESTBOX:?the binary under test}"
 
+# shellcheck source=tests/lib.bash
+. "$abs_top_srcdir/tests/lib.bash"
 # shellcheck source=vm/vm.bash
 . "$abs_top_srcdir/vm/vm.bash"
 # Each test is a process of its own, which reads this file anew: the machine is setup_file's.
@@ -59,7 +61,12 @@ vm_test_share()
 		VM_SHARES+=("$1=$BATS_FILE_TMPDIR/share-$1")
 }
 
-# Boots with the agent and waits until /init is done (for $VM_TEST_PATIENCE seconds, 60); arguments are more words for the kernel command line.
+# How long the host waits for anything of a guest, seconds: what takes two on a quiet machine may take a hundred on one that
+# has twenty other things to do.
+patience=${VM_TEST_PATIENCE:-240}
+PATIENCE=$patience # until_true's
+
+# Boots with the agent and waits until /init is done; arguments are more words for the kernel command line.
 vm_test_start()
 {
 	VM_PORTS+=("$test_port")
@@ -69,7 +76,7 @@ vm_test_start()
 	vm_start 3>&- || return
 	vm_test_export
 	[ -z "${VM_TEST_HOOK:-}" ] || "$VM_TEST_HOOK" || return # while the kernel boots, or waits for `cont` (-S)
-	vm_wait_console 'guestbox: ready' "${VM_TEST_PATIENCE:-60}" >/dev/null && return
+	vm_wait_console 'guestbox: ready' "$patience" >/dev/null && return
 	vm_console_tail 30 >&2
 	vm_test_stop
 	return 1
@@ -98,7 +105,7 @@ guest()
 	# shellcheck disable=SC2154 # coproc sets agent_PID
 	local pid=$agent_PID
 	printf '%s\n' "$(base64 -w0 <<<"$1")" >&"${agent[1]}"
-	if IFS= read -r -t "${2:-60}" line <&"${agent[0]}"; then
+	if IFS= read -r -t "${2:-$patience}" line <&"${agent[0]}"; then
 		status=${line%% *}
 		base64 -d <<<"${line#* }"
 	fi

@@ -38,16 +38,16 @@ teardown()
 	[[ $output == *'"track":"guest-net","name":"dhcp"'* ]]
 	run guest 'interface=$(sed -n s/^interface=//p /run/guestbox/net/*[0-9]); cat /sys/class/net/$interface/address
 		rm /run/guestbox/net/$interface; guest-net renew
-		for i in $(seq 1 500); do [ -e /run/guestbox/net/$interface ] && break; usleep 20000; done
-		cat /run/guestbox/net/$interface; socat -T 10 - TCP4:10.0.2.2:1 2>&1; true'
+		for i in $(seq 1000); do [ -e /run/guestbox/net/$interface ] && break; usleep 100000; done
+		cat /run/guestbox/net/$interface; socat -T 60 - TCP4:10.0.2.2:1 2>&1; true'
 	echo "$output"
 	[[ $output == 52:54:00:00:00:01* && $output == *"address=10.0.2.15/24"* ]]
 	# The host is reached, and says no.
 	[[ $output == *"onnection refused"* ]]
 	run vm_rpc info
 	[[ $output == *"10.0.2.15"* ]]
-	guest guest-poweroff 5 || true
-	vm_wait_off 40
+	guest guest-poweroff || true
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guestbox: network: dhcp: "*" has 10.0.2.15/24, the client stays"* && $output == *"guestbox: step network: done"* ]]
 }
@@ -55,7 +55,7 @@ teardown()
 @test "ip= on the kernel command line, the card by its MAC address: no DHCP client" {
 	vm_test_start ip=10.0.9.77::10.0.9.2:255.255.255.0:vm9.lan::off:10.0.9.3 guestbox.net=52:54:00:00:00:02
 	run guest 'ip -o -4 addr show; ip route; cat /etc/resolv.conf; hostname; pidof udhcpc
-		socat -T 10 - TCP4:10.0.9.2:1 2>&1; true'
+		socat -T 60 - TCP4:10.0.9.2:1 2>&1; true'
 	echo "$output"
 	[[ $output == *"inet 10.0.9.77/24"*"default via 10.0.9.2"*$'search lan\nnameserver 10.0.9.3\nvm9\n'*"onnection refused"* ]]
 	[[ $output != *"10.0.2.15"* ]]
@@ -74,7 +74,7 @@ unplugged() {
 	[[ $output == *"network: link: eth0 up, no carrier yet"*"network: dhcp: failed: eth0: no lease within 6.0 s; the client goes on asking"* ]]
 	[[ $output == *"ready, degraded: failed: network"* ]]
 	vm_qmp '{"execute":"set_link","arguments":{"name":"one","up":true}}' >&2
-	run guest 'for i in $(seq 1 2000); do grep -qs address=10.0.2.15 /run/guestbox/net/eth0 && break; usleep 20000; done
+	run guest 'for i in $(seq 1000); do grep -qs address=10.0.2.15 /run/guestbox/net/eth0 && break; usleep 100000; done
 		ip -o -4 addr show'
 	echo "$output"
 	[[ $output == *"inet 10.0.2.15/24"* ]]

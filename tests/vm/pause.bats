@@ -21,25 +21,8 @@ teardown_file()
 	vm_test_stop
 }
 
-# One command of QEMU's monitor: prints its answer. Events come in between, and to save takes its time.
-monitor()
-{
-	local line=''
-	coproc qmp { exec socat - "UNIX-CONNECT:$VM_DIR/qmp" 3>&-; }
-	# shellcheck disable=SC2154 # coproc sets qmp_PID
-	local pid=$qmp_PID
-	printf '%s\n' '{"execute":"qmp_capabilities"}' \
-		"{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"$1\"}}" >&"${qmp[1]}"
-	while IFS= read -r -t 60 line <&"${qmp[0]}"; do
-		case $line in
-		*'"return": {}'*) ;;
-		*'"return"'* | *'"error"'*) break ;;
-		esac
-	done
-	kill "$pid" 2>/dev/null
-	{ wait "$pid"; } 2>/dev/null || true
-	echo "$line"
-}
+# One command of QEMU's monitor: prints its answer.
+monitor() { vm_qmp "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"$1\"}}"; }
 
 # How far the guest's clock is behind this machine's, whole seconds.
 behind()
@@ -83,7 +66,7 @@ until_right()
 	[ "$(grep -c 'guest-clock: clock stepped by +[0-9.]* s, to /dev/' <<<"$output")" -eq 1 ]
 	[ "$(grep -c 'vsock-rpcd.*the machine was paused or restored' <<<"$(guest dmesg)")" -eq 1 ]
 	vm_rpc ping after
-	run guest 'for i in $(seq 1 1000); do [ -e /run/guestbox/net/eth0 ] && break; usleep 20000; done; cat /run/guestbox/net/eth0'
+	run guest 'for i in $(seq 1000); do [ -e /run/guestbox/net/eth0 ] && break; usleep 100000; done; cat /run/guestbox/net/eth0'
 	[[ $output == *"address=10.0.2.15/24"* ]]
 }
 
@@ -104,7 +87,7 @@ until_right()
 	echo "$output"
 	[[ $output == *'"return": ""'* ]]
 	vm_qmp '{"execute":"cont"}' >&2
-	vm_wait_rpc 30
+	vm_wait_rpc "$patience"
 	[ "$(guest 'cat /var/lib/docker/state')" = one ]
 	until_right
 }
@@ -118,7 +101,7 @@ until_right()
 @test "the data disk is clean after all of it" {
 	guest 'echo three >/var/lib/docker/state'
 	vm_rpc shutdown
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output != *"NOT CLEAN"* && $output == *"reboot: Power down"* ]]
 	qemu-img convert -O raw "$BATS_FILE_TMPDIR/disk" "$BATS_FILE_TMPDIR/raw"

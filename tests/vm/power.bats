@@ -16,10 +16,10 @@ teardown()
 	rm -f "$BATS_FILE_TMPDIR/disk" "$BATS_FILE_TMPDIR/swap"
 }
 
-# The request may end the agent before its answer is out.
+# ask COMMANDS [SECONDS]: the request may end the agent before its answer is out; the end of the machine is one, too.
 ask()
 {
-	guest "$1" 10 >&2 || true
+	guest "$1" "${2:-$patience}" >&2 || true
 }
 
 @test "an idle guest: every file system is named and clean, in the order of its end" {
@@ -33,7 +33,7 @@ ask()
 	done
 	[[ $output == *'"ready_usec":'[1-9]* ]]
 	ask guest-poweroff
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-poweroff: unmount /run/arcbox/data: "* ]]
 	[[ $output == *"guest-poweroff: /dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
@@ -65,8 +65,8 @@ ask()
 		sleep 0.2; cat /proc/swaps'
 	echo "$output"
 	[ "$status" -eq 0 ]
-	ask 'trap "" TERM; guest-poweroff --grace 6; sleep 0.5; guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
-	vm_wait_off 40
+	ask 'trap "" TERM; guest-poweroff --grace 16; sleep 0.5; guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-poweroff: power-off: already under way"*"reboot: power-off: already under way"* ]]
 	[[ $output =~ "guest-poweroff: terminate: not ended, "[0-9.]+" ms, waited for "[0-9]+" (sh)" ]]
@@ -86,11 +86,11 @@ ask()
 	for pid in $(pgrep -f -- "--socket-path=$VM_DIR/fs0"); do kill -STOP "$pid"; done
 	ask '(cat /arcbox/some-file >/dev/null 2>&1 &)
 		until grep -q request_wait_answer /proc/[0-9]*/wchan 2>/dev/null; do sleep 0.1; done
-		guest-poweroff --grace 6'
-	vm_wait_console 'guest-poweroff: off after' 40 >/dev/null
+		guest-poweroff --grace 16' 20 # the machine cannot end before virtiofsd goes on
+	vm_wait_console 'guest-poweroff: off after' "$patience" >/dev/null
 	# QEMU itself waits for virtiofsd when the kernel stops the device.
 	for pid in $(pgrep -f -- "--socket-path=$VM_DIR/fs0"); do kill -CONT "$pid"; done
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output =~ "guest-poweroff: kill: not ended, "[0-9.]+" ms, waited for "[0-9]+" (cat), which cannot be killed" ]]
 	[[ $output == *"arcbox (virtiofs on /arcbox): NOT CLEAN"* ]]
@@ -102,7 +102,7 @@ ask()
 @test "PID 1: SIGINT (ctrl-alt-del) reboots in order, and a killed sequence does not leave the machine on" {
 	vm_test_start
 	ask 'kill -INT 1'
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-poweroff: reboot after "*"reboot: Restarting system"* ]]
 	[[ $output == *"/dev/vda (btrfs on /run/arcbox/data): clean, unmounted"* ]]
@@ -113,7 +113,7 @@ ask()
 	vm_test_start
 	# Somebody holds the sequence up, and then kills it.
 	ask '(trap "" TERM; setsid sh -c "trap \"\" TERM; sleep 1; kill -9 \$(pidof guest-poweroff)" &) ; guest-poweroff --grace 20'
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-init: off: the sequence failed: ending at once"* ]]
 	[[ $output == *"reboot: Power down"* ]]
@@ -151,7 +151,7 @@ ask()
 	VM_INITRD_OPTIONS+=(--init "$BATS_FILE_TMPDIR/init")
 	vm_start 3>&-
 	vm_test_export
-	vm_wait_off 60
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-init: /second: ended with status 7"* ]]
 	[[ $output == *"guest-poweroff: read-only /: "* ]]
@@ -170,7 +170,7 @@ ask()
 	VM_DISKS=()
 	vm_test_start panic=-1
 	ask 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger'
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guestbox: step modules: done"*"guestbox: step daemon: done"*"guestbox: ready"*"Kernel panic - not syncing: sysrq triggered crash"* ]]
 }
@@ -183,9 +183,9 @@ ask()
 	run guest 'tail /dev/zero; echo "ended $?"; cat /proc/1/comm /proc/1/oom_score_adj'
 	echo "$output"
 	[[ $output == *"ended 137"*"guest-init"*"-1000" ]]
-	vm_wait_rpc 30
+	vm_wait_rpc "$patience"
 	run vm_rpc shutdown
-	vm_wait_off 40
+	vm_wait_off "$patience"
 	run console
 	[[ $output == *"Out of memory: Killed process"*"(btrfs on /run/arcbox/data): clean, unmounted"*"reboot: Power down"* ]]
 	btrfs check --readonly "$BATS_FILE_TMPDIR/disk"

@@ -17,7 +17,7 @@ setup()
 	[ -z "$VM_TEST_SKIP" ] || skip "$VM_TEST_SKIP"
 	export TMPDIR=$BATS_TEST_TMPDIR
 	image=$BATS_FILE_TMPDIR/initramfs
-	run_vm=("$abs_top_srcdir/vm/run" --guestbox "$GUESTBOX")
+	run_vm=("$abs_top_srcdir/vm/run" --timeout "$patience" --guestbox "$GUESTBOX")
 	make_image=("$abs_top_srcdir/init/mkinitramfs" --guestbox "$GUESTBOX")
 }
 
@@ -105,21 +105,15 @@ fails_with()
 		env --default-signal=HUP,INT "${run_vm[@]}" --kernel "$test_kernel" --initrd "$image" \
 			--share "arcbox=$BATS_TEST_TMPDIR/share" -- sleep 1000 3>&- &
 		pid=$!
-		for ((i = 0; i < 200; i++)); do
-			[ -z "$(find "$TMPDIR" -path '*/guestbox-vm.*' -name qmp)" ] || break
-			sleep 0.05
-		done
+		runs() { [ -n "$(find "$TMPDIR" -path '*/guestbox-vm.*' -name qmp)" ]; }
+		until_true runs
 		[ -n "$(left_over)" ]
 		kill -"$signal" "$pid"
 		wait "$pid" || true
 		# Nobody can remove the folder after kill -9.
 		[ $signal != KILL ] || rm -rf "$TMPDIR"/guestbox-vm.*
-		for ((i = 0; i < 100; i++)); do
-			[ -n "$(left_over)" ] || break
-			sleep 0.05
-		done
-		echo "$signal: $(left_over)"
-		[ -z "$(left_over)" ]
+		clean() { [ -z "$(left_over)" ]; }
+		until_true clean || { echo "$signal: $(left_over)"; false; }
 	done
 }
 
@@ -140,7 +134,7 @@ fails_with()
 		--modules "$test_modules" -o "$BATS_TEST_TMPDIR/broken"
 	VM_KERNEL=$test_kernel VM_INITRD=$BATS_TEST_TMPDIR/broken
 	vm_start 3>&-
-	vm_wait_off 30 || true
+	vm_wait_off "$patience" || true
 	run console
 	vm_stop
 	echo "$output"

@@ -36,29 +36,18 @@ make_rootfs()
 	printf 'root:x:0:0:root:/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\n' >"$1/etc/passwd"
 }
 
-sb() { timeout 120 "$GUESTBOX" vsock-rpc --connect "$VM_RPC" --timeout 60 sandbox "$@"; }
+sb() { timeout 250 "$GUESTBOX" vsock-rpc --connect "$VM_RPC" --timeout "$patience" sandbox "$@"; }
 
 # long ARG...: one that stays; started with & it is the client itself.
-long() { exec "$GUESTBOX" vsock-rpc --connect "unix:$VM_DIR/org.guestbox.rpc.1" --timeout 60 sandbox "$@"; }
+long() { exec "$GUESTBOX" vsock-rpc --connect "unix:$VM_DIR/org.guestbox.rpc.1" --timeout "$patience" sandbox "$@"; }
 
-# soon COMMAND...: it succeeds some time; a machine without KVM is slow.
-soon()
-{
-	local i
-	for ((i = 0; i < 600; i++)); do
-		"$@" && return
-		sleep 0.1
-	done
-	echo "never: $*"
-	return 1
-}
 
 state_is() { [ "$(sb inspect --json "$1" | jq -r .state)" = "$2" ]; }
 
 # answers: the daemon does, and the guest's own kernel works.
 answers()
 {
-	vm_rpc --timeout 30 ping >/dev/null
+	vm_rpc --timeout "$patience" ping >/dev/null
 	guest 'true'
 }
 
@@ -74,7 +63,7 @@ answers()
 	guest 'ping -c 1 -W 10 172.20.0.2 >/dev/null'
 	guest 'echo over-the-wire | nc -l -p 7000 >/dev/null 2>&1 &'
 	connected() { [ "$(sb run first nc -w 10 172.20.0.1 7000 2>/dev/null)" = over-the-wire ]; }
-	soon connected
+	until_true connected
 	run sb run first sh -c 'kill -SEGV $$'
 	[ "$status" -eq 139 ]
 	sb rm first
@@ -94,7 +83,7 @@ answers()
 	cat >"$BATS_TEST_TMPDIR/script" <<-EOF
 		stty rows 31 cols 97
 		stty -a >$BATS_TEST_TMPDIR/before
-		"$GUESTBOX" vsock-rpc --connect "unix:$VM_DIR/org.guestbox.rpc.1" --timeout 60 sandbox exec -t tty sh
+		"$GUESTBOX" vsock-rpc --connect "unix:$VM_DIR/org.guestbox.rpc.1" --timeout "$patience" sandbox exec -t tty sh
 		echo \$? >$BATS_TEST_TMPDIR/status
 		stty -a >$BATS_TEST_TMPDIR/after
 	EOF
@@ -103,22 +92,20 @@ answers()
 	terminal=$!
 	exec 8>"$BATS_TEST_TMPDIR/keys"
 	shown() { grep -q -- "$1" "$BATS_TEST_TMPDIR/tty"; }
-	soon shown '# '
+	until_true shown '# '
 	printf 'stty size\r' >&8
-	soon shown '31 97'
+	until_true shown '31 97'
 	# ^Z stops the sleep and not the client; ^C ends it after fg.
 	printf '/bin/sleep 1000\r' >&8
-	soon sb_has_process tty '/bin/sleep 1000'
+	until_true sb_has_process tty '/bin/sleep 1000'
 	printf '\032' >&8
-	soon shown 'Stopped'
+	until_true shown 'Stopped'
 	printf 'jobs; echo still-"here"\r' >&8
-	soon shown 'still-here'
+	until_true shown 'still-here'
 	printf 'fg\r' >&8
-	soon process_state tty '/bin/sleep 1000' S
+	until_true process_state tty '/bin/sleep 1000' S
 	printf '\003' >&8
-	gone() { not sb_has_process tty '/bin/sleep 1000'; }
-	not() { ! "$@"; }
-	soon gone
+	until_true not sb_has_process tty '/bin/sleep 1000'
 	printf 'exit 5\r' >&8
 	wait "$terminal"
 	exec 8>&-
@@ -141,10 +128,10 @@ process_state()
 	long exec host cat <"$BATS_TEST_TMPDIR/in" 3>&- &
 	client=$!
 	exec 8>"$BATS_TEST_TMPDIR/in"
-	soon state_is host running
+	until_true state_is host running
 	kill -9 "$client"
 	exec 8>&-
-	soon state_is host ready
+	until_true state_is host ready
 	sb run host true
 	sb rm host
 }
@@ -153,8 +140,7 @@ process_state()
 	sb create --id limit --image box --wait
 	run sb run --limit 2 limit sh -c 'setsid /bin/sleep 4321 & /bin/sleep 4322'
 	[ "$status" -eq 137 ]
-	none() { ! sb_has_process limit '/bin/sleep 432[12]'; }
-	soon none
+	until_true not sb_has_process limit '/bin/sleep 432[12]'
 	sb rm limit
 }
 
@@ -182,13 +168,13 @@ process_state()
 	long run bomb sh -c 'f() { f | f & }; f; while :; do f; done' >/dev/null 2>&1 3>&- &
 	client=$!
 	full() { [ "$(guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/pids.current | sort -n | tail -1')" -ge 1000 ] || ! kill -0 "$client" 2>/dev/null; }
-	soon full
+	until_true full
 	answers
 	[ "$(sb run neighbour echo fine)" = fine ]
 	sb rm -f bomb
 	wait "$client" || true
 	quiet() { [ "$(guest 'ps | wc -l')" -lt 200 ]; }
-	soon quiet
+	until_true quiet
 	sb rm neighbour
 	answers
 }
@@ -197,7 +183,7 @@ process_state()
 	sb create --id burn --image box --cpus 1 --wait
 	long run burn sh -c 'for i in 1 2 3 4; do while :; do :; done & done; wait' >/dev/null 2>&1 3>&- &
 	client=$!
-	soon state_is burn running
+	until_true state_is burn running
 	for _ in 1 2 3 4 5; do answers; done
 	[ "$(guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/cpu.max' | sort -u | grep -c '^100000 100000')" = 1 ]
 	sb rm -f burn
@@ -222,14 +208,14 @@ process_state()
 	long events --json >"$BATS_TEST_TMPDIR/events" 3>&- &
 	watcher=$!
 	watching() { sb create --id probe --image box --network none --wait >/dev/null; sb rm probe >/dev/null; [ -s "$BATS_TEST_TMPDIR/events" ]; }
-	soon watching
+	until_true watching
 	sb create --id origin --image box --wait
 	sb run origin sh -c 'echo kept >/root/file'
 	snapshot=$(sb checkpoint --name before -l kind=test origin)
 	sb run origin rm /root/file
 	[ "$(sb snapshots --json -l kind=test | jq -r '.snapshots[0].id')" = "$snapshot" ]
 	[ "$(sb restore --id copy "$snapshot")" = copy ]
-	soon state_is copy ready
+	until_true state_is copy ready
 	[ "$(sb run copy cat /root/file)" = kept ]
 	run sb run origin cat /root/file
 	[ "$status" -ne 0 ]
@@ -240,7 +226,7 @@ process_state()
 	[ "$(sb ls --json | jq '.sandboxes | length')" = 0 ]
 	[ "$(sb snapshots --json | jq '.snapshots | length')" = 0 ]
 	told() { [ "$(jq -rs 'map(select(.sandbox_id == "origin").action) | join(" ")' "$BATS_TEST_TMPDIR/events")" = "$1" ]; }
-	soon told "created ready running idle running idle running idle stopping stopped removed"
+	until_true told "created ready running idle running idle running idle stopping stopped removed"
 	kill "$watcher"
 	guest 'test -z "$(ls /run/guestbox/sandbox/*/state)" && ! grep -q /run/guestbox/sandbox/ /proc/mounts &&
 		test -z "$(find /sys/fs/cgroup/guestbox-sandbox -mindepth 2 -type d)" && ! ls /sys/class/net | grep -q vmtap'

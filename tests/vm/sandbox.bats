@@ -24,7 +24,7 @@ teardown_file()
 	vm_test_stop
 }
 
-box() { vm_rpc --timeout 60 sandbox "$@"; }
+box() { vm_rpc --timeout "$patience" sandbox "$@"; }
 
 @test "a sandbox from the host: created, run in, listed, removed; its limits are the kernel's" {
 	[ "$(box create --id a --rootfs /run/arcbox/data/root --cpus 1 -m 64M --wait)" = a ]
@@ -40,7 +40,7 @@ box() { vm_rpc --timeout 60 sandbox "$@"; }
 	# Memory beyond the limit is not to be had, and whoever wants it is killed; the daemon, and the sandbox, go on.
 	run box run a sh -c 'x=x; while :; do x=$x$x; done'
 	[ "$status" -ne 0 ]
-	vm_rpc --timeout 20 ping
+	vm_rpc --timeout "$patience" ping
 	[ "$(box run a echo still)" = still ]
 	[ "$(guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/memory.events' | awk '$1 == "oom_kill" { print ($2 > 0) }')" = 1 ]
 	box rm a
@@ -49,7 +49,7 @@ box() { vm_rpc --timeout 60 sandbox "$@"; }
 @test "a fork bomb stays inside and ends with its sandbox" {
 	box create --id b --rootfs /run/arcbox/data/root --wait
 	box run --limit 5 b sh -c 'f() { f | f & }; f; sleep 100' >/dev/null 2>&1 || true
-	run vm_rpc --timeout 20 ping
+	run vm_rpc --timeout "$patience" ping
 	[ "$status" -eq 0 ]
 	box rm -f b
 	run guest 'ls -d /sys/fs/cgroup/guestbox-sandbox/*/*/ 2>/dev/null | wc -l; ip -o link | grep -c vmtap'
@@ -77,10 +77,7 @@ box() { vm_rpc --timeout 60 sandbox "$@"; }
 	address=$(box inspect --json e | jq -r .network.ip_address)
 	box exec e nc -l -p 80 </dev/null >"$BATS_TEST_TMPDIR/got" 3>&- &
 	local client=$!
-	for _ in $(seq 100); do
-		guest "echo from-outside | busybox nc -w 5 $address 80" && break
-		sleep 0.2
-	done
+	until_true guest "echo from-outside | busybox nc -w 60 $address 80"
 	wait "$client"
 	[ "$(cat "$BATS_TEST_TMPDIR/got")" = from-outside ]
 	box rm e
