@@ -37,9 +37,10 @@ int gb_logfile_open(struct gb_logfile *log)
 	int fd = open(log->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	int r = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
+	if (r < 0) {
 		(void)close(fd);
-		return -EINVAL;
+		return r;
 	}
 	log->fd = fd;
 	log->size = (uint64_t)st.st_size;

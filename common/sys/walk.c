@@ -62,9 +62,10 @@ static int enter(struct walk *w, int dirfd, const char *name, const struct stat 
 		return 0;
 	if (fd < 0)
 		return tell(w, dirfd, name, st, errno);
-	if (fstat(fd, &now) < 0 || now.st_ino != st->st_ino || now.st_dev != st->st_dev) {
+	int error = fstat(fd, &now) < 0 ? errno : 0;
+	if (error || now.st_ino != st->st_ino || now.st_dev != st->st_dev) {
 		(void)close(fd);
-		return 0;
+		return error ? tell(w, dirfd, name, st, error) : 0;
 	}
 	DIR *dir = gb_dir_take(fd);
 	if (!dir)

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -111,6 +112,12 @@ CALL(int, epoll_create1, (int flags), (flags))
 CALL(int, epoll_ctl, (int fd, int what, int of, struct epoll_event *event), (fd, what, of, event))
 CALL(int, eventfd, (unsigned value, int flags), (value, flags))
 CALL(int, timerfd_create, (int clock, int flags), (clock, flags))
+
+CALL(int, timerfd_settime, (int fd, int flags, const struct itimerspec *at, struct itimerspec *old), (fd, flags, at, old))
+CALL(int, signalfd, (int fd, const sigset_t *set, int flags), (fd, set, flags))
+CALL(int, rename, (const char *from, const char *to), (from, to))
+CALL(int, statx, (int dir, const char *path, int flags, unsigned mask, struct statx *st), (dir, path, flags, mask, st))
+PUT_IN_PLACE(void *, mmap, (void *at, size_t len, int prot, int flags, int fd, off_t offset), (at, len, prot, flags, fd, offset), ENOMEM, MAP_FAILED)
 
 /* Those that take what they are given. */
 int __real_open(const char *path, int flags, ...);

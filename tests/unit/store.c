@@ -12,6 +12,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/sandbox/store.h"
+#include "tests/unit/faults.h"
 #include "common/sys/pidrec.h"
 
 #define ONE "0123456789abcdef"
@@ -384,6 +385,126 @@ static void depth_is_no_refuge(void **state)
 	assert_int_equal(access(at("boxes/d"), F_OK), -1);
 }
 
+/* ---- calls that fail ---- */
+
+static struct whole faulty;
+
+static void make_box(void)
+{
+	make(&faulty, ONE);
+	assert_int_equal(gb_sandbox_tree_remove(AT_FDCWD, at("boxes/" ONE)), 0);
+	assert_int_equal(mkdir(at("boxes/" ONE), 0755), 0);
+	assert_int_equal(gb_sandbox_record_write(&place, &faulty.record, false, NULL), 0);
+	faulty.record.last_exit_code = 9;
+}
+
+static int run_write(struct gb_err *err)
+{
+	return gb_sandbox_record_write(&place, &faulty.record, true, err);
+}
+
+/* The old record or the new one. */
+static void look_at_record(int r)
+{
+	struct seen seen = look();
+
+	assert_int_equal(seen.whole, 1);
+	assert_true(seen.code == 9 || (r < 0 && seen.code == 0));
+}
+
+static struct seen found;
+
+static int run_records(struct gb_err *err)
+{
+	found = (struct seen){ 0 };
+	return gb_sandbox_records(&place, on_record, &found, err);
+}
+
+/* One that cannot be read now is not taken for one that is not there. */
+static void look_at_found(int r)
+{
+	assert_true(r < 0 || found.whole + found.bad == 1);
+	assert_true(r < 0 || found.whole || found.err.code != ENOENT);
+}
+
+static void make_layerless(void)
+{
+	make(&faulty, ONE);
+	faulty.record.lower = (char *)(uintptr_t)protobuf_c_empty_string;
+	faulty.spec.image = text("base");
+	assert_int_equal(gb_sandbox_tree_remove(AT_FDCWD, at("boxes/" ONE)), 0);
+}
+
+static int run_layer(struct gb_err *err)
+{
+	return gb_sandbox_layer_make(&place, &faulty.record, NULL, err);
+}
+
+static void look_at_layer(int r)
+{
+	if (faulty.record.lower != (char *)(uintptr_t)protobuf_c_empty_string)
+		free(faulty.record.lower);
+	assert_true(r < 0 || (access(at("boxes/" ONE "/layer/upper"), F_OK) == 0 && access(at("boxes/" ONE "/layer/work"), F_OK) == 0));
+}
+
+static void make_tree(void)
+{
+	make_box();
+	assert_int_equal(gb_io_mkdirs(at("boxes/" ONE "/layer/upper/a/b")), 0);
+	put("boxes/" ONE "/layer/upper/a/file", "x", 1);
+}
+
+static int run_removal(struct gb_err *err)
+{
+	return gb_sandbox_box_remove(&place, ONE, err);
+}
+
+static void look_at_removal(int r)
+{
+	assert_true(r < 0 || access(at("boxes/" ONE), F_OK) < 0);
+}
+
+static Guestbox__Sandbox__Snapshot faulty_snapshot;
+
+static void make_snapshot(void)
+{
+	make(&faulty, ONE);
+	guestbox__sandbox__snapshot__init(&faulty_snapshot);
+	faulty_snapshot.id = text("snap");
+	faulty_snapshot.record = &faulty.record;
+	(void)mkdir(at("snapshots/snap"), 0755);
+}
+
+static int run_snapshot(struct gb_err *err)
+{
+	return gb_sandbox_snapshot_write(&place, &faulty_snapshot, err);
+}
+
+static int run_open(struct gb_err *err)
+{
+	return gb_sandbox_store_open(&place, err);
+}
+
+static int run_root_check(struct gb_err *err)
+{
+	return gb_sandbox_root_check(&place, &faulty.spec, err);
+}
+
+static void what_fails_is_told_and_nothing_is_half_done(void **state)
+{
+	const struct faults rows[] = {
+		{ make_box, run_write, look_at_record, false, 1 }, { make_box, run_records, look_at_found, false, 1 },
+		{ make_layerless, run_layer, look_at_layer, false, 1 }, { make_tree, run_removal, look_at_removal, false, 1 },
+		{ make_snapshot, run_snapshot, NULL, false, 1 }, { make_layerless, run_root_check, NULL, false, 1 },
+		{ NULL, run_open, NULL, false, 1 },
+	};
+
+	(void)state;
+	(void)snprintf(place.run, sizeof place.run, "%.60s", at("run"));
+	for (size_t i = 0; i < GB_ARRAY_LEN(rows); i++)
+		assert_true(faults_each(&rows[i], EIO) > 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +517,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_layer_is_made_or_nothing_is, begin, end),
 		cmocka_unit_test_setup_teardown(removal_stays_inside, begin, end),
 		cmocka_unit_test_setup_teardown(depth_is_no_refuge, begin, end),
+		cmocka_unit_test_setup_teardown(what_fails_is_told_and_nothing_is_half_done, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
