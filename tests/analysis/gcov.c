@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Only in a tree of make coverage: what a process has counted is written, even where it may not write any more. */
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -37,7 +40,7 @@ int gb_counting;
 /* syscall(2), which that one has its own of, too. */
 static long (*kernel)(long number, ...);
 
-enum { STACK = 256 << 10, PATIENCE_S = 10 };
+enum { STACK = 256 << 10, PATIENCE_S = 10, LOCK_TRIES = 200 };
 
 static struct {
 	pid_t of;     /* whom it is for; a fork of that has none */
@@ -166,6 +169,28 @@ int setrlimit(__rlimit_resource_t which, const struct rlimit *limit)
 {
 	get_keeper(true);
 	return (int)kernel(SYS_prlimit64, 0, which, limit, NULL);
+}
+
+/*
+ * libgcov locks each file that it writes, and waits for it without end. A test stops processes (SIGSTOP), in the middle of their
+ * writing as well: nobody else would ever end then. Whoever has waited that long writes without the lock.
+ */
+int fcntl(int fd, int what, ...)
+{
+	struct timespec pause = { .tv_nsec = 10000000 };
+	va_list ap;
+	long r;
+
+	if (!kernel) /* before the constructors: nobody that counts */
+		kernel = (long (*)(long, ...))dlsym(RTLD_DEFAULT, "syscall");
+	va_start(ap, what);
+	void *argument = va_arg(ap, void *);
+	va_end(ap);
+	if (what != F_SETLKW)
+		return (int)kernel(SYS_fcntl, fd, what, argument);
+	for (int i = 0; (r = kernel(SYS_fcntl, fd, F_SETLK, argument)) < 0 && (errno == EAGAIN || errno == EACCES) && i < LOCK_TRIES; i++)
+		(void)kernel(SYS_nanosleep, &pause, NULL);
+	return (int)r;
 }
 
 int reboot(int how)
