@@ -28,7 +28,7 @@ setup()
 		echo "text for people"
 	END
 	program broken <<<'echo "it | broke"; exit 7'
-	program half <<<'bench_done "one half"; echo "the other: gone"; exit 3'
+	program half <<<'bench_done "one half"; echo "the other: gone"; echo "  | a console"; exit 3'
 	program left-out <<<'bench_skip "no hare here"; bench_done "nothing"'
 }
 
