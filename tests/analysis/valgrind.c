@@ -306,6 +306,37 @@ static long ask_for(struct ask *ask, int kind, const void *what, size_t what_len
 	return r ? -r : fd >= 0 ? fd : due ? -EMFILE : 0;
 }
 
+/* openat2(2) where the helper cannot be reached: the unpacker, whose root is the folder that it fills. So RESOLVE_IN_ROOT and
+ * RESOLVE_BENEATH hold by themselves; RESOLVE_NO_SYMLINKS goes name by name. */
+static long walk(int dir, const char *path, const struct open_how *how)
+{
+	char name[256];
+	int at = dir;
+
+	if (!(how->resolve & RESOLVE_NO_SYMLINKS))
+		return raw(SYS_openat, dir, (long)path, (long)how->flags, (long)how->mode, 0, 0);
+	for (;;) {
+		size_t len = strcspn(path, "/");
+		const char *rest = path + len + strspn(path + len, "/");
+		struct stat st;
+
+		if (len >= sizeof name)
+			return -ENAMETOOLONG;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		long r = strcmp(name, "..") == 0				     ? -EXDEV :
+			 fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) ? -ELOOP :
+			 *rest ? raw(SYS_openat, at, (long)name, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0)
+			       : raw(SYS_openat, at, (long)name, (long)how->flags, (long)how->mode, 0, 0);
+		if (at != dir)
+			(void)close(at);
+		if (r < 0 || !*rest)
+			return r;
+		at = (int)r;
+		path = rest;
+	}
+}
+
 static long open_at(int dir, const char *path, const struct open_how *how)
 {
 	struct ask ask = { .number = SYS_openat2, .how = *how };
@@ -321,7 +352,7 @@ static long open_at(int dir, const char *path, const struct open_how *how)
 	long r = ask_for(&ask, SCM_RIGHTS, own >= 0 ? &own : &dir, sizeof dir, true);
 	if (own >= 0)
 		(void)close(own);
-	return r;
+	return r == -ENOSYS ? walk(dir, *path ? path : ".", how) : r;
 }
 
 static long mount_call(const struct row *row, const long a[6])
