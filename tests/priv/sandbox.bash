@@ -20,7 +20,7 @@ sandbox_inside() {
 		for ((i = 0; i < ${#name}; i++)); do printf -v c %d "$quote${name:i:1}"; h=$(((h ^ c) * 16777619 & 0xffffffff)); done
 		printf -v h %08x $h
 		C=/sys/fs/cgroup/guestbox-sandbox/$h RUN=/run/guestbox/sandbox/$h
-		sb() { timeout 240 "$GUESTBOX" vsock-rpc --connect "unix:$T/s" sandbox "$@"; }
+		sb() { timeout $((2 * ${PATIENCE:-120})) "$GUESTBOX" vsock-rpc --connect "unix:$T/s" sandbox "$@"; }
 		daemon_start() {
 			local place=(--sandbox-dir "$T/data/sandboxes")
 			[ -z "${daemon_place-x}" ] && place=()
