@@ -120,28 +120,41 @@ static void task_free(struct rpcd_launch *task)
 	free(task);
 }
 
-static void launch_failed(struct rpcd_command *s, int code, const char *text)
+/* Its host hears why, and goes on with something else. */
+static void let_go(struct rpcd_command *s, int code, const char *text)
 {
 	struct gb_conn *conn = s->conn;
-	struct rpcd_box *box = s->box;
-	bool exec = s->exec;
 
-	if (conn) {
-		gb_log(GB_LOG_INFO, "%s: %s: error %d: %s", conn->name, gb_wire_name(exec ? GB_WIRE_SANDBOX_EXEC : GB_WIRE_SANDBOX_RUN),
-		       code, text);
-		gb_conn_error(conn, s->trace, s->trace_len, code, "%s", text);
-	}
+	if (!conn)
+		return;
+	gb_log(GB_LOG_INFO, "%s: %s: error %d: %s", conn->name, gb_wire_name(s->exec ? GB_WIRE_SANDBOX_EXEC : GB_WIRE_SANDBOX_RUN),
+	       code, text);
+	gb_conn_error(conn, s->trace, s->trace_len, code, "%s", text);
 	s->conn = NULL;
+	s->input_end = true;
+	if (s->exec)
+		gb_conn_stream_end(conn);
+	else
+		gb_conn_resume(conn);
+}
+
+static void launch_failed(struct rpcd_command *s, int code, const char *text)
+{
+	struct rpcd_box *box = s->box;
+
 	box->session = NULL;
 	if (box->state == RPCD_RUNNING) {
 		box->state = RPCD_READY;
 		rpcd_box_save(box);
 	}
+	let_go(s, code, text);
 	rpcd_command_free(s);
-	if (conn && exec)
-		gb_conn_stream_end(conn);
-	else if (conn)
-		gb_conn_resume(conn);
+}
+
+void rpcd_command_let_go(struct rpcd_box *box, int code, const char *text)
+{
+	if (box->session)
+		let_go(box->session, code, text);
 }
 
 /* PID 1 has it. */

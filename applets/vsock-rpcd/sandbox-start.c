@@ -100,10 +100,7 @@ static void on_patience(struct gb_timer *timer)
 	rpcd_box_event(box, "failed", "error", text);
 	rpcd_answer(&box->starts, GB_RPC_FAILED, text);
 	rpcd_answer(&box->removes, GB_RPC_FAILED, text);
-	box->offer = NULL;
-	/* One that PID 1 has been told of is the thread's for now. */
-	if (atomic_exchange(&task->offer, &too_late) != &too_late)
-		rpcd_command_refuse(box, GB_RPC_FAILED, text);
+	rpcd_command_let_go(box, GB_RPC_FAILED, text); /* which the thread may be at work with */
 }
 
 static void start_late(struct rpcd_task *base)

@@ -166,6 +166,8 @@ void rpcd_command_cut(struct rpcd_command *session);
  * waited for that, if there is one. */
 void rpcd_command_begin(struct rpcd_box *box);
 void rpcd_command_refuse(struct rpcd_box *box, int code, const char *text);
+/* Its host waits no more; the command itself stays until the start of its sandbox has come to an end. */
+void rpcd_command_let_go(struct rpcd_box *box, int code, const char *text);
 /* What PID 1 says of the command that it was started with. */
 void rpcd_command_told(struct rpcd_box *box, const struct gb_sandbox_word *word);
 /* Whether its program is not started yet. */
