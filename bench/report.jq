@@ -88,10 +88,10 @@ def bench_table:
 		] | join("\n\n"));
 
 def torture_table:
-	"# Torture\n\nMade \(.made) by `make torture`, \(.guestbox)\(codes).\n\n\(machine)\n\n" +
+	"# Torture\n\nMade \(.made) by `make torture`, \(.guestbox).\n\n\(machine)\n\n" +
 	"\([.runs[] | result == "ok"] | of_all) proofs ran whole and ended well.\n\n" +
-	"| proof | result | took | load before, after | done | when |\n|---|---|---|---|---|---|\n" +
-	([.runs[] | "| \(.bench) | \(result | cell) | \(.seconds | duration) | \(.load | map(tostring) | join(", ")) | \(done | cell) | \(.begin) |"] | join("\n"));
+	"| proof | result | took | load before, after | done | when (commit) |\n|---|---|---|---|---|---|\n" +
+	([.runs[] | "| \(.bench) | \(result | cell) | \(.seconds | duration) | \(.load | map(tostring) | join(", ")) | \(done | cell) | \(.begin)\(.code // "" | if . == "" then "" else " (\(.))" end) |"] | join("\n"));
 
 def table: if .report == "torture" then torture_table else bench_table end;
 
