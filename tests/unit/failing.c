@@ -122,8 +122,8 @@ static void look_at_sink(int r)
 static void files_folders_and_texts(void **state)
 {
 	const struct faults rows[] = {
-		{ make_file, run_slurp, look_at_buf, true, 1 }, { make_file, run_put, NULL, true, 1 },
-		{ clear_folders, run_mkdirs, look_at_folders, true, 1 }, { open_sink, run_json, look_at_sink, true, 1 },
+		{ make_file, run_slurp, look_at_buf, true, NULL, 1 }, { make_file, run_put, NULL, true, NULL, 1 },
+		{ clear_folders, run_mkdirs, look_at_folders, true, NULL, 1 }, { open_sink, run_json, look_at_sink, true, NULL, 1 },
 	};
 
 	(void)state;
@@ -240,10 +240,10 @@ static int run_mountinfo(struct gb_err *err)
 static void what_the_system_is_asked(void **state)
 {
 	const struct faults rows[] = {
-		{ make_tree, run_walk, look_at_walk, true, 1 }, { make_tree, run_rmtree, look_at_removal, true, 1 },
-		{ make_log, run_log, NULL, true, 1 }, { NULL, run_note, NULL, true, 1 }, { NULL, run_noted, NULL, true, 1 },
-		{ make_file, run_blockdev, NULL, false, 1 }, { make_file, run_mapfile, NULL, false, 1 },
-		{ NULL, run_mountinfo, NULL, true, 1 },
+		{ make_tree, run_walk, look_at_walk, true, NULL, 1 }, { make_tree, run_rmtree, look_at_removal, true, NULL, 1 },
+		{ make_log, run_log, NULL, true, NULL, 1 }, { NULL, run_note, NULL, true, NULL, 1 }, { NULL, run_noted, NULL, true, NULL, 1 },
+		{ make_file, run_blockdev, NULL, false, NULL, 1 }, { make_file, run_mapfile, NULL, false, NULL, 1 },
+		{ NULL, run_mountinfo, NULL, true, NULL, 1 },
 	};
 
 	(void)state;
@@ -363,8 +363,8 @@ static int run_connect(struct gb_err *err)
 static void loops_relays_and_sockets(void **state)
 {
 	const struct faults rows[] = {
-		{ NULL, run_loop, NULL, true, 1 }, { make_ends, run_relay, look_at_ends, true, 1 }, { NULL, run_listen, NULL, false, 1 },
-	}, connecting = { NULL, run_connect, NULL, false, 1 };
+		{ NULL, run_loop, NULL, true, NULL, 1 }, { make_ends, run_relay, look_at_ends, true, NULL, 1 }, { NULL, run_listen, NULL, false, NULL, 1 },
+	}, connecting = { NULL, run_connect, NULL, false, NULL, 1 };
 	char name[160];
 
 	(void)state;

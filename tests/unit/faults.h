@@ -16,6 +16,7 @@ struct faults {
 	int (*run)(struct gb_err *err);  /* what is tested: >= 0 or -errno with err set */
 	void (*after)(int r);            /* looks at what it has made, and takes it away; NULL: nothing to do */
 	bool silent;                     /* run() says nothing in err when it fails */
+	const char *const *except;       /* these do not fail; NULL at the end; NULL: all do */
 	unsigned step;                   /* of many calls that take long only each so many-th [1; GB_FAULTS_STEP] */
 };
 

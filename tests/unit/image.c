@@ -160,7 +160,7 @@ static void look_at_import(int r)
 
 static void an_import_that_fails_leaves_nothing(void **state)
 {
-	const struct faults faults = { send_plain, run_import, look_at_import, false, 1 };
+	const struct faults faults = { send_plain, run_import, look_at_import, false, NULL, 1 };
 
 	(void)state;
 	import.replace = false;
@@ -169,7 +169,7 @@ static void an_import_that_fails_leaves_nothing(void **state)
 
 static void so_does_one_of_layers(void **state)
 {
-	const struct faults faults = { send_docker, run_import, look_at_import, false, 5 };
+	const struct faults faults = { send_docker, run_import, look_at_import, false, NULL, 5 };
 
 	(void)state;
 	import.replace = false;
@@ -179,7 +179,7 @@ static void so_does_one_of_layers(void **state)
 /* The old one stays until the new one is whole. */
 static void one_that_replaces_leaves_the_old_one(void **state)
 {
-	const struct faults faults = { send_plain, run_import, look_at_import, false, 1 };
+	const struct faults faults = { send_plain, run_import, look_at_import, false, NULL, 1 };
 
 	(void)state;
 	import.replace = true;
@@ -238,7 +238,7 @@ static void close_archive(int r)
 
 static void what_cannot_be_unpacked_is_told(void **state)
 {
-	const struct faults faults = { open_archive, run_untar, close_archive, false, 1 };
+	const struct faults faults = { open_archive, run_untar, close_archive, false, NULL, 1 };
 
 	(void)state;
 	mode = GB_UNTAR_FILES;
@@ -275,7 +275,7 @@ static void close_whiteouts(int r)
 
 static void what_cannot_be_taken_away_is_told(void **state)
 {
-	const struct faults faults = { open_whiteouts, run_whiteouts, close_whiteouts, false, 1 };
+	const struct faults faults = { open_whiteouts, run_whiteouts, close_whiteouts, false, NULL, 1 };
 
 	(void)state;
 	assert_true(faults_each(&faults, EIO) > 20);
@@ -358,9 +358,9 @@ static void look_at_removal(int r)
 
 static void an_image_counts_as_a_whole(void **state)
 {
-	const struct faults defaults = { make_spec, run_defaults, look_at_spec, false, 1 },
-			    list = { NULL, run_list, look_at_list, false, 1 },
-			    removal = { make_victim, run_remove, look_at_removal, false, 1 };
+	const struct faults defaults = { make_spec, run_defaults, look_at_spec, false, NULL, 1 },
+			    list = { NULL, run_list, look_at_list, false, NULL, 1 },
+			    removal = { make_victim, run_remove, look_at_removal, false, NULL, 1 };
 
 	(void)state;
 	import.replace = false;

@@ -493,10 +493,10 @@ static int run_root_check(struct gb_err *err)
 static void what_fails_is_told_and_nothing_is_half_done(void **state)
 {
 	const struct faults rows[] = {
-		{ make_box, run_write, look_at_record, false, 1 }, { make_box, run_records, look_at_found, false, 1 },
-		{ make_layerless, run_layer, look_at_layer, false, 1 }, { make_tree, run_removal, look_at_removal, false, 1 },
-		{ make_snapshot, run_snapshot, NULL, false, 1 }, { make_layerless, run_root_check, NULL, false, 1 },
-		{ NULL, run_open, NULL, false, 1 },
+		{ make_box, run_write, look_at_record, false, NULL, 1 }, { make_box, run_records, look_at_found, false, NULL, 1 },
+		{ make_layerless, run_layer, look_at_layer, false, NULL, 1 }, { make_tree, run_removal, look_at_removal, false, NULL, 1 },
+		{ make_snapshot, run_snapshot, NULL, false, NULL, 1 }, { make_layerless, run_root_check, NULL, false, NULL, 1 },
+		{ NULL, run_open, NULL, false, NULL, 1 },
 	};
 
 	(void)state;
