@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# What arcmount.bats says of mounts, where newer system calls are missing: each alone (as it is with a kernel of that age, or a sandbox
-# that knows half of them), and all together, as on Linux 5.1.
+# What arcmount.bats says of mounts, where newer system calls are missing: each alone (as it is with a kernel of that age, or
+# a sandbox that knows half of them), and all together, as on Linux 5.1.
 load ../lib.bash
 
 setup() {
@@ -17,7 +17,8 @@ of_mounts='^(mount:|relative|mkdir|bind|remount|move|propagation|overlay|loop|a 
 run_without() {
 	printf '#!/bin/sh\nexec "%s" "%s" "%s" "$@"\n' "$without" "$1" "$GUESTBOX" >"$BATS_TEST_TMPDIR/guestbox"
 	chmod +x "$BATS_TEST_TMPDIR/guestbox"
-	run env GUESTBOX="$BATS_TEST_TMPDIR/guestbox" GB_WITHOUT="$1" "${BATS:-bats}" --tap --filter "$of_mounts" "$abs_top_srcdir/tests/priv/arcmount.bats"
+	run env GUESTBOX="$BATS_TEST_TMPDIR/guestbox" GB_WITHOUT="$1" "${BATS:-bats}" --tap --filter "$of_mounts" \
+		"$abs_top_srcdir/tests/priv/arcmount.bats"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "$(grep -c '^ok' <<<"$output")" -ge 15 ]

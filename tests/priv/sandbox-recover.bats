@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# Snapshots that cannot be made or removed. What a daemon finds in the store, in the cgroups and on the network when it starts: what is whole goes on, what has no
-# record is rubbish, and what it does not understand is not its own to remove.
+# Snapshots that cannot be made or removed. What a daemon finds in the store, in the cgroups and on the network when it
+# starts: what is whole goes on, what has no record is rubbish, and what it does not understand is not its own to remove.
 load ../lib.bash
 load sandbox.bash
 

@@ -9,9 +9,10 @@ k8s_detail_has() { [[ $(rpc k8s status --json | jq -r .detail) == *"$1"* ]]; }
 events() { awk '{ $1 = ""; print substr($0, 2) }' "$T/events" | tr '\n' ,; }
 # shim NAMESPACE: the pid of its stand-in, below our cgroup only.
 shim() {
-	local pid
+	local pid words
 	while read -r pid; do
-		if [ "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -d' ' -f1-3)" = "containerd-shim-runc-v2 -namespace $1" ]; then echo "$pid"; fi
+		words=$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -d' ' -f1-3)
+		[ "$words" != "containerd-shim-runc-v2 -namespace $1" ] || echo "$pid"
 	done < <(cat "$CG"/cgroup.procs "$CG"/*/cgroup.procs)
 }
 
