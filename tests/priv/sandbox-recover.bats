@@ -81,7 +81,7 @@ load sandbox.bash
 		kill -9 $daemon; wait $daemon || true
 		: >$T/data/sandboxes/snapshots/$snap/record
 		daemon_start
-		grep -q "snapshots/$snap is left alone: .*it is empty" $T/log
+		until_ grep -q "snapshots/$snap is left alone: .*it is empty" $T/log # it is looked for behind the first listening
 		[ -e $T/data/sandboxes/snapshots/$snap/layer/bin/busybox ]
 		sb rm -f b
 	'
