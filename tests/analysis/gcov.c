@@ -167,7 +167,8 @@ int setresuid(uid_t real, uid_t effective, uid_t saved)
 
 int setrlimit(__rlimit_resource_t which, const struct rlimit *limit)
 {
-	get_keeper(true);
+	if (which == RLIMIT_FSIZE)
+		get_keeper(true);
 	return (int)kernel(SYS_prlimit64, 0, which, limit, NULL);
 }
 
