@@ -65,7 +65,7 @@ ask()
 		sleep 0.2; cat /proc/swaps'
 	echo "$output"
 	[ "$status" -eq 0 ]
-	ask 'trap "" TERM; guest-poweroff --grace 16; sleep 0.5; guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
+	ask 'trap "" TERM; guest-poweroff --grace 28; sleep 0.5; guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
 	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-poweroff: power-off: already under way"*"reboot: power-off: already under way"* ]]
