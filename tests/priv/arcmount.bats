@@ -247,7 +247,7 @@ loops() { losetup -n -O NAME -j "$1"; }
 	truncate -s 16M disk
 	mkfs.ext4 -q -L "gb-$$" disk
 	dev=$(losetup -f --show disk)
-	uuid=$(blkid -o value -s UUID "$dev")
+	uuid=$(blkid -p -o value -s UUID "$dev")
 	gb arcmount mount "LABEL=gb-$$" a
 	gb arcmount umount a
 	gb arcmount mount "UUID=${uuid^^}" a
@@ -354,7 +354,7 @@ loops() { losetup -n -O NAME -j "$1"; }
 	unmounted b && mounted c
 	image disk
 	dev=$(losetup -f --show disk)
-	gb mount -w -U "$(blkid -o value -s UUID "$dev")" a
+	gb mount -w -U "$(blkid -p -o value -s UUID "$dev")" a
 	has a rw
 	gb umount -R "$dev"
 	losetup -d "$dev"

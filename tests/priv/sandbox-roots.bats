@@ -67,10 +67,10 @@ awk
 		daemon_start
 		state_is b failed
 		sb rm b
-		# A start that fails behind the mount of the image: its last step is a mount of what is not there.
-		sb create --id c --rootfs $PWD/root.erofs -v $T/nosuch:/mnt
+		# A start that fails behind the mount of the image: its last step is a mount of a folder on a file.
+		sb create --id c --rootfs $PWD/root.erofs -v $T/img:/etc/passwd
 		until_ state_is c failed
-		[[ $(sb inspect --json c | jq -r .error) == *"$T/nosuch: No such file"* ]]
+		[[ $(sb inspect --json c | jq -r .error) == *"etc/passwd"*"Not a directory"* ]]
 		until_ no_loops
 		sb rm c
 		[ -z "$(ls $T/data/sandboxes/boxes)" ]
