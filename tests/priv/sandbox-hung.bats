@@ -49,13 +49,7 @@ load sandbox.bash
 }
 
 @test "starts that do not end take no place from others, and can be removed" {
-	rm "$T/runtime/$SANDBOX_RUNTIME"
-	cat >"$T/runtime/crun" <<-END
-		#!/bin/sh
-		case " \$* " in *" run "*) if [ -e "$T/hold" ]; then echo held >>"$T/held"; until [ -e "$T/go" ]; do sleep 0.1; done; fi ;; esac
-		exec $(command -v crun) "\$@"
-	END
-	chmod +x "$T/runtime/crun"
+	sandbox_hold_starts
 	sandbox_inside '
 		: >$T/hold; : >$T/held
 		for i in 1 2 3 4 5 6; do sb create --id s$i --rootfs $R >/dev/null; done

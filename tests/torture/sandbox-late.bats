@@ -5,13 +5,7 @@ load ../lib.bash
 load ../priv/sandbox.bash
 
 @test "starts that do not come to an end: given up after a minute, and undone when they do" {
-	rm "$T/runtime/$SANDBOX_RUNTIME"
-	cat >"$T/runtime/crun" <<-END
-		#!/bin/sh
-		case " \$* " in *" run "*) if [ -e "$T/hold" ]; then echo held >>"$T/held"; until [ -e "$T/go" ]; do sleep 0.1; done; fi ;; esac
-		exec $(command -v crun) "\$@"
-	END
-	chmod +x "$T/runtime/crun"
+	sandbox_hold_starts
 	sandbox_inside '
 		: >$T/hold; : >$T/held
 		for i in 1 2; do sb create --id s$i --rootfs $R >/dev/null; done

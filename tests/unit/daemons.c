@@ -25,12 +25,7 @@ static char dir[64];
 
 static const char *in(const char *name)
 {
-	static char paths[4][128];
-	static unsigned n;
-	char *path = paths[n++ % 4];
-
-	(void)snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-	return path;
+	return unit_path(dir, name);
 }
 
 static int begin(void **state)

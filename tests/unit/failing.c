@@ -31,12 +31,7 @@ static char top[] = "/tmp/gb-unit-XXXXXX";
 
 static const char *at(const char *file)
 {
-	static char paths[4][128];
-	static unsigned next;
-	char *path = paths[next++ % 4];
-
-	(void)snprintf(path, sizeof paths[0], "%s/%s", top, file);
-	return path;
+	return unit_path(top, file);
 }
 
 static void put(const char *file, const char *text)

@@ -20,6 +20,7 @@
 
 #include "common/initfs/initfs.h"
 #include "common/initfs/store.h"
+#include "tests/unit/fuse.h"
 
 static char dir[] = "/tmp/guestbox-initfs.XXXXXX";
 static char payload[64], source[64];
@@ -43,16 +44,10 @@ static void *serve(void *arg)
 static long ask(uint32_t opcode, uint64_t node, const void *a, size_t alen, const void *b, size_t blen)
 {
 	char frame[8192];
-	struct fuse_in_header in = { .len = (uint32_t)(sizeof in + alen + blen), .opcode = opcode, .unique = ++unique,
-				     .nodeid = node };
+	size_t len = unit_fuse_request(frame, opcode, node, ++unique, a, alen, b, blen);
 	struct fuse_out_header out;
 
-	memcpy(frame, &in, sizeof in);
-	if (alen)
-		memcpy(frame + sizeof in, a, alen);
-	if (blen)
-		memcpy(frame + sizeof in + alen, b, blen);
-	assert_int_equal(write(sock, frame, in.len), in.len);
+	assert_int_equal(write(sock, frame, len), len);
 	if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET)
 		return 0;
 	ssize_t n = read(sock, answer, sizeof answer);

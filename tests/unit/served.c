@@ -18,6 +18,7 @@
 #include "common/initfs/initfs.h"
 #include "common/sys/rmtree.h"
 #include "tests/unit/faults.h"
+#include "tests/unit/fuse.h"
 
 /* The test's own: these are not to fail. */
 ssize_t __real_read(int fd, void *data, size_t len);
@@ -43,15 +44,10 @@ static void *serve(void *arg)
 static long ask(uint32_t opcode, uint64_t node, const void *a, size_t alen, const void *b, size_t blen)
 {
 	char frame[4096];
-	struct fuse_in_header in = { .len = (uint32_t)(sizeof in + alen + blen), .opcode = opcode, .unique = ++unique, .nodeid = node };
+	size_t len = unit_fuse_request(frame, opcode, node, ++unique, a, alen, b, blen);
 	struct fuse_out_header out;
 
-	memcpy(frame, &in, sizeof in);
-	if (alen)
-		memcpy(frame + sizeof in, a, alen);
-	if (blen)
-		memcpy(frame + sizeof in + alen, b, blen);
-	if (__real_write(sock, frame, in.len) != (ssize_t)in.len)
+	if (__real_write(sock, frame, len) != (ssize_t)len)
 		abort();
 	if (opcode == FUSE_FORGET)
 		return 0;

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -23,6 +24,17 @@ static inline size_t unit_descriptors(void)
 		n++;
 	(void)closedir(dir);
 	return n;
+}
+
+/* The path of name in dir, which stays as it is for four calls. */
+static inline const char *unit_path(const char *dir, const char *name)
+{
+	static char paths[4][128];
+	static unsigned next;
+	char *path = paths[next++ % 4];
+
+	assert_in_range(snprintf(path, sizeof paths[0], "%s/%s", dir, name), 1, sizeof paths[0] - 1);
+	return path;
 }
 
 #endif
