@@ -79,12 +79,12 @@ bench_dynamic()
 	echo "$tree"
 }
 
-# bench_programs FILE...: makes these programs of the tests; prints the tree that has them.
+# bench_programs FILE...: makes these programs of the tests; prints the tree that has them. One make at a time is in that tree.
 bench_programs()
 {
 	local tree
 	tree=$(bench_dynamic) || return
-	"${MAKE:-make}" -s -C "$tree" "$@" >&2 && echo "$tree"
+	(flock 9 && "${MAKE:-make}" -s -C "$tree" "$@") 9>"$tree.lock" >&2 && echo "$tree"
 }
 
 # bench_initfs: the guestbox that has initfs. The static binary has not.

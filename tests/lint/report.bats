@@ -84,9 +84,26 @@ field() { jq -r "$1" out/report.json; }
 	! grep -q broken out/report.md
 }
 
+@test "--jobs: proofs side by side, each with a row of its own; one that fails is the failure of all" {
+	mkfifo here there
+	program ping <<<'echo to >here; read -r word <there; [ "$word" = fro ] && echo "met pong"'
+	program pong <<<'read -r word <here; echo fro >there; [ "$word" = to ] && echo "met ping"'
+	run timeout 120 "$abs_top_srcdir/bench/report" --dir out --torture --jobs 2 ./broken ./ping ./pong ./left-out
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"ping: met pong"* && $output == *"pong: met ping"* ]]
+	[ "$(field '[.runs[] | "\(.bench) \(.status)"] | join(", ")')" = "broken 7, left-out 0, ping 0, pong 0" ]
+	run timeout 120 "$abs_top_srcdir/bench/report" --dir out --torture --jobs=9 ./ping ./pong
+	[ "$status" -eq 0 ]
+}
+
 @test "bad usage says what is missing" {
 	run "$abs_top_srcdir/bench/report" --torture
 	[ "$status" -eq 2 ] && [[ $output == *"which --dir"* ]]
 	run "$abs_top_srcdir/bench/report" --dir out --fast ./race
 	[ "$status" -eq 2 ] && [[ $output == *"--fast: unknown option"* ]]
+	run "$abs_top_srcdir/bench/report" --dir out --torture --jobs 0 ./race
+	[ "$status" -eq 2 ] && [[ $output == *"--jobs: '0': not a number"* ]]
+	run "$abs_top_srcdir/bench/report" --dir out --jobs 2 ./race
+	[ "$status" -eq 2 ] && [[ $output == *"benches run one at a time"* ]]
 }
