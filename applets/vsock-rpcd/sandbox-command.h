@@ -21,6 +21,8 @@ struct rpcd_command {
 	bool launching, exited, spoke, timed_out;
 	struct rpcd_launch *waiting; /* its start, while the sandbox starts */
 	bool first; /* PID 1 has started it, and tells its end */
+	bool told;  /* it has done so before that was known */
+	struct gb_sandbox_word early;
 	int lost;   /* an errno: it could not be started */
 	int code;
 	struct rpcd_command_stream {

@@ -354,7 +354,15 @@ void rpcd_command_told(struct rpcd_box *box, const struct gb_sandbox_word *word)
 	struct rpcd_command *s = box->session;
 
 	/* Whoever is root in there could say it, too: of its own command alone, and no more than once. */
-	if (!s || !s->first || s->exited)
+	if (!s || s->exited)
+		return;
+	if (s->launching) { /* the thread that has told PID 1 of it is still to be heard of here */
+		if (!s->told)
+			s->early = *word;
+		s->told = true;
+		return;
+	}
+	if (!s->first)
 		return;
 	if (word->kind == GB_SANDBOX_COMMAND_LOST) {
 		s->lost = word->value > 0 && word->value < 4096 ? word->value : EIO;

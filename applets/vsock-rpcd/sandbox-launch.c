@@ -182,8 +182,8 @@ static void begin_first(struct rpcd_command *s, struct rpcd_launch *task)
 	rpcd_box_event(box, "running", NULL, NULL);
 	rpcd_box_save(box);
 	rpcd_command_feed(s);
-	if (box->ended) /* and nobody is left to say how it ends */
-		rpcd_command_exited(s, 128 + SIGKILL);
+	if (s->told)
+		rpcd_command_told(box, &s->early);
 }
 
 static void launch_done(struct rpcd_task *base)

@@ -109,6 +109,24 @@ a" ] || s=$?
 	'
 }
 
+@test "launch: a first command that is over before its start is known of ends as any other" {
+	sandbox_inside '
+		kill $daemon; wait $daemon || true
+		# The thread that has told PID 1 of it stays in its kill(2) for longer than the command takes.
+		ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -f -qq -o /dev/null -e trace=kill -e inject=kill:delay_exit=500000" daemon_start
+		victim=$(pgrep -oP $daemon)
+		for code in 0 7; do
+			sb create --id a --rootfs $R --wait
+			status=0; PATIENCE=10 sb run a sh -c "echo out; exit $code" >$T/out || status=$?
+			[ "$status $(cat $T/out)" = "$code out" ]
+			state_is a ready
+			sb rm -f a
+		done
+		kill $victim; wait $daemon || true
+		daemon_start
+	'
+}
+
 @test "launch: a daemon that is killed leaves no start behind, and takes the first command with it" {
 	sandbox_inside '
 		sb launch --id k --rootfs $R sh -c "setsid sleep 3000 & sleep 3001" & client=$!
