@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -128,22 +129,27 @@ static bool same(pid_t pid, const char *namespace)
 	return is;
 }
 
-/* The number behind a word of /proc/PID/status, -1 if there is none. */
-static long long status_of(pid_t pid, const char *word, int base)
+/* Of the numbers behind a word of /proc/PID/status the one with this index, -1 if there is none. */
+static long long status_of(pid_t pid, const char *word, int index, int base)
 {
-	char text[4096];
+	char text[4096], *at;
 	int status = of_process(pid, "status", O_RDONLY);
 	ssize_t n = status < 0 ? -1 : read(status, text, sizeof text - 1);
-	const char *at = n < 0 ? NULL : (text[n] = '\0', strstr(text, word));
+	long long number = -1;
 
 	(void)close(status);
-	return at ? (long long)strtoull(at + strlen(word), NULL, base) : -1;
+	if (n < 0 || (text[n] = '\0', at = strstr(text, word)) == NULL)
+		return -1;
+	at += strlen(word);
+	for (int i = 0; i <= index; i++)
+		number = (long long)strtoull(at, &at, base);
+	return number;
 }
 
 /* Whether it has this capability, in the user namespace that this helper is in: nobody is given a right here that he does not have. */
 static bool may(pid_t pid, int capability)
 {
-	long long has = status_of(pid, "\nCapEff:", 16);
+	long long has = status_of(pid, "\nCapEff:", 0, 16);
 
 	return has >= 0 && has >> capability & 1 && same(pid, "ns/user");
 }
@@ -161,6 +167,21 @@ static int enter(pid_t tid)
 		if (setns(fd[i], 0) < 0)
 			return -errno;
 	return fchdir(fd[0]) < 0 || chroot(".") < 0 || fchdir(fd[1]) < 0 ? -errno : 0;
+}
+
+/* For files this process is whom that thread is, and its rights stay: an overlay acts as whoever has mounted it. Any thread that
+ * asks has the right to mount, so none is given it here. */
+static void act_as(pid_t tid)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+	uid_t uid = (uid_t)status_of(tid, "\nUid:", 3, 10);
+	gid_t gid = (gid_t)status_of(tid, "\nGid:", 3, 10);
+
+	(void)syscall(SYS_capget, &head, caps);
+	(void)setfsgid(gid);
+	(void)setfsuid(uid);
+	(void)syscall(SYS_capset, &head, caps);
 }
 
 /* reboot(2) for a process in another namespace of processes than this one: it ends that, and nothing else. */
@@ -188,7 +209,7 @@ static int end_of(pid_t pid, int process, int command)
 static long call_for(struct ask *ask, const struct row *row, const struct ucred *who)
 {
 	pid_t tid = who->pid;
-	int r, process = (int)syscall(SYS_pidfd_open, (pid_t)status_of(tid, "\nTgid:", 10), 0U);
+	int r, process = (int)syscall(SYS_pidfd_open, (pid_t)status_of(tid, "\nTgid:", 0, 10), 0U);
 	long *a = ask->args;
 
 	if (process < 0 || (row->number != SYS_pidfd_send_signal && row->number != SYS_reboot && !may(tid, CAP_SYS_ADMIN)))
@@ -210,8 +231,8 @@ static long call_for(struct ask *ask, const struct row *row, const struct ucred 
 		ask->attr.userns_fd = (unsigned long long)syscall(SYS_pidfd_getfd, process, (int)ask->attr.userns_fd, 0U);
 	if (row->number == SYS_pidfd_send_signal)
 		r = setresuid(who->uid, who->uid, who->uid) < 0 ? -errno : 0;
-	else
-		r = enter(tid);
+	else if ((r = enter(tid)) == 0)
+		act_as(tid);
 	if (r < 0)
 		return r;
 	r = (int)syscall(row->number, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -167,7 +167,7 @@ inject() {
 	cp "$DISK/want" "$m/f"
 	sync "$m/f"
 	local only=()
-	[ "$1" != pread64 ] || only=(-P "$m/f") # the loader reads libraries with it
+	case $1 in pread64 | lseek) only=(-P "$m/f") ;; esac # the loader and valgrind read programs with them
 	status=0
 	# LeakSanitizer cannot run under ptrace(2); lines that ran are written down by a process of its own (tests/analysis/gcov.c).
 	GB_KEEPER=1 ASAN_OPTIONS=detect_leaks=0 strace -o "$DISK/trace" -e trace="$1" -e inject="$1:$2" "${only[@]}" \
