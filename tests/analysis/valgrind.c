@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* System calls that valgrind 3.19 answers with ENOSYS, and that hardly any test gets on without: pidfd_open(2) and
  * pidfd_send_signal(2), openat2(2), and those that fsopen(2) and open_tree(2) begin, and reboot(2) in a namespace of
- * processes, whose end it is.
+ * processes, whose end it is. And an ioctl(2) whose answer valgrind takes for memory that nobody has written.
  *
  * As a program, `valgrind-helper SOCKET`, it makes them for others: in the caller's namespaces of mounts and processes, its root
  * and its folder, and gives it the descriptor. As a shared object in LD_PRELOAD it is syscall(2), fsopen(3)... of the program
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/loop.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
@@ -28,7 +30,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <valgrind/valgrind.h>
+#include <valgrind/memcheck.h>
 
 /* Beside the descriptor that openat2(2) is relative to, or the process as its credentials, which a namespace of processes
  * translates. */
@@ -423,6 +425,20 @@ long syscall(long number, ...)
 		return -1;
 	}
 	return r;
+}
+
+/* valgrind does not know that this one writes. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+
+	va_start(ap, request);
+	void *arg = va_arg(ap, void *);
+	va_end(ap);
+	long r = syscall(SYS_ioctl, fd, request, arg);
+	if (r == 0 && request == LOOP_GET_STATUS64)
+		(void)VALGRIND_MAKE_MEM_DEFINED(arg, sizeof(struct loop_info64));
+	return (int)r;
 }
 
 /* The C library's own do not call its syscall(2). */
