@@ -173,14 +173,12 @@ static int enter(pid_t tid)
 	return fchdir(fd[0]) < 0 || chroot(".") < 0 || fchdir(fd[1]) < 0 ? -errno : 0;
 }
 
-/* For files this process is whom that thread is, and its rights stay: an overlay acts as whoever has mounted it. Any thread that
+/* For files this process is that thread's user, and its rights stay: an overlay acts as whoever has mounted it. Any thread that
  * asks has the right to mount, so none is given it here. */
-static void act_as(pid_t tid)
+static void act_as(uid_t uid, gid_t gid)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
-	uid_t uid = (uid_t)status_of(tid, "\nUid:", 3, 10);
-	gid_t gid = (gid_t)status_of(tid, "\nGid:", 3, 10);
 
 	(void)syscall(SYS_capget, &head, caps);
 	(void)setfsgid(gid);
@@ -213,6 +211,7 @@ static int end_of(pid_t pid, int process, int command)
 static long call_for(struct ask *ask, const struct row *row, const struct ucred *who)
 {
 	pid_t tid = who->pid;
+	long long uid = status_of(tid, "\nUid:", 3, 10), gid = status_of(tid, "\nGid:", 3, 10);
 	int r, process = (int)syscall(SYS_pidfd_open, (pid_t)status_of(tid, "\nTgid:", 0, 10), 0U);
 	long *a = ask->args;
 
@@ -236,7 +235,7 @@ static long call_for(struct ask *ask, const struct row *row, const struct ucred 
 	if (row->number == SYS_pidfd_send_signal)
 		r = setresuid(who->uid, who->uid, who->uid) < 0 ? -errno : 0;
 	else if ((r = enter(tid)) == 0)
-		act_as(tid);
+		act_as((uid_t)uid, (gid_t)gid);
 	if (r < 0)
 		return r;
 	r = (int)syscall(row->number, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -14,7 +14,7 @@ load sandbox.bash
 		"$abs_top_builddir/tests/tools/frozen" $T/share >$T/asked & server=$!
 		until_ grep -q " $T/share fuse" /proc/mounts
 		daemon_start --mmap-root $T
-		rpc() { timeout 60 "$GUESTBOX" vsock-rpc --connect "unix:$T/s" "$@"; }
+		rpc() { timeout ${PATIENCE:-60} "$GUESTBOX" vsock-rpc --connect "unix:$T/s" "$@"; }
 		hosts=
 		for i in 1 2 3 4 5 6 7 8 9 10; do
 			rpc mmap $T/share/$i >/dev/null 2>&1 & hosts+=" $!"
