@@ -274,12 +274,23 @@ static int own_run(struct gb_cmd *cmd, struct gb_err *err)
 	return gb_opt_operands(&scan, 1, -1, "applet", err);
 }
 
+/* Where a standard descriptor is closed (a kernel without a console starts PID 1 so) the next file would get its number, and
+ * what is printed would go into that: the data disk. Each is held by one that takes nothing: EBADF, as before. */
+static void hold_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return; /* no /dev, no disk */
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct gb_verb *alias;
 	const char *name = argc > 0 && argv[0] ? argv[0] : "guestbox";
 	const char *slash = strrchr(name, '/');
 
+	hold_standard();
 	if (slash)
 		name = slash + 1;
 	if (*name == '-')

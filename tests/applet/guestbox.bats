@@ -84,6 +84,16 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 	run bash -c "'$GUESTBOX' --list >/dev/full"
 	[ "$status" -eq 1 ]
 	[[ $output == *"standard output: No space left on device"* ]]
+	run bash -c "'$GUESTBOX' --list >&-"
+	[ "$status" -eq 1 ]
+	[[ $output == *"standard output: Bad file descriptor"* ]]
+}
+
+@test "a standard descriptor that is closed becomes no other file's: what is printed cannot reach a disk" {
+	need_applet guest-init
+	"$GUESTBOX" guest-init -- sh -c 'fds=$(ls -l /proc/$$/fd); echo "$fds" >"$1"' - "$dir/fds" <&- >&- 2>&-
+	cat "$dir/fds"
+	[ "$(grep -cE ' [012] -> /dev/null$' "$dir/fds")" -eq 3 ]
 }
 
 @test "--dump-options has six fields a line and lists every option of every help" {
