@@ -290,8 +290,14 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 		return r;
 	if (show)
 		return status(&boot, as_json, err);
-	if (!boot.device && gb_setting_get(&data, device, sizeof device, NULL) > 0)
-		boot.device = device;
+	if (!boot.device) {
+		const char *origin = NULL;
+		r = gb_setting_get(&data, device, sizeof device, &origin);
+		if (r == -ENAMETOOLONG)
+			return gb_err_sys(err, ENAMETOOLONG, "%s", origin);
+		if (r > 0)
+			boot.device = device;
+	}
 	if (boot.device == device && strcmp(device, "none") == 0)
 		return end(&boot, as_json, "no data disk is wanted", err);
 	return set_up(&boot, plan_only, as_json, err);

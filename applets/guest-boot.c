@@ -25,6 +25,7 @@
 #include "common/base/parse.h"
 #include "common/mount/apply.h"
 #include "common/mount/pseudo.h"
+#include "common/net/virtio.h"
 #include "common/sys/cmdline.h"
 #include "common/sys/module.h"
 #include "common/sys/timeline.h"
@@ -53,17 +54,16 @@ static const struct gb_opt root_opts[] = {
 	{ 0 },
 };
 
-static const char *option_root(struct gb_cmd *cmd, const char *ret_root[1], struct gb_err *err, int *ret_code)
+static int option_root(struct gb_cmd *cmd, const char **ret_root, struct gb_err *err)
 {
 	struct gb_optscan scan;
 	int key;
 
-	ret_root[0] = "";
+	*ret_root = "";
 	gb_opt_start(&scan, root_opts, cmd->argc, cmd->argv, 0);
 	while ((key = gb_opt_next(&scan, err)) > 0)
-		ret_root[0] = scan.arg;
-	*ret_code = key < 0 ? key : gb_opt_operands(&scan, 0, 0, NULL, err);
-	return ret_root[0];
+		*ret_root = scan.arg;
+	return key < 0 ? key : gb_opt_operands(&scan, 0, 0, NULL, err);
 }
 
 /* ---- steps ---- */
@@ -213,26 +213,25 @@ static void raise_nr_open(void)
 
 static int run_pseudo(struct gb_cmd *cmd, struct gb_err *err)
 {
-	const char *root[1];
+	const char *root;
 	char path[PATH_MAX];
-	int r;
+	int r = option_root(cmd, &root, err);
 
-	(void)option_root(cmd, root, err, &r);
 	if (r < 0)
 		return r;
-	int failed = gb_mount_pseudo(root[0], gb_complain);
+	int failed = gb_mount_pseudo(root, gb_complain);
 	/* More than ten lines in five seconds are the init script's to write; the newline is part of the word (printk_devkmsg in
 	 * the kernel's sysctl/kernel.rst). */
-	if (!root[0][0]) {
+	if (!*root) {
 		(void)gb_io_put(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 		raise_nr_open();
 	}
 	/* From here on, applets leave their times: boot-timeline(1). */
-	if (snprintf(path, sizeof path, "%s/run/guestbox", root[0]) < (int)sizeof path && gb_io_mkdirs(path) == 0 &&
-	    snprintf(path, sizeof path, "%s/run/guestbox/timeline", root[0]) < (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/run/guestbox", root) < (int)sizeof path && gb_io_mkdirs(path) == 0 &&
+	    snprintf(path, sizeof path, "%s/run/guestbox/timeline", root) < (int)sizeof path)
 		make_file(path);
 	/* What init/functions waits for the daemon with: mkfifo(1) would be a process. */
-	if (snprintf(path, sizeof path, "%s/run/guestbox/rpcd-ready", root[0]) < (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/run/guestbox/rpcd-ready", root) < (int)sizeof path)
 		(void)mkfifo(path, 0600);
 	return failed ? gb_err_set(err, GB_E_SILENT, "%d failed", failed) : 0;
 }
@@ -376,23 +375,14 @@ static int run_modules(struct gb_cmd *cmd, struct gb_err *err)
 
 /* ---- port ---- */
 
-/* Whether a virtio-serial port has this name; *ret_drivers: a console driver is there at all, so that one may come. */
-static bool port_is_there(const char *name, bool *ret_driver)
+/* Whether a console driver has a device, so that a port may come. */
+static bool has_console(void)
 {
-	gb_autoclosedir DIR *ports = opendir("/sys/class/virtio-ports"), *driver = opendir("/sys/bus/virtio/drivers/virtio_console");
+	gb_autoclosedir DIR *driver = opendir("/sys/bus/virtio/drivers/virtio_console");
 	const struct dirent *e;
-	size_t len = strlen(name);
 
-	*ret_driver = false;
-	while (driver && gb_dir_next(driver, &e) > 0)
-		*ret_driver = *ret_driver || strncmp(e->d_name, "virtio", 6) == 0;
-	while (ports && gb_dir_next(ports, &e) > 0) {
-		gb_autobuf struct gb_buf text = { 0 };
-		char path[PATH_MAX];
-
-		(void)snprintf(path, sizeof path, "%s/name", e->d_name);
-		if (e->d_name[0] != '.' && gb_io_slurp(dirfd(ports), path, 256, &text) == 0 &&
-		    strncmp(gb_buf_text(&text), name, len) == 0 && strchr("\n", gb_buf_text(&text)[len]))
+	while (driver && gb_dir_next(driver, &e) > 0) {
+		if (strncmp(e->d_name, "virtio", 6) == 0)
 			return true;
 	}
 	return false;
@@ -403,7 +393,7 @@ static int run_port(struct gb_cmd *cmd, struct gb_err *err)
 	enum { LOOK_MS = 4, WAIT_MS = 400, MOST_MS = 3600000 };
 	struct gb_optscan scan;
 	uint64_t wait = WAIT_MS;
-	bool driver;
+	char device[NAME_MAX + 1];
 	int key, r = 0;
 
 	gb_opt_start(&scan, port_opts, cmd->argc, cmd->argv, 0);
@@ -415,8 +405,8 @@ static int run_port(struct gb_cmd *cmd, struct gb_err *err)
 		return r;
 	uint64_t deadline = gb_mono_ns() + wait * 1000000;
 	/* The driver learns the names over a queue of its own, some time after it has its device. */
-	while (!port_is_there(scan.argv[scan.index], &driver)) {
-		if (!driver || gb_mono_ns() >= deadline)
+	while (gb_virtio_find(GB_VIRTIO_PORTS, scan.argv[scan.index], device, sizeof device) < 0) {
+		if (!has_console() || gb_mono_ns() >= deadline)
 			return 1;
 		(void)poll(NULL, 0, LOOK_MS);
 	}
@@ -470,12 +460,11 @@ static int fix_cache(const char *root, unsigned index, struct gb_err *err)
 
 static int run_cache(struct gb_cmd *cmd, struct gb_err *err)
 {
-	const char *root[1];
-	int r;
+	const char *root;
+	int r = option_root(cmd, &root, err);
 
-	(void)option_root(cmd, root, err, &r);
 	for (unsigned i = 0; r == 0 && i < 3; i++)
-		r = fix_cache(root[0], i, err);
+		r = fix_cache(root, i, err);
 	return r;
 }
 

@@ -3,6 +3,7 @@
 #include <bsd/stdlib.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,11 +20,11 @@
 #include "applets/applet.h"
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
-#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/mono.h"
 #include "common/mount/pseudo.h"
+#include "common/net/virtio.h"
 #include "common/power/request.h"
 #include "common/power/run.h"
 #include "common/sys/proc.h"
@@ -377,7 +378,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* A line of the boot, as init/init writes them: boot-timeline(8) reads both. */
+/* A line of the boot, as init/init writes them: boot-timeline(1) reads both. */
 static void say(const char *fmt, ...)
 {
 	char line[256];
@@ -434,26 +435,20 @@ static bool has_disk(void)
 	static const struct gb_setting named = { .cmdline = { "guestbox.data", "arcbox.docker_data_device" } };
 	char value[256];
 
-	if (gb_setting_get(&named, value, sizeof value, NULL) >= 0)
-		return strcmp(value, "none") != 0;
-	return access("/dev/vdb", F_OK) == 0;
+	int r = gb_setting_get(&named, value, sizeof value, NULL);
+
+	if (r == -ENOENT)
+		return access("/dev/vdb", F_OK) == 0;
+	return r < 0 || strcmp(value, "none") != 0; /* btrfs-bootstrap(8) tells what is wrong with it */
 }
 
-static const char rpc_port[] = "org.guestbox.rpc.0";
+#define RPC_PORT "org.guestbox.rpc.0"
 
 static bool has_port(void)
 {
-	gb_autoclosedir DIR *dir = opendir("/sys/class/virtio-ports");
-	const struct dirent *e;
+	char device[NAME_MAX + 1];
 
-	while (dir && gb_dir_next(dir, &e) > 0) {
-		gb_autobuf struct gb_buf path = { 0 }, name = { 0 };
-		if (gb_buf_fmt(&path, "/sys/class/virtio-ports/%s/name", e->d_name) == 0 &&
-		    gb_io_slurp(AT_FDCWD, path.data, 256, &name) == 0 &&
-		    strncmp(gb_buf_text(&name), rpc_port, sizeof rpc_port - 1) == 0)
-			return true;
-	}
-	return false;
+	return gb_virtio_find(GB_VIRTIO_PORTS, RPC_PORT, device, sizeof device) == 0;
 }
 
 /* A child that waits for the daemon's word, so that PID 1 does not, and says that the boot is over. */
@@ -478,7 +473,7 @@ static void await_daemon(int fd)
 static int run_krun(struct gb_cmd *cmd, struct gb_err *err)
 {
 	static char rpcd[] = "vsock-rpcd", listen_flag[] = "--listen", vsock[] = "vsock:1024",
-		    port[] = "virtio:org.guestbox.rpc.0", log_flag[] = "--log", kmsg[] = "kmsg", notify[] = "--notify-fd",
+		    port[] = "virtio:" RPC_PORT, log_flag[] = "--log", kmsg[] = "kmsg", notify[] = "--notify-fd",
 		    own_init[] = "/init", number[16];
 	static char *argv[16];
 	int n = 0, ready[2];

@@ -40,13 +40,16 @@ struct choice {
 	bool dry_run, json;
 };
 
-/* The words of whoever configures this machine: an option, the environment, the kernel command line, a file. */
-static bool setting(const char *option, const struct gb_setting *setting, char *value, size_t size, const char **ret_origin)
+/* The words of whoever configures this machine: an option, the environment, the kernel command line, a file. 1; 0: there are
+ * none; or -errno with err set. */
+static int setting(const char *name, const char *option, const struct gb_setting *setting, char *value, size_t size,
+		   const char **ret_origin, struct gb_err *err)
 {
 	*ret_origin = "option";
 	if (option)
-		return strlcpy(value, option, size) < size;
-	return gb_setting_get(setting, value, size, ret_origin) > 0;
+		return strlcpy(value, option, size) < size ? 1 : gb_err_set(err, GB_E_USAGE, "--%s: too long", name);
+	int r = gb_setting_get(setting, value, size, ret_origin);
+	return r == -ENAMETOOLONG ? gb_err_sys(err, ENAMETOOLONG, "%s", *ret_origin) : r > 0;
 }
 
 static int choose_name(const struct choice *choice, struct net_job *job, struct gb_err *err)
@@ -60,7 +63,10 @@ static int choose_name(const struct choice *choice, struct net_job *job, struct 
 	job->hostname_said = true;
 	if (choice->hostname && !gb_net_is_hostname(choice->hostname))
 		return gb_err_set(err, GB_E_USAGE, GB_NET_NO_HOSTNAME, choice->hostname);
-	if (!setting(choice->hostname, &said, name, sizeof name, &origin) || !*name) {
+	int r = setting("hostname", choice->hostname, &said, name, sizeof name, &origin, err);
+	if (r < 0)
+		return r;
+	if (!r || !*name) {
 		if (job->conf.hostname[0]) {
 			origin = "ip";
 			(void)strlcpy(name, job->conf.hostname, sizeof name);
@@ -93,14 +99,13 @@ static int choose(const struct choice *choice, struct net_job *job, struct gb_er
 	const char *origin;
 	char text[512];
 
-	if (setting(choice->ip, &ip, text, sizeof text, &origin)) {
-		int r = gb_net_parse(text, &job->conf, err);
-		if (r < 0)
-			return choice->ip ? gb_err_set(err, GB_E_USAGE, "--ip: %s", err->msg) : gb_err_wrap(err, "%s", origin);
-	}
-	if (setting(choice->interface, &net, text, sizeof text, &origin) &&
-	    strlcpy(job->wanted, text, sizeof job->wanted) >= sizeof job->wanted)
-		return gb_err_set(err, EINVAL, "%s: interface \"%s\": too long a name", origin, text);
+	int r = setting("ip", choice->ip, &ip, text, sizeof text, &origin, err);
+	if (r > 0 && (r = gb_net_parse(text, &job->conf, err)) < 0)
+		return choice->ip ? gb_err_set(err, GB_E_USAGE, "--ip: %s", err->msg) : gb_err_wrap(err, "%s", origin);
+	if (r >= 0)
+		r = setting("interface", choice->interface, &net, job->wanted, sizeof job->wanted, &origin, err);
+	if (r < 0)
+		return r;
 	/* A device in ip= is the one that is meant, unless somebody who is asked first says otherwise. */
 	if (!job->wanted[0])
 		(void)strlcpy(job->wanted, job->conf.device, sizeof job->wanted);

@@ -83,7 +83,10 @@ static int default_address(struct rpc_call *call, struct gb_err *err)
 	char value[GB_ADDR_TEXT], cid[GB_ADDR_TEXT + 16];
 	const char *origin = "the default", *text = "vsock:1:1024";
 
-	if (gb_setting_get(&setting, value, sizeof value, &origin) > 0) {
+	int r = gb_setting_get(&setting, value, sizeof value, &origin);
+	if (r == -ENAMETOOLONG)
+		return gb_err_sys(err, ENAMETOOLONG, "%s", origin);
+	if (r > 0) {
 		text = value;
 	} else {
 		const char *other = getenv("ARCBOX_AGENT_CID");
@@ -93,7 +96,7 @@ static int default_address(struct rpc_call *call, struct gb_err *err)
 			text = cid;
 		}
 	}
-	int r = gb_addr_parse(text, &call->addrs[0], err);
+	r = gb_addr_parse(text, &call->addrs[0], err);
 	if (r < 0)
 		return gb_err_wrap(err, "%s", origin);
 	call->addrs_len = 1;

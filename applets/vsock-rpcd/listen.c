@@ -31,6 +31,19 @@ static struct rpcd_listener *of_timer(struct gb_timer *timer)
 	return (struct rpcd_listener *)((char *)timer - offsetof(struct rpcd_listener, timer));
 }
 
+int rpcd_listener_add(struct rpcd *rpcd, const char *text, struct gb_err *err)
+{
+	const struct gb_addr *own = &rpcd->listeners[rpcd->listeners_len].addr;
+
+	for (int i = 0; i < rpcd->listeners_len; i++) {
+		const struct gb_addr *a = &rpcd->listeners[i].addr;
+		if (a->kind == own->kind && a->cid == own->cid && a->port == own->port && strcmp(a->name, own->name) == 0)
+			return gb_err_set(err, GB_E_USAGE, "address \"%s\" stands there twice", text);
+	}
+	rpcd->listeners_len++;
+	return 0;
+}
+
 /* Once every address is served: whoever waits for us is told. */
 void rpcd_tell_ready(struct rpcd *rpcd)
 {

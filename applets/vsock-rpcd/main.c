@@ -73,13 +73,7 @@ static int add_listener(struct rpcd *rpcd, const char *text, struct gb_err *err)
 		return r;
 	if (listener->addr.kind == GB_ADDR_FC || listener->addr.kind == GB_ADDR_TCP)
 		return gb_err_set(err, GB_E_USAGE, "address \"%s\": the daemon does not listen on this kind", text);
-	for (int i = 0; i < rpcd->listeners_len; i++) {
-		const struct gb_addr *a = &rpcd->listeners[i].addr, *b = &listener->addr;
-		if (a->kind == b->kind && a->cid == b->cid && a->port == b->port && strcmp(a->name, b->name) == 0)
-			return gb_err_set(err, GB_E_USAGE, "address \"%s\" stands there twice", text);
-	}
-	rpcd->listeners_len++;
-	return 0;
+	return rpcd_listener_add(rpcd, text, err);
 }
 
 static int add_cid(struct rpcd *rpcd, const char *text, struct gb_err *err)
@@ -127,16 +121,17 @@ static int load_policy(struct rpcd *rpcd, const char *option, struct gb_err *err
 	gb_autobuf struct gb_buf text = { 0 };
 	char *path = rpcd->policy_file;
 	size_t size = sizeof rpcd->policy_file;
-	bool said = true;
+	const char *origin = "--policy";
 
-	if (option ? strlcpy(path, option, size) >= size : 0)
+	if (option && strlcpy(path, option, size) >= size)
 		return gb_err_set(err, GB_E_USAGE, "--policy: the path is too long");
-	if (!option)
-		said = gb_setting_get(&setting, path, size, NULL) > 0;
-	if (!said)
+	int said = option ? 0 : gb_setting_get(&setting, path, size, &origin);
+	if (said == -ENAMETOOLONG)
+		return gb_err_sys(err, ENAMETOOLONG, "policy: %s", origin);
+	if (said < 0)
 		(void)strlcpy(path, "/etc/guestbox/vsock-rpcd.policy", size);
 	int r = gb_io_slurp(AT_FDCWD, path, POLICY_SIZE, &text);
-	if (r == -ENOENT && !said)
+	if (r == -ENOENT && said < 0)
 		return 0;
 	if (r < 0)
 		return gb_err_sys(err, -r, "policy %s", path);

@@ -273,11 +273,6 @@ void rpcd_proxy_accept(struct rpcd_listener *listener, int fd, const char *name)
 	dial(session);
 }
 
-static bool same(const struct gb_addr *a, const struct gb_addr *b)
-{
-	return a->kind == b->kind && a->cid == b->cid && a->port == b->port && strcmp(a->name, b->name) == 0;
-}
-
 /* Where FROM ends: a path may have an equals sign, but TO starts with the kind of an address. */
 static const char *split(const char *text)
 {
@@ -327,14 +322,9 @@ int rpcd_proxy_add(struct rpcd *rpcd, const char *text, struct gb_err *err)
 		return gb_err_set(err, GB_E_USAGE, "proxy \"%s\": only to unix:PATH, tcp:127.0.0.1:PORT or vsock:CID:PORT", text);
 	if (listener->target.kind == GB_ADDR_VSOCK && listener->target.cid == VMADDR_CID_ANY)
 		return gb_err_set(err, GB_E_USAGE, "proxy \"%s\": to which CID? (vsock:CID:PORT)", text);
-	for (int i = 0; i < rpcd->listeners_len; i++) {
-		if (same(&rpcd->listeners[i].addr, &listener->addr))
-			return gb_err_set(err, GB_E_USAGE, "address \"%s\" stands there twice", from);
-	}
 	listener->proxy = true;
 	(void)gb_addr_format(&listener->target, listener->target_name);
-	rpcd->listeners_len++;
-	return 0;
+	return rpcd_listener_add(rpcd, from, err);
 }
 
 int rpcd_proxy_defaults(struct rpcd *rpcd, struct gb_err *err)

@@ -193,6 +193,8 @@ static inline struct rpcd_client *rpcd_client_of(struct gb_conn *conn)
 	return (struct rpcd_client *)conn;
 }
 
+/* Counts the listener behind the last one, whose address was written as text: 0, or -GB_E_USAGE when it is there already. */
+int rpcd_listener_add(struct rpcd *rpcd, const char *text, struct gb_err *err);
 /* Helper: opens all addresses; those that cannot be had yet are tried again. 0 or -errno with err set. */
 int rpcd_listen(struct rpcd *rpcd, struct gb_err *err);
 /* The port of this listener is to be opened anew. */

@@ -73,8 +73,8 @@ int gb_cmdline_value(const char *text, const char *key, char *value, size_t size
 	int r = -ENOENT;
 
 	while (gb_cmdline_next(text, &pos, word, sizeof word, &k, &v)) {
-		if (v && *v && strcmp(k, key) == 0 && strlen(v) < size)
-			r = (int)strlcpy(value, v, size);
+		if (v && *v && strcmp(k, key) == 0)
+			r = strlen(v) < size ? (int)strlcpy(value, v, size) : -ENAMETOOLONG;
 	}
 	return r;
 }

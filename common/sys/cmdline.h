@@ -18,7 +18,7 @@ int gb_cmdline_read(struct gb_buf *buf);
 bool gb_cmdline_next(const char *text, size_t *pos, char *word, size_t size, const char **ret_key,
 		     const char **ret_value);
 
-/* The last non-empty value of key, copied to value: its length, or -ENOENT. For a key without "=", -ENOENT as well. */
+/* The last non-empty value of key, copied to value: its length, -ENAMETOOLONG, or -ENOENT (for a key without "=", too). */
 int gb_cmdline_value(const char *text, const char *key, char *value, size_t size);
 
 /* Whether key stands there, with a value other than "0" or with none. */

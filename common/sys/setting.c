@@ -27,8 +27,8 @@ static int from_file(const char *name, char *value, size_t size)
 		size_t len = strlen(line);
 		while (len && strchr(" \t\r", line[len - 1]))
 			line[--len] = '\0';
-		if (len && *line != '#' && len < size)
-			return (int)strlcpy(value, line, size);
+		if (len && *line != '#')
+			return len < size ? (int)strlcpy(value, line, size) : -ENAMETOOLONG;
 	}
 	return -ENOENT;
 }
@@ -39,16 +39,16 @@ int gb_setting_get(const struct gb_setting *setting, char *value, size_t size, c
 
 	for (size_t i = 0; i < 4 && setting->environment[i]; i++) {
 		const char *v = getenv(setting->environment[i]);
-		if (v && *v && strlen(v) < size) {
+		if (v && *v) {
 			if (ret_origin)
 				*ret_origin = setting->environment[i];
-			return (int)strlcpy(value, v, size);
+			return strlen(v) < size ? (int)strlcpy(value, v, size) : -ENAMETOOLONG;
 		}
 	}
 	if (setting->cmdline[0] && gb_cmdline_read(&text) == 0) {
 		for (size_t i = 0; i < 4 && setting->cmdline[i]; i++) {
 			int r = gb_cmdline_value(gb_buf_text(&text), setting->cmdline[i], value, size);
-			if (r >= 0) {
+			if (r != -ENOENT) {
 				if (ret_origin)
 					*ret_origin = setting->cmdline[i];
 				return r;
@@ -58,7 +58,7 @@ int gb_setting_get(const struct gb_setting *setting, char *value, size_t size, c
 	if (!setting->file)
 		return -ENOENT;
 	int r = from_file(setting->file, value, size);
-	if (r >= 0 && ret_origin)
+	if (r != -ENOENT && ret_origin)
 		*ret_origin = setting->file;
 	return r;
 }

@@ -13,8 +13,8 @@ struct gb_setting {
 	const char *file;           /* e.g. "data", or NULL */
 };
 
-/* Copies the value: its length, or -ENOENT when it is set nowhere. *ret_origin (may be NULL) names where it came from,
- * for messages; a constant string of the setting. */
+/* Copies the value: its length, -ENOENT when it is set nowhere, or -ENAMETOOLONG: it is set, and nothing else stands in for
+ * it. *ret_origin (may be NULL) names where it came from, for messages; a constant string of the setting. */
 int gb_setting_get(const struct gb_setting *setting, char *value, size_t size, const char **ret_origin);
 
 #endif

@@ -37,6 +37,8 @@ setup() {
 	fails 1 "/dev/gb-c: not available" gb btrfs-bootstrap --wait=0
 	GUESTBOX_DATA=/dev/gb-d fails 1 "/dev/gb-d: not available" gb btrfs-bootstrap --wait=0
 	GUESTBOX_DATA=/dev/gb-d fails 1 "/dev/gb-e: not available" gb btrfs-bootstrap --wait=0 --device=/dev/gb-e
+	# no other disk is taken in its place
+	GUESTBOX_DATA=/dev/$(printf 'x%.0s' {1..300}) fails 1 "GUESTBOX_DATA: File name too long" gb btrfs-bootstrap --wait=0 --plan
 	GUESTBOX_DATA=none run gb btrfs-bootstrap
 	[ "$status" -eq 0 ]
 	[ "$output" = "no data disk is wanted" ]

@@ -79,6 +79,10 @@ plan() { gb guest-net --etc "$T/etc" --sys "$T/net" --dry-run "$@"; }
 	: >"$GUESTBOX_CMDLINE"
 	fails 2 "--ip: gateway" gb guest-net --ip 10.0.0.1::x
 	fails 2 "host name" gb guest-net --hostname "a b"
+	long=$(printf 'x%.0s' {1..600})
+	fails 2 "--ip: too long" gb guest-net --sys "$T/net" --etc "$T/etc" --dry-run --ip "$long"
+	fails 2 "--interface: too long" gb guest-net --sys "$T/net" --etc "$T/etc" --dry-run --interface "$long"
+	GUESTBOX_NET=$long fails 1 "GUESTBOX_NET: File name too long" gb guest-net --sys "$T/net" --etc "$T/etc" --dry-run
 	fails 2 "wait for a lease" gb guest-net --lease-wait x
 	fails 2 "wait for the interface" gb guest-net --wait -1
 	fails 2 "unknown verb" gb guest-net up

@@ -150,6 +150,7 @@ rpc() { gb vsock-rpc --connect "unix:$dir/s" --timeout 60 "$@"; }
 	start_daemon
 	GUESTBOX_RPC=unix:$dir/s gb vsock-rpc ping
 	GUESTBOX_RPC=nonsense fails 2 'GUESTBOX_RPC: address "nonsense"' gb vsock-rpc ping
+	GUESTBOX_RPC=unix:/$(printf 'x%.0s' {1..300}) fails 1 'GUESTBOX_RPC: File name too long' gb vsock-rpc ping
 }
 
 @test "fc: the CONNECT greeting of a Firecracker-like VMM, and its refusal" {

@@ -368,6 +368,8 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	fails 1 "policy: $dir/policy: line 2: \"shutdwn\": no such request or group" gb vsock-rpcd --listen stdio --policy "$dir/policy"
 	printf 'console=ttyS0 guestbox.policy=%s' "$dir/policy" >"$dir/cmdline"
 	GUESTBOX_CMDLINE=$dir/cmdline fails 1 "line 2" gb vsock-rpcd --listen stdio
+	# one whose name is too long is none that may be left out
+	GUESTBOX_POLICY=/$(printf 'x%.0s' {1..300}) fails 1 "policy: GUESTBOX_POLICY: File name too long" gb vsock-rpcd --listen stdio </dev/null
 	# the option comes first
 	: >"$dir/empty"
 	GUESTBOX_CMDLINE=$dir/cmdline gb vsock-rpcd --listen stdio --policy "$dir/empty" </dev/null

@@ -96,14 +96,15 @@ static void the_file_comes_last(void **state)
 	assert_string_equal(value, "one two");
 	assert_string_equal(origin, "t");
 	file = "too long for it\nshort";
-	assert_int_equal(gb_setting_get(&s, value, sizeof value, NULL), 5);
-	assert_string_equal(value, "short");
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, NULL), -ENAMETOOLONG);
 	file = "# nothing";
 	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -ENOENT);
 	file = "file";
 	assert_int_equal(setenv("GUESTBOX_T", "env", 1), 0);
 	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), 3);
 	assert_string_equal(origin, "GUESTBOX_T");
+	assert_int_equal(setenv("GUESTBOX_T", "too long", 1), 0);
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -ENAMETOOLONG); /* and the file does not stand in for it */
 }
 
 int main(void)
