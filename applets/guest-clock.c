@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,6 +91,8 @@ static void run_jump(const struct watch *watch, int64_t by)
 	if (!watch->on_jump)
 		return;
 	pid_t pid = fork(); /* SIGCHLD is ignored: nobody is left behind */
+	if (pid < 0)
+		gb_log(GB_LOG_ERR, "--on-jump: fork: %s", strerror(errno));
 	if (pid != 0)
 		return;
 	(void)signal(SIGCHLD, SIG_DFL);
@@ -99,32 +100,19 @@ static void run_jump(const struct watch *watch, int64_t by)
 	(void)setenv("GUESTBOX_JUMP", text, 1);
 	(void)alarm(30);
 	(void)execlp("sh", "sh", "-c", watch->on_jump, (char *)NULL);
+	gb_log(GB_LOG_ERR, "--on-jump: sh: %s", strerror(errno));
 	_exit(127);
-}
-
-/* Whoever sets the clock cancels this timer (TFD_TIMER_CANCEL_ON_SET in timerfd_create(2)): a Ping of the host, ourselves. */
-static int open_cancelled(struct gb_err *err)
-{
-	struct itimerspec never = { .it_value.tv_sec = INT32_MAX };
-	gb_autoclose int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-
-	if (sizeof(time_t) > 4)
-		never.it_value.tv_sec = (time_t)INT64_C(8000000000); /* the year 2223 */
-	if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0)
-		return gb_err_sys(err, errno, "timerfd");
-	return gb_take_fd(&fd);
 }
 
 /* Stays. One look each interval, whatever was missed in a pause: nothing comes in a burst. */
 static int stay(struct watch *watch, struct gb_err *err)
 {
-	gb_autoclose int set = open_cancelled(err);
+	gb_autoclose int set = gb_clock_watch(); /* a Ping of the host sets it, or we do */
 	int64_t offset = now_of(CLOCK_REALTIME) - now_of(CLOCK_BOOTTIME);
-	uint64_t count;
 	bool told = false;
 
 	if (set < 0)
-		return set;
+		return gb_err_sys(err, -set, "timerfd");
 	(void)signal(SIGCHLD, SIG_IGN);
 	for (;;) {
 		struct pollfd fd = { .fd = set, .events = POLLIN };
@@ -132,7 +120,7 @@ static int stay(struct watch *watch, struct gb_err *err)
 
 		if (poll(&fd, 1, (int)watch->interval_ms) < 0 && errno != EINTR)
 			return gb_err_sys(err, errno, "poll");
-		if (fd.revents && read(set, &count, sizeof count) < 0 && errno == ECANCELED) {
+		if (fd.revents && gb_clock_was_set(set)) {
 			int64_t now = now_of(CLOCK_REALTIME) - now_of(CLOCK_BOOTTIME), by = now - offset;
 			offset = now;
 			if (by > -watch->threshold && by < watch->threshold)

@@ -10,22 +10,16 @@
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/sys/clock.h"
 
-enum {
-	PROTOCOL_VERSION = 1,     /* the first that has a number: what 0.4.10 speaks */
-};
-
-/* No guest of this protocol is older than 2020; no kernel takes a time near 2262 (TIME_SETTOD_SEC_MAX in
- * include/linux/time64.h keeps 30 years of uptime below it), and a host that says 2100 is wrong. */
-#define CLOCK_FLOOR INT64_C(1577836800)
-#define CLOCK_CEILING INT64_C(4102444800)
+enum { PROTOCOL_VERSION = 1 }; /* the first that has a number: what 0.4.10 speaks */
 
 int rpcd_clock_floor(char *why, size_t size)
 {
-	struct timespec now, floor = { .tv_sec = CLOCK_FLOOR };
+	struct timespec now, floor = { .tv_sec = GB_CLOCK_FLOOR };
 
 #ifdef GB_BUILD_EPOCH
-	if (GB_BUILD_EPOCH > CLOCK_FLOOR && GB_BUILD_EPOCH < CLOCK_CEILING)
+	if (GB_BUILD_EPOCH > GB_CLOCK_FLOOR && GB_BUILD_EPOCH < GB_CLOCK_CEILING)
 		floor.tv_sec = GB_BUILD_EPOCH;
 #endif
 	(void)clock_gettime(CLOCK_REALTIME, &now);
@@ -46,7 +40,7 @@ int rpcd_clock_floor(char *why, size_t size)
  * is off by more is stepped, so that polling never moves a good one to and fro. */
 enum rpcd_clock rpcd_clock_judge(int64_t now, int64_t wanted)
 {
-	if (wanted < CLOCK_FLOOR || wanted > CLOCK_CEILING)
+	if (wanted < GB_CLOCK_FLOOR || wanted > GB_CLOCK_CEILING)
 		return RPCD_CLOCK_REFUSE;
 	return now >= wanted - 1 && now <= wanted + 1 ? RPCD_CLOCK_KEEP : RPCD_CLOCK_STEP;
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* vsock-rpcd: after a pause or a restore of the machine. Peers that were in the middle of something may be gone, and nobody
  * says so: they have a short time to go on. */
-#include <errno.h>
 #include <string.h>
-#include <sys/timerfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/sys/clock.h"
 
 enum { JUMP_S = 2, HURRY_MS = 2000 };
 
@@ -27,11 +25,9 @@ static void on_set(struct gb_io *io, uint32_t events)
 {
 	struct rpcd *rpcd = (struct rpcd *)((char *)io - offsetof(struct rpcd, clock_set));
 	struct gb_conn *conn;
-	uint64_t count;
 
 	(void)events;
-	/* ECANCELED: the clock was set (timerfd_create(2)). The timer goes on. */
-	if (read(io->fd, &count, sizeof count) >= 0 || errno != ECANCELED)
+	if (!gb_clock_was_set(io->fd))
 		return;
 	int64_t now = offset_now(), by = now - rpcd->clock_offset;
 	rpcd->clock_offset = now;
@@ -45,14 +41,13 @@ static void on_set(struct gb_io *io, uint32_t events)
 
 void rpcd_resume_watch(struct rpcd *rpcd)
 {
-	struct itimerspec never = { .it_value.tv_sec = sizeof(time_t) > 4 ? (time_t)INT64_C(8000000000) : INT32_MAX };
-	gb_autoclose int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	gb_autoclose int fd = gb_clock_watch();
 
 	rpcd->clock_offset = offset_now();
 	rpcd->clock_set = (struct gb_io){ .fd = fd, .events = EPOLLIN, .fn = on_set };
-	if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0 ||
-	    gb_loop_add(&rpcd->loop, &rpcd->clock_set) < 0)
-		gb_log(GB_LOG_DEBUG, "timerfd: %s", strerror(errno)); /* the ordinary deadlines are left */
+	int r = fd < 0 ? fd : gb_loop_add(&rpcd->loop, &rpcd->clock_set);
+	if (r < 0)
+		gb_log(GB_LOG_DEBUG, "timerfd: %s", strerror(-r)); /* the ordinary deadlines are left */
 	else
 		fd = -1; /* the loop's, until the process ends */
 }

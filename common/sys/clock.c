@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PTP, RTC. */
+/* PTP, RTC, and who sets the clock. */
 #include "common/sys/clock.h"
 
 #include <bsd/string.h>
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,9 +23,8 @@
 
 enum { PTP_MAX = 16, EDGE_MS = 1100, EDGE_LOOK_MS = 2 };
 #define SECOND INT64_C(1000000000)
-/* The bounds that the daemon's Ping has, too. */
-#define FLOOR (INT64_C(1577836800) * SECOND)
-#define CEILING (INT64_C(4102444800) * SECOND)
+#define FLOOR (GB_CLOCK_FLOOR * SECOND)
+#define CEILING (GB_CLOCK_CEILING * SECOND)
 
 bool gb_clock_is_hosts(const char *name)
 {
@@ -214,6 +214,25 @@ int gb_clock_step(int64_t by)
 	struct timespec ts = { .tv_sec = (time_t)(to / SECOND), .tv_nsec = (long)(to % SECOND) };
 
 	return clock_settime(CLOCK_REALTIME, &ts) < 0 ? -errno : 0;
+}
+
+/* A timer that never ends: to set the clock cancels it (TFD_TIMER_CANCEL_ON_SET in timerfd_create(2)), each time. */
+int gb_clock_watch(void)
+{
+	const time_t never = sizeof(time_t) > 4 ? (time_t)INT64_C(8000000000) : INT32_MAX; /* the year 2223 */
+	gb_autoclose int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
+				      &(struct itimerspec){ .it_value.tv_sec = never }, NULL) < 0)
+		return -errno;
+	return gb_take_fd(&fd);
+}
+
+bool gb_clock_was_set(int fd)
+{
+	uint64_t count;
+
+	return read(fd, &count, sizeof count) < 0 && errno == ECANCELED;
 }
 
 int gb_clock_judge(int64_t now, int64_t ahead, int64_t threshold)

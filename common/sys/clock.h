@@ -8,6 +8,11 @@
 
 #include "common/base/err.h"
 
+/* The years 2020 and 2100, Unix seconds. No guest is older; no kernel takes a time near 2262 (TIME_SETTOD_SEC_MAX in
+ * include/linux/time64.h keeps 30 years of uptime below it), and a host that says 2100 is wrong. */
+#define GB_CLOCK_FLOOR INT64_C(1577836800)
+#define GB_CLOCK_CEILING INT64_C(4102444800)
+
 enum gb_clock_kind {
 	GB_CLOCK_PTP,  /* the host's clock itself, by a paravirtual /dev/ptpN */
 	GB_CLOCK_RTC,  /* a real-time clock that the hypervisor keeps: whole seconds, and who knows which time zone */
@@ -36,6 +41,11 @@ int64_t gb_clock_zone(int64_t ahead);
 
 /* Adds to CLOCK_REALTIME: 0 or -errno. */
 int gb_clock_step(int64_t by);
+
+/* A descriptor, non-blocking, that can be read when somebody has set CLOCK_REALTIME; or -errno. */
+int gb_clock_watch(void);
+/* Whether that is so, since the last time it was asked. */
+bool gb_clock_was_set(int fd);
 
 /* ---- pure ---- */
 
