@@ -151,11 +151,10 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 						      .size = o.loop_size, .read_only = o.set & MS_RDONLY };
 			bool read_only = want.read_only;
 
-			if (!q.type || strcmp(q.type, "auto") == 0 || !real) {
-				/* The file's own start tells the type only when no offset is given. */
-				if (!real && !q.type && find_type(device, type, sizeof type, err) < 0)
+			if (!real && (!q.type || strcmp(q.type, "auto") == 0)) { /* without the device its file has to tell */
+				if (find_type(device, type, sizeof type, err) < 0)
 					return gb_err_wrap(err, "cannot mount on %s", job->target);
-				q.type = !real && !q.type ? type : q.type;
+				q.type = type;
 			}
 			if (real) {
 				loop_fd = gb_mount_loop_attach(&want, loop, sizeof loop, &read_only, err);
@@ -255,10 +254,11 @@ static void one_of_all(struct all *all, const struct gb_mount_entry *e)
 	    strcmp(e->target, "none") == 0 || (all->types && !gb_mount_type_match(e->type, all->types)) ||
 	    (all->wanted && !gb_mount_options_match(e->options, all->wanted)))
 		return;
-	(void)arcmount_join(&words, e->options, &err);
-	if (all->options && *all->options)
-		(void)arcmount_join(&words, all->options, &err);
-	int r = gb_mount_tag_resolve(e->source, source, sizeof source, &err);
+	int r = arcmount_join(&words, e->options, &err);
+	if (r == 0 && all->options && *all->options)
+		r = arcmount_join(&words, all->options, &err);
+	if (r == 0)
+		r = gb_mount_tag_resolve(e->source, source, sizeof source, &err);
 	if (r == 0 && mounted_already(e, source)) {
 		if (all->job->verbose)
 			printf("%s is mounted already\n", e->target);
@@ -363,8 +363,12 @@ int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
 		case 'a': everything = true; break;
 		case 'T': file = scan.arg; break;
 		case 'O': all.wanted = scan.arg; break;
-		case 'L': r = gb_buf_fmt(&tag, "LABEL=%s", scan.arg); break;
-		case 'U': r = gb_buf_fmt(&tag, "UUID=%s", scan.arg); break;
+		case 'L':
+		case 'U':
+			if (tag.len)
+				return gb_err_set(err, GB_E_USAGE, "only one -L or -U");
+			r = gb_buf_fmt(&tag, "%s=%s", key == 'L' ? "LABEL" : "UUID", scan.arg);
+			break;
 		case 'f': job.fake = true; break;
 		case OPT_DRY_RUN: job.dry_run = true; break;
 		case 'v': job.verbose = true; break;
@@ -392,6 +396,8 @@ int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
 	}
 	job.flags |= spread;
 	job.options = words.len ? words.data : NULL;
+	if (everything && tag.len)
+		return gb_err_set(err, GB_E_USAGE, "-a goes with neither -L nor -U");
 	if (everything) {
 		r = gb_opt_operands(&scan, 0, 0, NULL, err);
 		all.types = job.type;

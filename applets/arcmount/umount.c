@@ -260,6 +260,8 @@ int arcmount_umount(struct gb_cmd *cmd, struct gb_err *err)
 		return key;
 	if (job.flags & MNT_EXPIRE && job.flags & (MNT_FORCE | MNT_DETACH))
 		return gb_err_set(err, GB_E_USAGE, "--expire goes with neither -f nor -l");
+	if (all && job.recursive)
+		return gb_err_set(err, GB_E_USAGE, "-a and -R exclude each other");
 	if (!all && (types || options))
 		return gb_err_set(err, GB_E_USAGE, "%s goes with -a", types ? "-t" : "-O");
 	int r = gb_opt_operands(&scan, all ? 0 : 1, all ? 0 : -1, "target", err);

@@ -20,6 +20,9 @@ setup() { need_applet arcmount; }
 	fails 2 "--expire goes with neither" gb arcmount umount --expire -l /x
 	fails 2 "-t goes with -a" gb arcmount umount -t tmpfs /x
 	fails 2 "-O goes with -a" gb arcmount mount -O _netdev /x
+	fails 2 "-a and -R exclude each other" gb arcmount umount -a -R -t nosuchfs
+	fails 2 "only one -L or -U" gb arcmount mount -L a -U b /x
+	fails 2 "-a goes with neither -L nor -U" gb arcmount mount -a -L a
 	fails 2 "only one --make- option" gb arcmount mount --make-shared --make-private /x
 	fails 2 "missing directory for the old root" gb arcmount pivot-root /x
 	fails 2 "missing init" gb arcmount switch-root /x
@@ -126,11 +129,14 @@ setup() { need_applet arcmount; }
 
 @test "is-mounted answers by status alone" {
 	run gb arcmount is-mounted /proc
-	[ "$status" -eq 0 ] && [ -z "$output" ]
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
 	run gb arcmount is-mounted /proc/self
-	[ "$status" -eq 1 ] && [ -z "$output" ]
+	[ "$status" -eq 1 ]
+	[ -z "$output" ]
 	run gb arcmount is-mounted "$BATS_TEST_TMPDIR/none"
-	[ "$status" -eq 1 ] && [ -z "$output" ]
+	[ "$status" -eq 1 ]
+	[ -z "$output" ]
 	ln -s /proc "$BATS_TEST_TMPDIR/link"
 	gb arcmount is-mounted "$BATS_TEST_TMPDIR/link"
 }

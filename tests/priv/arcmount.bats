@@ -32,13 +32,17 @@ loops() { losetup -n -O NAME -j "$1"; }
 
 @test "mount: type, source, flags and words arrive; umount takes it away" {
 	gb arcmount mount -t tmpfs -o size=1m,nodev,noexec,noatime,mode=700 the-source "$dir/a"
-	has a nodev && has a noexec && has a noatime && has a size=1024k
+	has a nodev
+	has a noexec
+	has a noatime
+	has a size=1024k
 	[ "$(findmnt -n -o SOURCE a)" = the-source ]
 	[ "$(stat -c %a a)" = 700 ]
 	gb mount -r -t tmpfs none "$dir/b"
 	not touch b/x
 	gb arcmount umount a b
-	unmounted a && unmounted b
+	unmounted a
+	unmounted b
 }
 
 @test "mount: a file system is not put on top of itself, another one is" {
@@ -86,7 +90,9 @@ loops() { losetup -n -O NAME -j "$1"; }
 	not touch c/y
 	touch a/y
 	gb arcmount bind -o ro b d
-	has d nosuid && has d ro && has b rw
+	has d nosuid
+	has d ro
+	has b rw
 	gb arcmount umount c
 	touch file target
 	gb mount -B file target
@@ -106,24 +112,35 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb arcmount bind -R -o ro=recursive,nodev a d
 	not touch d/sub/y
 	not touch d/y
-	has d/sub nosuid && has d nodev && has_not d/sub nodev
+	has d/sub nosuid
+	has d nodev
+	has_not d/sub nodev
 	touch a/sub/z
 }
 
 @test "remount: of the mount, of the file system, and nothing that was not named" {
 	gb arcmount mount -t tmpfs -o nosuid,nodev,noatime,size=1m none a
 	gb arcmount remount -o ro a
-	has a ro && has a nosuid && has a nodev && has a noatime
+	has a ro
+	has a nosuid
+	has a nodev
+	has a noatime
 	not touch a/x
 	gb arcmount remount -o rw,size=2m,dev a
-	has a rw && has a size=2048k && has a nosuid && has_not a nodev && has a noatime
+	has a rw
+	has a size=2048k
+	has a nosuid
+	has_not a nodev
+	has a noatime
 	gb arcmount remount -o relatime a
-	has a relatime && has_not a noatime
+	has a relatime
+	has_not a noatime
 	gb mount -o remount,bind,ro a
 	has a ro
 	findmnt -n -o FS-OPTIONS a | grep -qw rw
 	gb arcmount remount -o strictatime a
-	has_not a relatime && has_not a noatime
+	has_not a relatime
+	has_not a noatime
 	fails 1 "is not a mount point" gb arcmount remount -o ro b
 }
 
@@ -140,7 +157,8 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb arcmount mount -t tmpfs none a
 	touch a/f
 	gb arcmount move a b
-	[ -e b/f ] && unmounted a
+	[ -e b/f ]
+	unmounted a
 	mkdir b/in
 	fails 1 "lies inside the source" gb arcmount move b b/in
 	fails 1 "is not a mount point" gb arcmount move a c
@@ -204,6 +222,7 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb umount a
 	run gb arcmount mount --dry-run -o loop disk a
 	[[ ${lines[0]} == 'ioctl("/dev/loopN", LOOP_CONFIGURE, "disk")' ]]
+	[ "$(gb arcmount mount --dry-run -t auto -o loop disk a)" = "$output" ]
 	[ -z "$(loops disk)$(loops shifted)" ]
 }
 
@@ -307,7 +326,8 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb umount -r a
 	fails 32 "is not a mount point" gb umount a
 	run gb umount -q a
-	[ "$status" -eq 32 ] && [ -z "$output" ]
+	[ "$status" -eq 32 ]
+	[ -z "$output" ]
 }
 
 @test "umount -r makes a busy mount read-only" {
@@ -334,7 +354,8 @@ loops() { losetup -n -O NAME -j "$1"; }
 	run gb mount
 	[[ $output == *"the-source on $dir/a type tmpfs (rw,nodev,relatime)"* ]]
 	run gb mount -t notmpfs
-	[ "$status" -eq 0 ] && [[ $output == *" type proc "* && $output != *the-source* ]]
+	[ "$status" -eq 0 ]
+	[[ $output == *" type proc "* && $output != *the-source* ]]
 	[[ $(gb mount -v -f -t tmpfs none b) == "mount none on b"*"(not done)" ]]
 	unmounted b
 	gb arcmount mount -m -t tmpfs none a/sub
@@ -351,7 +372,8 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb mount -t ramfs -o noexec none b
 	gb mount -t ramfs none c
 	gb umount -a -t ramfs -O noexec
-	unmounted b && mounted c
+	unmounted b
+	mounted c
 	image disk
 	dev=$(losetup -f --show disk)
 	gb mount -w -U "$(blkid -p -o value -s UUID "$dev")" a
@@ -364,7 +386,9 @@ loops() { losetup -n -O NAME -j "$1"; }
 @test "a line of the table, and what the command line adds to it" {
 	printf '%s\n' "none $dir/a tmpfs nodev,size=1m" "/dev/gb-none $dir/b ext4 nofail" "$dir/c $dir/d none bind" >tab
 	gb mount -T tab -o nosuid,size=2m "$dir/a/"
-	has a nodev && has a nosuid && has a size=2048k
+	has a nodev
+	has a nosuid
+	has a size=2048k
 	gb mount -T tab "$dir/b"
 	unmounted b
 	gb mount -T tab "$dir/c"
@@ -379,12 +403,14 @@ loops() { losetup -n -O NAME -j "$1"; }
 	gb mount -a -T tab
 	[ "$(loops disk | wc -l)" -eq 1 ]
 	gb umount -d disk
-	unmounted a && [ -z "$(loops disk)" ]
+	unmounted a
+	[ -z "$(loops disk)" ]
 	fails 32 "only one of source and target is given: none: No such file" gb mount -T none "$dir/a"
 }
 
 @test "what holds no file system, or cannot be written, is not mounted as if" {
-	truncate -s 1M swap && mkswap swap >/dev/null 2>&1
+	truncate -s 1M swap
+	mkswap swap >/dev/null 2>&1
 	fails 1 "source swap holds no file system but swap" gb arcmount mount swap a
 	fails 1 "is no block device and no disk image; a type (-t) is needed" gb arcmount mount /dev/null a
 	fails 1 "source gone: No such file" gb arcmount mount gone a
@@ -450,7 +476,9 @@ loops() { losetup -n -O NAME -j "$1"; }
 	[ "$status" -eq 64 ]
 	[ "${#lines[@]}" -eq 1 ]
 	[[ $output == *"tab: line 3: only one field"* ]]
-	has a nosuid && has a/sub nodev && has d ro
+	has a nosuid
+	has a/sub nodev
+	has d ro
 	unmounted b
 	before=$(findmnt -n -o ID,TARGET)
 	run gb mount -a -T tab
@@ -473,7 +501,9 @@ loops() { losetup -n -O NAME -j "$1"; }
 	run gb umount -a -t ramfs
 	exec 7<&-
 	[ "$status" -eq 64 ]
-	mounted a && unmounted b && mounted c
+	mounted a
+	unmounted b
+	mounted c
 	gb arcmount umount -a -t ramfs
 	unmounted a
 }
@@ -547,7 +577,10 @@ initramfs() {
 	[[ $output == *"/proc/self/stat"* ]]
 	[[ $output != *deep* ]]
 	# The initramfs is empty but for what was mounted in it; /run had no place to go to.
-	[ ! -e a/deep ] && [ ! -e a/bin ] && [ ! -e a/script ] && [ -d a/kept ]
+	[ ! -e a/deep ]
+	[ ! -e a/bin ]
+	[ ! -e a/script ]
+	[ -d a/kept ]
 }
 
 @test "switch-root: a new root that has its own /proc keeps it, an init in what moves along is found there" {
@@ -601,7 +634,9 @@ initramfs() {
 	[[ $output == *"mounted already"* ]]
 	echo "gone $dir/gone virtiofs nofail" >tab
 	run gb arcmount shares --table tab
-	[ "$status" -eq 0 ] && [ -z "$output" ] && [ ! -e gone ]
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	[ ! -e gone ]
 	echo "gone $dir/gone virtiofs defaults" >tab
 	run gb arcmount shares --table tab
 	[ "$status" -eq 1 ]
@@ -616,7 +651,8 @@ initramfs() {
 	run gb arcmount probe
 	echo "$output"
 	[ "${lines[0]}" = 1..34 ]
-	[ "$(grep -c '^not ok' <<<"$output")" -eq 0 ] && [ "$status" -eq 0 ]
+	[ "$(grep -c '^not ok' <<<"$output")" -eq 0 ]
+	[ "$status" -eq 0 ]
 	[ "$(grep -c '^ok' <<<"$output")" -eq 34 ]
 	[ "$(cat /proc/self/mountinfo | wc -l; losetup -n -O NAME -j none)" = "$before" ]
 	run gb arcmount probe --json
