@@ -52,6 +52,7 @@ int net_put_file(const char *path, const struct gb_buf *text, struct gb_err *err
 		return gb_err_sys(err, ENOMEM, "%s", path);
 	if (snprintf(part, sizeof part, "%s.%d.part", path, (int)getpid()) >= (int)sizeof part)
 		return gb_err_sys(err, ENAMETOOLONG, "%s", path);
+	(void)unlink(part); /* of a run that a power cut has ended: in a boot the same process has the same number */
 	gb_autoclose int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 	int r = fd < 0 ? -errno : gb_io_write(fd, gb_buf_text(text), text->len);
 	if (r == 0 && rename(part, path) < 0)

@@ -49,6 +49,17 @@ inside() {
 	unshare --net --uts --pid --mount --fork --mount-proc --kill-child bash "$T/inside" 3>&-
 }
 
+@test "what a power cut has left half written does not keep the next boot from it" {
+	run inside <<-'END'
+		for pid in $(seq 2 4000); do : >"$T/etc/hosts.$pid.part"; done # a boot counts its processes from one
+		net --interface none
+		grep -c localhost "$T/etc/hosts"
+	END
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"/etc/hosts: "*" added"* && $output != *failed* ]]
+}
+
 @test "a static address: lo, name, hosts, link, address, route, resolver; and the same again changes nothing" {
 	run inside <<-'END'
 		hostname localhost
