@@ -81,6 +81,19 @@ strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr 
 		grep -vxF -e "$(sed -n -E 's/.*[ *]([a-z0-9_]+)\(.*/\1/p' common/libc/*.h | sort -u)" | none "other names"
 }
 
+@test "a test's condition is a line of its own: of A && B, and of ! A, bash does not take the failure" {
+	awk '
+	FNR == 1 { on = 0 }
+	/^@test / { on = 1 }
+	/^}/ { on = 0 }
+	on && !/\|\||; done|\047$/ {
+		line = $0
+		gsub(/\[\[ .* \]\]/, "[ ]", line) # && in there is the condition itself
+		if (line ~ /^\t+(! |\[.* \] && |(has|has_not|mounted|unmounted|fails|gets|refused) .* && )/)
+			print FILENAME ":" FNR ":" $0
+	}' tests/*/*.bats | none "cannot fail"
+}
+
 @test "each skip says why" {
 	grep -rnE '(^|[[:space:];{])skip[[:space:]]*($|[;}|&])' tests --include='*.bats' --include='*.bash' | none "silent"
 	grep -rnE '\bskip\(\)' tests/unit --include='*.c' | none "cmocka's"

@@ -37,7 +37,8 @@ field() { jq -r "$1" out/report.json; }
 
 @test "figures are medians; a target is met or missed by them" {
 	report ./race
-	[ "$status" -eq 0 ] && [[ $output == *"text for people"* ]]
+	[ "$status" -eq 0 ]
+	[[ $output == *"text for people"* ]]
 	[ "$(field '.figures[0] | [.bench, .what, .unit, .who, .value, .least, .most, .n] | join(" ")')" = "race lap ms guestbox 25 10 40 4" ]
 	[ "$(field '[.figures[].who] | join(" ")')" = "guestbox tortoise ha<re guestbox tortoise" ]
 	[ "$(field '[.targets[] | "\(.what)/\(.peer): \(.ratio) \(.met)"] | sort | join(", ")')" = \
@@ -51,7 +52,7 @@ field() { jq -r "$1" out/report.json; }
 	grep -qF '4 times better, target met' out/report.svg
 	grep -qF '2 times worse, target missed' out/report.svg
 	grep -qF 'beside ha&lt;re' out/report.svg
-	! grep -qE 'ha<re|null' out/report.svg
+	not grep -qE 'ha<re|null' out/report.svg
 }
 
 @test "one that fails is a row that says so, the others are there, and the status is 1" {
@@ -78,10 +79,11 @@ field() { jq -r "$1" out/report.json; }
 	grep -qF "$(nproc) processors, " out/report.svg
 	grep -q 's, failed</text>' out/report.svg
 	report --torture --add ./race # what failed in earlier runs is told, and is not this one's
-	[ "$status" -eq 0 ] && grep -qF '| broken | **failed**' out/report.md
+	[ "$status" -eq 0 ]
+	grep -qF '| broken | **failed**' out/report.md
 	report --torture ./left-out
 	[ "$status" -eq 0 ]
-	! grep -q broken out/report.md
+	not grep -q broken out/report.md
 }
 
 @test "--jobs: proofs side by side, each with a row of its own; one that fails is the failure of all" {
@@ -99,11 +101,12 @@ field() { jq -r "$1" out/report.json; }
 
 @test "bad usage says what is missing" {
 	run "$abs_top_srcdir/bench/report" --torture
-	[ "$status" -eq 2 ] && [[ $output == *"which --dir"* ]]
+	[ "$status" -eq 2 ]
+	[[ $output == *"which --dir"* ]]
 	run "$abs_top_srcdir/bench/report" --dir out --fast ./race
-	[ "$status" -eq 2 ] && [[ $output == *"--fast: unknown option"* ]]
+	[ "$status" -eq 2 ]
+	[[ $output == *"--fast: unknown option"* ]]
 	run "$abs_top_srcdir/bench/report" --dir out --torture --jobs 0 ./race
-	[ "$status" -eq 2 ] && [[ $output == *"--jobs: '0': not a number"* ]]
-	run "$abs_top_srcdir/bench/report" --dir out --jobs 2 ./race
-	[ "$status" -eq 2 ] && [[ $output == *"benches run one at a time"* ]]
+	[ "$status" -eq 2 ]
+	[[ $output == *"--jobs: '0': not a number"* ]]
 }

@@ -258,7 +258,8 @@ broken() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"exit status 7: the reason" ]]
 	# Only the device's descriptor that was open before it ran can know.
-	truncate -s 1G "$DISK/made" && mkfs.btrfs -q "$DISK/made"
+	truncate -s 1G "$DISK/made"
+	mkfs.btrfs -q "$DISK/made"
 	printf '#!/bin/sh\nexec dd if=%s of="$2" bs=64K conv=sparse,notrunc status=none\n' "$DISK/made" >"$DISK/mkfs"
 	run broken fsync:error=EIO --mkfs="$DISK/mkfs"
 	echo "$output"

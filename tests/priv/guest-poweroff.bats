@@ -44,7 +44,8 @@ machine() {
 	echo "$output"
 	[[ $output == *"off after"* ]]
 	# PID 1 does not get the signal that reboot(2) gives to it: the kernel kills the namespace.
-	[ "$status" -ne 97 ] && [ "$status" -ne 98 ]
+	[ "$status" -ne 97 ]
+	[ "$status" -ne 98 ]
 }
 
 @test "without --force a PID 1 that knows nothing of it is not waited for" {
@@ -59,7 +60,7 @@ machine() {
 	cat "$T/out"
 	[ "$status" -eq 130 ]
 	grep -q '"step":"terminate","object":"","done":true' "$T/out"
-	! grep -q '"step":"kill"' "$T/out" # there is nobody left for it
+	not grep -q '"step":"kill"' "$T/out" # there is nobody left for it
 	grep -q '"result":"clean"' "$T/out"
 }
 
@@ -175,7 +176,7 @@ ext4_on_loop() { # FILE DIR
 	[ "$status" -eq 0 ]
 	[ "$(grep -o '"state":"unmounted","clean":true' <<<"$output" | wc -l)" -eq 2 ]
 	not grep -q "$T/m" /proc/mounts
-	! losetup -n -O BACK-FILE | grep -q "$T/"
+	[ -z "$(losetup -n -O BACK-FILE | grep "$T/")" ]
 	e2fsck -fn "$T/a.img"
 	# Once more: nothing to do.
 	run gb guest-poweroff --below "$T/m" --json

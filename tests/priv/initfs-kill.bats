@@ -107,12 +107,13 @@ opened() {
 		until [ "$(cat "$DISK/told")" -gt 30 ] 2>/dev/null; do sleep 0.01; done # empty while it is written
 		kill -TERM "$init_pid"
 		gone
-		! mountpoint -q "$mnt"
+		not mountpoint -q "$mnt"
 		for client in $clients; do wait "$client" || true; done
 		told=$(cat "$DISK/told") there=$(wc -l <"$src/log")
 		echo "told: $told, there: $there"
 		[ "$told" -gt 30 ]
-		[ "$there" -ge "$told" ] && [ "$there" -le $((told + 1)) ]
+		[ "$there" -ge "$told" ]
+		[ "$there" -le $((told + 1)) ]
 		[ "$(tail -n 1 "$src/log")" = "line $there" ]
 	done
 }

@@ -246,7 +246,8 @@ reads() {
 
 @test "programs on it: cp, cat, tar, mmap, execve" {
 	serve
-	cp "$v" "$DISK/copy" && cmp "$DISK/copy" "$payload"
+	cp "$v" "$DISK/copy"
+	cmp "$DISK/copy" "$payload"
 	tar -C "$mnt" -cf - init.krun | tar -xOf - | cmp - "$payload"
 	gets ok map "$v" "$payload" shared
 	gets ok map "$v" "$payload" private
@@ -349,7 +350,8 @@ reads() {
 @test "the served bytes do not change with FILE, nor with writes to the mount" {
 	cp "$payload" "$DISK/original"
 	serve
-	cp "$payload" "$DISK/other" && printf 'changed' | dd of="$payload" conv=notrunc status=none
+	cp "$payload" "$DISK/other"
+	printf 'changed' | dd of="$payload" conv=notrunc status=none
 	head -c 20M /dev/urandom >"$mnt/load"
 	cp "$mnt/load" "$mnt/load2"
 	cmp "$DISK/original" "$v"
@@ -386,7 +388,7 @@ reads() {
 		kill -s "$signal" "$init_pid"
 		gone
 		exec 9<&-
-		! mountpoint -q "$mnt"
+		not mountpoint -q "$mnt"
 		[ "$(cat "$src/$signal")" = "$signal" ]
 		[ ! -e "$DISK/pid" ]
 	done
@@ -420,5 +422,5 @@ reads() {
 		fails 1 "passthrough" timeout 60 unshare --user --map-root-user --mount \
 			"$GUESTBOX" initfs --passthrough on "$inject" --force "$src" "$mnt"
 	done
-	! mountpoint -q "$mnt"
+	not mountpoint -q "$mnt"
 }

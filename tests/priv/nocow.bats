@@ -188,7 +188,8 @@ inject() {
 			[ "$status" -ne 0 ] || break
 			killed=$((killed + 1))
 		done
-		[ "$n" -gt 1 ] && [ "$n" -lt 50 ]
+		[ "$n" -gt 1 ]
+		[ "$n" -lt 50 ]
 	done
 	echo "killed at $killed calls"
 	[ "$killed" -ge 20 ]
@@ -207,7 +208,8 @@ inject() {
 				[ "$(wc -l <"$DISK/err")" -eq 1 ]
 				failed=$((failed + 1))
 			done
-			[ "$n" -gt 1 ] && [ "$n" -lt 50 ]
+			[ "$n" -gt 1 ]
+			[ "$n" -lt 50 ]
 		done
 	done
 	echo "failed $failed times"

@@ -74,10 +74,13 @@ setup() {
 		gzip -k one.tar; zstd -q two.tar; xz -k -1 three.tar; bzip2 -k one.tar
 		check() {
 			r=$images/x/root
-			[ ! -e $r/kept/old ] && [ "$(cat $r/gone/again)" = low ] && [ ! -e $r/gone/file ]
+			[ ! -e $r/kept/old ]
+			[ "$(cat $r/gone/again)" = low ]
+			[ ! -e $r/gone/file ]
 			[ "$(ls $r/opaque | tr "\n" " ")" = "a-new z-new " ]
 			[ "$(cat $r/both/inside)" = 2 ]
-			[ "$(cat $r/kept/through)" = through ] && [ -L $r/link ]
+			[ "$(cat $r/kept/through)" = through ]
+			[ -L $r/link ]
 			[ -z "$(find $r -name ".wh.*")" ]
 			[ -e $r/bin/busybox ]
 			[ "$(ls $images/x | tr "\n" " ")" = "record root " ]

@@ -14,5 +14,5 @@ load ../lib.bash
 		bats --tap --filter "$main" "$BATS_TEST_DIRNAME/sandbox.bats" 3>&- 2>&1) || { echo "$out"; return 1; }
 	echo "$out"
 	[ "$(grep -c '^ok [0-9]' <<<"$out")" -ge 6 ]
-	! grep -q '# skip' <<<"$out"
+	not grep -q '# skip' <<<"$out"
 }

@@ -72,7 +72,9 @@ a" ] || s=$?
 		sb rm -f bad
 		sb create --id other --rootfs $R --wait
 		address() { sb inspect --json $1 | jq -r .network.ip_address; }
-		[ -n "$(address good)" ] && [ -n "$(address other)" ] && [ "$(address good)" != "$(address other)" ]
+		[ -n "$(address good)" ]
+		[ -n "$(address other)" ]
+		[ "$(address good)" != "$(address other)" ]
 		for id in good other; do busybox ping -c 1 -W 20 "$(address $id)" >/dev/null; done
 		sb rm -f good other
 		[ "$(ip -o link | wc -l)" = 1 ]
@@ -350,7 +352,8 @@ bob wheel
 		until_ gone
 		state_is a ready
 		sb rm a
-		[ -z "$(ls $T/data/sandboxes/boxes)" ] && [ -z "$(find $C -mindepth 1 -type d)" ]
+		[ -z "$(ls $T/data/sandboxes/boxes)" ]
+		[ -z "$(find $C -mindepth 1 -type d)" ]
 	'
 }
 

@@ -60,7 +60,8 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"
 	mkdir "$DIR"
 	run "$abs_top_srcdir/examples/vmm/crosvm" /k /i "/d d" "$BATS_TEST_TMPDIR/a b" 3>&-
 	[ "$status" -eq 0 ]
-	[ "${lines[0]}" = run ] && [ "${lines[-1]}" = /k ]
+	[ "${lines[0]}" = run ]
+	[ "${lines[-1]}" = /k ]
 	[[ $output == *$'\npath=/d d\n'*$'\n'"$BATS_TEST_TMPDIR/a b:arcbox:type=fs:cache=auto"$'\n'* ]]
 	run timeout 120 "$abs_top_srcdir/examples/vmm/cloud-hypervisor" /k /i "/d d" 3>&-
 	[ "$status" -eq 0 ]
