@@ -108,4 +108,3 @@ int rpc_run_mmap(struct gb_cmd *cmd, struct gb_err *err)
 	gb_json_close(&json, '}');
 	return gb_json_print(&json, err);
 }
-

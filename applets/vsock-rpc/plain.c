@@ -139,4 +139,3 @@ int rpc_run_shutdown(struct gb_cmd *cmd, struct gb_err *err)
 	puts("accepted: the guest is on its way down");
 	return 0;
 }
-

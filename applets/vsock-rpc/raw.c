@@ -107,4 +107,3 @@ int rpc_run_raw(struct gb_cmd *cmd, struct gb_err *err)
 		return gb_client_error(&call->frame, err);
 	return print_raw(call, err);
 }
-

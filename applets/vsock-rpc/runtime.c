@@ -61,4 +61,3 @@ int rpc_run_runtime(struct gb_cmd *cmd, struct gb_err *err)
 		return r < 0 ? r : ensure && !ready ? 1 : 0;
 	}
 }
-
