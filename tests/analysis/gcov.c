@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -192,6 +193,25 @@ int fcntl(int fd, int what, ...)
 	for (int i = 0; (r = kernel(SYS_fcntl, fd, F_SETLK, argument)) < 0 && (errno == EAGAIN || errno == EACCES) && i < LOCK_TRIES; i++)
 		(void)kernel(SYS_nanosleep, &pause, NULL);
 	return (int)r;
+}
+
+/*
+ * The end of a namespace of processes is its PID 1's by SIGKILL, and a keeper's beside it. So that one writes before it waits, which
+ * it does in poll(2); not for ever: ten thousand orphans wake it, too.
+ */
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	enum { OFTEN = 64 };
+	static int polls;
+	struct timespec time = { .tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L };
+	int saved = errno;
+
+	if (getpid() == 1 && keeper.of != 1 && polls++ < OFTEN) {
+		dump();
+		__gcov_reset();
+		errno = saved;
+	}
+	return (int)kernel(SYS_ppoll, fds, count, timeout < 0 ? NULL : &time, NULL, 0);
 }
 
 int reboot(int how)
