@@ -30,6 +30,8 @@ struct rpcd_command {
 		const char *name;
 		struct gb_io io; /* fd -1: at its end */
 		bool starved;    /* it waits for the host */
+		int owed;        /* bytes that it wrote before its end and that are still to be read; of a terminal: at most */
+		bool moved;      /* some came */
 	} out, err;
 	struct gb_io in, console;
 	bool accepted; /* console is the runtime's connection, not the listening socket */

@@ -24,6 +24,7 @@ enum {
 	DRAIN_MS = 200,     /* after its end: for output of those it leaves behind */
 	KILL_AGAIN_MS = 50, /* a command that was not in its cgroup yet */
 	LOG_MAX = 16384,
+	TERMINAL_MAX = 65536 + 4096,
 };
 
 static struct rpcd_command *of_child(struct gb_child *child)
@@ -130,6 +131,12 @@ static void maybe_end(struct rpcd_command *s)
 
 /* ---- output ---- */
 
+static void close_stream(struct rpcd_command_stream *stream)
+{
+	rpcd_command_close(&stream->io);
+	stream->owed = 0;
+}
+
 static void on_output(struct gb_io *io, uint32_t events)
 {
 	struct rpcd_command_stream *stream = (struct rpcd_command_stream *)((char *)io - offsetof(struct rpcd_command_stream, io));
@@ -146,11 +153,13 @@ static void on_output(struct gb_io *io, uint32_t events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) { /* EIO: the last process on a terminal has closed it */
-		rpcd_command_close(io);
+		close_stream(stream);
 		maybe_end(s);
 		return;
 	}
 	s->spoke = true;
+	stream->owed -= stream->owed < n ? stream->owed : (int)n;
+	stream->moved = true;
 	send_output(s, stream->name, all->scratch, (size_t)n, false);
 	if (s->conn)
 		gb_conn_turn(s->conn); /* the host may turn out to be gone; s stays */
@@ -162,7 +171,7 @@ static void go_on(struct rpcd_command *s, struct rpcd_command_stream *stream)
 		return;
 	stream->starved = false;
 	if (stream->io.fd >= 0 && gb_loop_add(s->box->all->loop, &stream->io) < 0)
-		rpcd_command_close(&stream->io);
+		close_stream(stream);
 }
 
 static void on_room(struct gb_conn *conn)
@@ -173,11 +182,20 @@ static void on_room(struct gb_conn *conn)
 	go_on(s, &s->err);
 }
 
+/* Whether more of the command's own output is to be had: it is the host that takes its time, or this loop. */
+static bool is_owed(struct rpcd_command_stream *stream)
+{
+	bool moved = stream->moved;
+
+	stream->moved = false;
+	return stream->starved || (stream->owed && (moved || !stream->session->tty));
+}
+
 static void on_drain(struct gb_timer *timer)
 {
 	struct rpcd_command *s = (struct rpcd_command *)((char *)timer - offsetof(struct rpcd_command, drain));
 
-	if (s->out.starved || s->err.starved) { /* it is the host that takes its time */
+	if (is_owed(&s->out) || is_owed(&s->err)) {
 		gb_loop_timer(s->box->all->loop, &s->drain, DRAIN_MS);
 		return;
 	}
@@ -326,6 +344,17 @@ static void on_console(struct gb_io *io, uint32_t events)
 
 /* ---- the end ---- */
 
+/* What it has left to be read, in bytes: pipe(7). Of a terminal FIONREAD tells a part; it is what the kernel keeps for one
+ * at most (TTYB_DEFAULT_MEM_LIMIT in drivers/tty/tty_buffer.c, N_TTY_BUF_SIZE), as long as there is some. */
+static int unread(const struct rpcd_command_stream *stream)
+{
+	int n = 0;
+
+	if (stream->io.fd < 0 || ioctl(stream->io.fd, FIONREAD, &n) < 0 || n < 0)
+		return 0;
+	return stream->session->tty ? TERMINAL_MAX : n;
+}
+
 void rpcd_command_exited(struct rpcd_command *s, int code)
 {
 	s->exited = true;
@@ -339,7 +368,9 @@ void rpcd_command_exited(struct rpcd_command *s, int code)
 	s->input_at = 0;
 	rpcd_command_close(&s->in);
 	/* What it has written is in the pipes: it comes first, then the exit status. Somebody it left behind may hold them
-	 * open for as long as he likes. */
+	 * open for as long as he likes, and write. */
+	s->out.owed = unread(&s->out);
+	s->err.owed = unread(&s->err);
 	gb_loop_timer(s->box->all->loop, &s->drain, DRAIN_MS);
 	maybe_end(s);
 }

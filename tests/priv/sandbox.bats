@@ -211,6 +211,21 @@ bob wheel
 	'
 }
 
+@test "a loop that is slow and a reader that is slow cost no output: what was written before the end comes, on a terminal too" {
+	sandbox_inside '
+		sb create --id a --rootfs $R --wait
+		kill -9 $daemon; wait $daemon || true
+		# Each turn of the loop takes longer than what is waited for after a command has ended.
+		ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -qq -o /dev/null -e trace=epoll_wait -e inject=epoll_wait:delay_exit=250000" daemon_start
+		victim=$(pgrep -oP $daemon)
+		[ "$(sb run a head -c 1000000 /dev/zero | (sleep 1; wc -c))" = 1000000 ]
+		[ "$(sb exec -t a sh -c "stty -opost; head -c 30000 /dev/zero" </dev/null | wc -c)" = 30000 ]
+		kill $victim; wait $daemon || true
+		daemon_start
+		sb rm -f a
+	'
+}
+
 @test "exec: a grandchild that keeps stdout open, one that is left running, time limits that end the whole tree" {
 	sandbox_inside '
 		sb create --id a --rootfs $R --wait
