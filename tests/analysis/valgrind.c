@@ -323,8 +323,11 @@ static long ask_for(struct ask *ask, int kind, const void *what, size_t what_len
 
 	if (s < 0)
 		return -errno;
-	if (connect(s, (struct sockaddr *)&addr, sizeof addr) < 0 || send_with(s, ask, sizeof *ask, kind, what, what_len) < 0 ||
-	    receive(s, &r, sizeof r, &fd, NULL) < 0)
+	if (connect(s, (struct sockaddr *)&addr, sizeof addr) < 0)
+		r = ENOSYS;
+	else if (send_with(s, ask, sizeof *ask, kind, what, what_len) < 0)
+		r = kind == SCM_CREDENTIALS && errno == ESRCH ? ESRCH : ENOSYS; /* no such process to ask for */
+	else if (receive(s, &r, sizeof r, &fd, NULL) < 0)
 		r = ENOSYS;
 	(void)close(s);
 	return r ? -r : fd >= 0 ? fd : due ? -EMFILE : 0;
