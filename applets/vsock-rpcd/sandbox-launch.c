@@ -320,7 +320,7 @@ static void launch(struct rpcd_call *call)
 		task->env = c.env;
 		task->first = (struct gb_sandbox_first){
 			.process = { .args = c.cmd, .args_len = c.cmd_len, .env = c.env, .env_len = c.env_len, .dir = c.dir },
-			.user = *c.user ? c.user : box->record->spec->user, .input = c.exec,
+			.user = c.user, .input = c.exec,
 		};
 	}
 	if (!early)

@@ -288,7 +288,8 @@ void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *
 
 	gb_autoclose int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct gb_sandbox_process process = first->process;
-	if (root < 0 || gb_sandbox_user_at(root, first->user, &process.user, &ignored) < 0 ||
+	const char *user = *first->user ? first->user : record->spec->user;
+	if (root < 0 || gb_sandbox_user_at(root, user, &process.user, &ignored) < 0 ||
 	    gb_sandbox_program_check(root, &process, &ignored) < 0 || gb_sandbox_orders(&process, first->input, &text) < 0)
 		return;
 	gb_autoclose int orders = write_memfd("orders", &text);

@@ -30,7 +30,7 @@ int gb_sandbox_console_take(int conn);
 /* A command that is to run in a sandbox as soon as that is there. Without a terminal, without a limit of time. */
 struct gb_sandbox_first {
 	struct gb_sandbox_process process; /* but for its user */
-	const char *user;
+	const char *user; /* "": the sandbox's */
 	bool input;
 	bool taken; /* it was handed to PID 1: exec has our ends of its pipes, and PID 1 tells its end */
 	struct gb_sandbox_exec exec;

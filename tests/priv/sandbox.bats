@@ -129,6 +129,24 @@ a" ] || s=$?
 	'
 }
 
+@test "launch: a command that comes when its sandbox is as good as started is the sandbox’s user’s" {
+	sandbox_hold_starts
+	sandbox_inside '
+		touch $T/hold
+		sb create --id a --rootfs $R --user bob
+		until_ test -e $T/held
+		sleep 0.5 # it has looked for a first command by then: if not, this tests less
+		sb run a id -un >$T/out 3>&- &
+		run=$!
+		sleep 0.5 # and this one is there
+		touch $T/go
+		wait $run
+		[ "$(cat $T/out)" = bob ]
+		rm $T/hold
+		sb rm -f a
+	'
+}
+
 @test "launch: a daemon that is killed leaves no start behind, and takes the first command with it" {
 	sandbox_inside '
 		sb launch --id k --rootfs $R sh -c "setsid sleep 3000 & sleep 3001" & client=$!
