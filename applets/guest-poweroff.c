@@ -104,9 +104,10 @@ static int force(const struct job *job, struct gb_power_opts *run_opts, struct g
 	}
 	gb_power_detach(latch, job->json ? STDOUT_FILENO : -1, true);
 	r = gb_power_run(run_opts, &gb_power_ops, &report, err);
-	if (r < 0)
-		gb_log(GB_LOG_ERR, "%s", err->msg);
-	return r;
+	if (r == 0)
+		return 0;
+	gb_log(GB_LOG_ERR, "%s", err->msg); /* stderr may be nobody's by now */
+	return gb_err_set(err, GB_E_SILENT, "told");
 }
 
 static int ask(const struct job *job, struct gb_err *err)

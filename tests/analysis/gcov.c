@@ -118,10 +118,11 @@ static void get_keeper(bool before)
 	keeper.ready = keeper.written = 0;
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &old);
+	/* First: a master that SIGKILL ends right behind the clone would leave one that waits for ever. */
+	(void)kernel(SYS_set_tid_address, &keeper.running);
 	if (clone(keep, stack + STACK, CLONE_VM, NULL) > 0) { /* without a signal at its end: wait(2) does not see it */
 		keeper.of = getpid();
 		(void)await(&keeper.ready, 0, &patience);
-		(void)kernel(SYS_set_tid_address, &keeper.running);
 		__gcov_root.dumped = 1; /* the keeper's to do from now on */
 	}
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);

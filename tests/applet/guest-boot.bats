@@ -15,6 +15,8 @@ setup() {
 	fails 2 "port name" gb guest-boot port
 	fails 2 "wait" gb guest-boot port --wait x name
 	fails 2 "surplus" gb guest-boot cpu-cache x
+	for verb in steps pseudo-fs modules port cpu-cache; do fails 2 "unknown option --nothing" gb guest-boot $verb --nothing; done
+	fails 1 "/lib/modules/$(uname -r)" gb guest-boot modules gbtest-none
 }
 
 @test "steps: each is run and logged, what it prints a line a record; who failed is said; the rest goes on" {

@@ -72,6 +72,9 @@ setup() {
 	fails 1 "/nowhere" gb guest-poweroff --below /nowhere
 	fails 3 "--below /" gb guest-poweroff --below /
 	fails 3 "--below /" gb guest-poweroff --below /proc/..
+	run faulty "/proc/self/mountinfo openat:error=EMFILE" guest-poweroff --dry-run # strace says whose file that is
+	[ "$status" -eq 1 ]
+	[ "${lines[-1]}" = "guest-poweroff: /proc/self/mountinfo: Too many open files" ]
 }
 
 @test "without the right to it, it is refused before anything is ended" {

@@ -220,3 +220,33 @@ ext4_on_loop() { # FILE DIR
 	grep -q " $T/m/ab ext4 rw" /proc/mounts
 	losetup -n -O BACK-FILE | grep -q "$T/b.img"
 }
+
+@test "what it would do in a PID namespace leaves the machine's own out" {
+	run machine '$G guest-poweroff --dry-run >$T/out; exit 0'
+	cat "$T/out"
+	[ "$status" -eq 0 ]
+	[ "$(awk '$2 == "s" { print $3 }' "$T/out" | paste -sd,)" = terminate,kill,sync,go ]
+	tail -n 1 "$T/out" | grep -F "(a PID namespace: swap and file systems are the machine's)"
+}
+
+@test "-d waits first" {
+	before=${EPOCHREALTIME//[.,]/}
+	run machine '$G poweroff -ff -d 0.3; sleep 60'
+	[ "$status" -eq 130 ]
+	[ $((${EPOCHREALTIME//[.,]/} - before)) -ge 300000 ]
+}
+
+@test "an end that cannot be had is said, and the exit status tells" {
+	export ASAN_OPTIONS=detect_leaks=0 # ptrace(2)
+	# Nobody is ended for an end that cannot be begun.
+	run machine 'sleep 1000 & strace -f -qq -o /dev/null -e inject=clone:error=EAGAIN $G guest-poweroff >$T/out 2>&1
+		echo "status $?" >>$T/out; kill -0 $! && echo alive >>$T/out; exit 0'
+	cat "$T/out"
+	[ "$status" -eq 0 ]
+	[ "$(cat "$T/out")" = $'guest-poweroff: power-off: fork: Resource temporarily unavailable\nstatus 1\nalive' ]
+	run strace -f -qq -o /dev/null -e inject=reboot:error=EINVAL \
+		unshare --pid --fork --mount-proc --kill-child "$GUESTBOX" guest-poweroff --force -n
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[ "$(grep -cx "guest-poweroff: reboot: off: Invalid argument" <<<"$output")" -eq 1 ]
+}
