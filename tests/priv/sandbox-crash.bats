@@ -6,7 +6,8 @@ load sandbox.bash
 
 # crash_inside SCRIPT: with more words for it.
 #   daemon_dies CALL[:COUNT] COMMAND...: the daemon is killed at its COUNTth CALL, in one thread, while COMMAND runs (with the
-#     client as sb). Fails when it was not. The tracer waits for all that it made: whoever outlives it ends the test.
+#     client as sb) or $DEATH tenths of a second afterwards. Fails when it was not. The tracer waits for all that it made:
+#     whoever outlives it ends the test.
 #   all_gone: whatever is there can be removed, and leaves nothing.
 crash_inside() {
 	sandbox_inside '
@@ -21,7 +22,7 @@ crash_inside() {
 			victim=$(pgrep -oP $tracer)
 			"$@" >/dev/null 2>&1 || true
 			# (a zombie has no exe)
-			until_ not test -e /proc/$tracer/exe || {
+			PATIENCE=${DEATH:-${PATIENCE:-600}} until_ not test -e /proc/$tracer/exe || {
 				[ -e /proc/$victim/exe ] || { echo "outlived the daemon:"; ps -ef; exit 1; }
 				pkill -9 -P $tracer
 				return 1

@@ -10,7 +10,7 @@ load ../priv/sandbox.bash
 		: >$T/hold; : >$T/held
 		for i in 1 2; do sb create --id s$i --rootfs $R >/dev/null; done
 		timeout 300 "$GUESTBOX" vsock-rpc --timeout 300 --connect "unix:$T/s" sandbox launch --id s3 --rootfs $R true >$T/out 2>&1 & host=$!
-		export PATIENCE=1200
+		export PATIENCE=3000
 		until_ state_is s1 failed; until_ state_is s2 failed; until_ state_is s3 failed
 		wait $host || true; grep -q "error 500: its start has not come" $T/out
 		refused 500 "its start has not come to an end in" sb rm s1
