@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "applets/vsock-rpcd/rpcd.h"
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/sys/mapfile.h"
 
 enum {
@@ -60,15 +60,10 @@ static int open_below(const struct rpcd *rpcd, const char *path)
 			continue;
 		const char *rest = path + len;
 		rest += strspn(rest, "/");
-		struct open_how how = {
-			.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-			.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-		};
 		gb_autoclose int dir = open(len ? root : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
-		int fd = (int)syscall(SYS_openat2, dir, *rest ? rest : ".", &how, sizeof how);
-		return fd < 0 ? -errno : fd;
+		return gb_io_openat2(dir, *rest ? rest : ".", O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 	}
 	return -EACCES;
 }

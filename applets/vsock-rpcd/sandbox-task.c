@@ -17,13 +17,7 @@ char *rpcd_text(const char *text)
 
 void rpcd_set_text(char **field, const char *text)
 {
-	char *copy = strdup(text);
-
-	if (!copy)
-		return; /* the old text stays */
-	if (*field && *field != (char *)(uintptr_t)protobuf_c_empty_string)
-		free(*field);
-	*field = copy;
+	(void)gb_pb_set(field, text); /* without memory the old text stays */
 }
 
 void *rpcd_copy(const void *message)

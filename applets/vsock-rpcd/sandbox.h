@@ -4,7 +4,7 @@
 #define GB_RPCD_SANDBOX_H
 
 #include "applets/vsock-rpcd/rpcd.h"
-#include "common/sandbox/pool.h"
+#include "common/sandbox/numbers.h"
 #include "common/sandbox/exec.h"
 #include "common/sandbox/orders.h"
 #include "common/sandbox/spec.h"

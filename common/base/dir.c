@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* The entries of folders. */
+/* Folders. */
 #include "common/base/dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "common/base/cleanup.h"
 
 bool gb_dir_dots(const char *name)
 {
 	return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+}
+
+bool gb_dir_within(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	while (len && dir[len - 1] == '/')
+		len--;
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
 DIR *gb_dir_open(int dirfd, const char *name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The entries of folders. */
+/* Folders: their entries, and what lies below them. */
 #ifndef GB_BASE_DIR_H
 #define GB_BASE_DIR_H
 
@@ -8,6 +8,9 @@
 
 /* "." or "..". */
 bool gb_dir_dots(const char *name);
+
+/* Whether an absolute path is dir or lies below it, by whole components; slashes at dir's end do not count. Pure. */
+bool gb_dir_within(const char *path, const char *dir);
 
 /* The folder `name` below dirfd, no link (O_NOFOLLOW). NULL with errno. To be closed with closedir(3): gb_autoclosedir. */
 DIR *gb_dir_open(int dirfd, const char *name);

@@ -1,32 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole reads and writes on descriptors. */
+/* Descriptors. */
 #include "common/base/io.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 
-int gb_io_write(int fd, const void *data, size_t len)
+/* offset < 0: where the file stands. */
+static int drain(int fd, const char *data, size_t len, off_t offset)
 {
-	const char *p = data;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
+	for (size_t done = 0; done < len;) {
+		ssize_t n = offset < 0 ? write(fd, data + done, len - done) : pwrite(fd, data + done, len - done, offset + (off_t)done);
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
 			return -errno;
 		}
-		p += n;
-		len -= (size_t)n;
+		done += (size_t)n;
 	}
 	return 0;
+}
+
+int gb_io_write(int fd, const void *data, size_t len)
+{
+	return drain(fd, data, len, -1);
+}
+
+int gb_io_pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+	return offset < 0 ? -EINVAL : drain(fd, data, len, offset);
 }
 
 /* offset < 0: from where the file stands. */
@@ -86,6 +97,20 @@ int gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf)
 	}
 }
 
+int gb_io_line(int dirfd, const char *path, char *line, size_t size)
+{
+	gb_autoclose int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	ssize_t n = gb_io_read(fd, line, size - 1);
+	if (n < 0)
+		return (int)n;
+	line[n] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return 0;
+}
+
 int gb_io_put(int dirfd, const char *path, const char *text)
 {
 	gb_autoclose int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
@@ -99,6 +124,26 @@ const char *gb_io_path(int fd, struct gb_io_path *path)
 {
 	(void)snprintf(path->text, sizeof path->text, "/proc/self/fd/%d", fd);
 	return path->text;
+}
+
+int gb_io_openat2(int dirfd, const char *path, int flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .resolve = resolve };
+	int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int gb_io_wait(pid_t pid, int *ret_status)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	*ret_status = status;
+	return 0;
 }
 
 int gb_io_mkdirs(const char *path)

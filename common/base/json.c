@@ -11,31 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/io.h"
-
-/* The length of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF), or 0. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-	static const struct { unsigned char lo, hi, min2, max2; unsigned char len; } form[] = {
-		{ 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-
-	for (size_t i = 0; i < sizeof form / sizeof form[0]; i++) {
-		if (p[0] < form[i].lo || p[0] > form[i].hi)
-			continue;
-		if (form[i].len > left)
-			return 0;
-		if (form[i].len > 1 && (p[1] < form[i].min2 || p[1] > form[i].max2))
-			return 0;
-		for (size_t k = 2; k < form[i].len; k++) {
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		}
-		return form[i].len;
-	}
-	return 0;
-}
+#include "common/base/utf8.h"
 
 static void quote(struct gb_buf *buf, const void *data, size_t len)
 {
@@ -43,7 +19,7 @@ static void quote(struct gb_buf *buf, const void *data, size_t len)
 
 	(void)gb_buf_str(buf, "\"");
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8_len(p + i, len - i);
+		size_t n = gb_utf8_len(p + i, len - i);
 
 		if (n == 0)
 			(void)gb_buf_str(buf, "\\ufffd");

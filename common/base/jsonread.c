@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
+#include "common/base/utf8.h"
+
 enum { DEPTH = 64 };
 
 static const char *blanks(const char *p, const char *end)
@@ -84,7 +87,7 @@ static const char *skip_word(const char *p, const char *end)
 {
 	static const char *const words[] = { "true", "false", "null" };
 
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+	for (size_t i = 0; i < GB_ARRAY_LEN(words); i++) {
 		size_t n = strlen(words[i]);
 		if ((size_t)(end - p) >= n && memcmp(p, words[i], n) == 0)
 			return p + n;
@@ -196,25 +199,6 @@ bool gb_jsonread_next(const struct gb_jsonread *array, struct gb_jsonread *item)
 	return true;
 }
 
-/* Bytes of the UTF-8 character at p; 0 when it is none. */
-static size_t utf8(const char *p, const char *end)
-{
-	const unsigned char *s = (const unsigned char *)p;
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-
-	if (!n || (size_t)(end - p) < n)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* Longer than need be, surrogates, above U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-	    (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static char *put_utf8(char *to, unsigned long c)
 {
 	if (c < 0x80) {
@@ -276,7 +260,7 @@ int gb_jsonread_string(const struct gb_jsonread *value, char **ret_text)
 			if (p)
 				continue;
 		} else {
-			size_t n = utf8(p, end);
+			size_t n = gb_utf8_len(p, (size_t)(end - p));
 			memcpy(to, p, n);
 			to += n;
 			if (n) {
@@ -289,20 +273,5 @@ int gb_jsonread_string(const struct gb_jsonread *value, char **ret_text)
 	}
 	*to = '\0';
 	*ret_text = text;
-	return 0;
-}
-
-int gb_jsonread_uint(const struct gb_jsonread *value, uint64_t *ret_number)
-{
-	uint64_t v = 0;
-
-	if (!value->at)
-		return -EBADMSG;
-	for (const char *p = value->at; p < value->end; p++) {
-		if (*p < '0' || *p > '9' || v > (UINT64_MAX - 9) / 10)
-			return -EBADMSG;
-		v = v * 10 + (unsigned)(*p - '0');
-	}
-	*ret_number = v;
 	return 0;
 }

@@ -6,7 +6,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* From the first byte of a value to behind its last. at NULL: there is none. */
 struct gb_jsonread {
@@ -28,8 +27,5 @@ bool gb_jsonread_next(const struct gb_jsonread *array, struct gb_jsonread *item)
 /* A string: 0 with *ret_text (the caller frees it); -EBADMSG when it is no string, or one that a C string or a peer cannot
  * take: with a NUL, half a surrogate pair, bytes that are not UTF-8; -ENOMEM. */
 int gb_jsonread_string(const struct gb_jsonread *value, char **ret_text);
-
-/* A whole number that is not negative: 0, or -EBADMSG. */
-int gb_jsonread_uint(const struct gb_jsonread *value, uint64_t *ret_number);
 
 #endif

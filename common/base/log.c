@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/vis.h"
 
 static const struct { const char *name; enum gb_log_level level; } levels[] = {
@@ -26,7 +27,7 @@ static enum gb_log_level level_of_environment(void)
 {
 	const char *word = getenv("GUESTBOX_LOG");
 
-	for (size_t i = 0; word && i < sizeof levels / sizeof levels[0]; i++) {
+	for (size_t i = 0; word && i < GB_ARRAY_LEN(levels); i++) {
 		if (strcmp(word, levels[i].name) == 0)
 			return levels[i].level;
 	}
@@ -85,7 +86,7 @@ int gb_log_replace(int fd)
 }
 
 /* Appends text as the inside of a JSON string; bytes above 0x7f were vis-encoded before. */
-static size_t json_escape(char *dst, size_t size, const char *text)
+static void json_escape(char *dst, size_t size, const char *text)
 {
 	size_t n = 0;
 
@@ -95,7 +96,6 @@ static size_t json_escape(char *dst, size_t size, const char *text)
 		dst[n++] = *text;
 	}
 	dst[n] = '\0';
-	return n;
 }
 
 void gb_log(enum gb_log_level level, const char *fmt, ...)
@@ -122,7 +122,7 @@ void gb_log(enum gb_log_level level, const char *fmt, ...)
 		struct timespec now = { 0 };
 
 		(void)clock_gettime(CLOCK_REALTIME, &now);
-		(void)json_escape(quoted, sizeof quoted, text);
+		json_escape(quoted, sizeof quoted, text);
 		n = snprintf(line, sizeof line, "{\"time\":%lld.%06ld,\"level\":%d,\"name\":\"%s\",\"pid\":%d,\"text\":\"%s\"}\n",
 			     (long long)now.tv_sec, now.tv_nsec / 1000, (int)level, getprogname(), (int)getpid(), quoted);
 		break;

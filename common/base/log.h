@@ -12,7 +12,7 @@ enum gb_log_level { GB_LOG_ERR = 3, GB_LOG_WARNING = 4, GB_LOG_NOTICE = 5, GB_LO
  * GUESTBOX_LOG (err, warning, notice, info, debug; default info). 0, -GB_E_USAGE or the errno of open(2). */
 int gb_log_open(const char *target, struct gb_err *err);
 
-/* Lines of a higher number than this are dropped; tests and applets with a -v use it. */
+/* Lines of a higher number than this are dropped. */
 void gb_log_level(enum gb_log_level level);
 enum gb_log_level gb_log_enabled(void);
 

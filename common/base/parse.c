@@ -90,19 +90,27 @@ bad:
 	return gb_err_set(err, GB_E_USAGE, "%s \"%s\" is no time in seconds", what, text);
 }
 
-bool gb_parse_u32(const char *text, size_t len, uint32_t *ret)
+bool gb_parse_u64(const char *text, size_t len, uint64_t *ret_value)
 {
-	uint64_t n = 0;
+	uint64_t value = 0;
 
-	if (len == 0 || len > 10)
-		return false;
 	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9')
+		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
 			return false;
-		n = n * 10 + (uint64_t)(text[i] - '0');
 	}
-	if (n > UINT32_MAX)
+	if (len == 0)
 		return false;
-	*ret = (uint32_t)n;
+	*ret_value = value;
+	return true;
+}
+
+bool gb_parse_u32(const char *text, size_t len, uint32_t *ret_value)
+{
+	uint64_t value;
+
+	if (!gb_parse_u64(text, len, &value) || value > UINT32_MAX)
+		return false;
+	*ret_value = (uint32_t)value;
 	return true;
 }

@@ -9,8 +9,9 @@
 
 #include "common/base/err.h"
 
-/* A whole decimal u32 of len bytes, not terminated; strtoul(3) would take signs, blanks and wrapped values as well. */
-bool gb_parse_u32(const char *text, size_t len, uint32_t *ret);
+/* A whole decimal number of len bytes, not terminated; strtoul(3) would take signs, blanks and wrapped values as well. */
+bool gb_parse_u32(const char *text, size_t len, uint32_t *ret_value);
+bool gb_parse_u64(const char *text, size_t len, uint64_t *ret_value);
 
 /* A size: decimal digits and an optional K, M, G, T (powers of 1024). `what` names the value in the error. 0 or
  * -GB_E_USAGE. */

@@ -172,13 +172,6 @@ static void blake2b(const uint8_t *p, size_t len, uint8_t out[32])
 		put64(out + 8 * i, h[i]);
 }
 
-const char *gb_csum_name(unsigned type)
-{
-	static const char *const names[] = { "crc32c", "xxhash64", "sha256", "blake2b" };
-
-	return type < GB_ARRAY_LEN(names) ? names[type] : NULL;
-}
-
 int gb_csum_compute(unsigned type, const void *data, size_t len, uint8_t out[32])
 {
 	SHA256_CTX sha;

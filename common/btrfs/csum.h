@@ -9,9 +9,6 @@
 /* btrfs_csum_type (linux/btrfs_tree.h). */
 enum gb_csum { GB_CSUM_CRC32C, GB_CSUM_XXHASH64, GB_CSUM_SHA256, GB_CSUM_BLAKE2B, GB_CSUM_TYPES };
 
-/* Its name, or NULL when type is none that is known. */
-const char *gb_csum_name(unsigned type);
-
 /* Computes it into out, whose 32 bytes are zero-filled behind a shorter sum, as they stand on disk: the length of the
  * sum, or -EOPNOTSUPP. Pure. */
 int gb_csum_compute(unsigned type, const void *data, size_t len, uint8_t out[32]);

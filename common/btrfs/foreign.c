@@ -9,11 +9,6 @@
 
 #include "common/sys/blkid.h"
 
-static void free_probe(blkid_probe *pr)
-{
-	blkid_free_probe(*pr);
-}
-
 /* "ext4 file system", "crypto_LUKS", "gpt partition table". */
 static int describe(blkid_probe pr, char *name, size_t len)
 {
@@ -40,7 +35,7 @@ static int describe(blkid_probe pr, char *name, size_t len)
 
 int gb_foreign_find(int fd, uint64_t size, char *name, size_t len)
 {
-	__attribute__((cleanup(free_probe))) blkid_probe pr = blkid_new_probe();
+	gb_autoblkid blkid_probe pr = blkid_new_probe();
 	int r;
 
 	if (!pr)

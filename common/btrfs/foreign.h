@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Signatures of anything but Btrfs, by libblkid: its one way in. */
+/* Signatures of anything but Btrfs, by libblkid. */
 #ifndef GB_BTRFS_FOREIGN_H
 #define GB_BTRFS_FOREIGN_H
 

@@ -105,8 +105,6 @@ static int visit(void *arg, const struct gb_walk_entry *e, struct gb_err *err)
 		return gb_err_sys(err, errno, "%s", e->path);
 	if (tree->set && !filled) {
 		int r = gb_nocow_set_fd(fd, e->path, tree->on, err);
-		if (r > 0)
-			tally->changed++;
 		/* It may have been written to since it was looked at; then it counts as what it is now. */
 		if (r != -EBUSY)
 			return r < 0 ? r : 0;
@@ -149,10 +147,9 @@ static void close_conversion(struct conversion *c)
 	int saved = errno;
 	if (c->spare[0])
 		(void)unlinkat(c->dirfd, c->spare, 0);
-	for (int *fd = (int[]){ c->dirfd, c->from, c->to }, i = 0; i < 3; i++) {
-		if (fd[i] >= 0)
-			(void)close(fd[i]);
-	}
+	gb_close_fd(&c->dirfd);
+	gb_close_fd(&c->from);
+	gb_close_fd(&c->to);
 	errno = saved;
 }
 
@@ -245,15 +242,9 @@ static int copy_range(const struct conversion *c, char *buf, size_t size, off_t 
 			return refuse(c, "it became shorter meanwhile", err);
 		if (!lease_holds(c))
 			return refuse(c, "it was opened for writing meanwhile", err);
-		for (ssize_t done = 0; done < n;) {
-			ssize_t w = pwrite(c->to, buf + done, (size_t)(n - done), from + done);
-			if (w < 0 && errno == EINTR)
-				continue;
-			if (w < 0)
-				return gb_err_sys(err, errno, "%s: write of its copy at byte %jd", c->path,
-						  (intmax_t)(from + done));
-			done += w;
-		}
+		int r = gb_io_pwrite(c->to, buf, (size_t)n, from);
+		if (r < 0)
+			return gb_err_sys(err, -r, "%s: write of its copy at byte %jd", c->path, (intmax_t)from);
 		from += n;
 	}
 	return 0;
@@ -418,8 +409,10 @@ static int convert(struct conversion *c, struct gb_err *err)
 
 	if (r < 0 || c->flags & FS_NOCOW_FL)
 		return r;
-	if (c->st.st_size == 0)
-		return gb_nocow_set_fd(c->from, c->path, true, err) < 0 ? -err->code : 0;
+	if (c->st.st_size == 0) {
+		r = gb_nocow_set_fd(c->from, c->path, true, err);
+		return r < 0 ? r : 0;
+	}
 	r = admit(c, err);
 	if (r < 0)
 		return r;

@@ -9,7 +9,6 @@
 #include "common/base/err.h"
 
 struct gb_nocow_tally {
-	uint64_t changed; /* directories and files whose flag changed */
 	uint64_t kept;    /* non-empty files that keep what they have: the flag holds only from an empty file on */
 	char first[256];  /* one of those, shortened */
 };

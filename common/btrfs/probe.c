@@ -2,7 +2,6 @@
 /* What is on a disk. Whatever is not known for sure to be empty or ours is somebody's data. */
 #include "common/btrfs/probe.h"
 
-#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -49,7 +48,7 @@ enum gb_copy gb_super_judge(const struct gb_super *super, uint64_t offset)
 	return memcmp(sum, super->csum, (size_t)len) == 0 ? GB_COPY_GOOD : GB_COPY_CSUM;
 }
 
-const char *gb_copy_text(enum gb_copy copy)
+static const char *copy_text(enum gb_copy copy)
 {
 	switch (copy) {
 	case GB_COPY_ABSENT: return "past the end of the device";
@@ -172,7 +171,7 @@ static int by_supers(struct gb_found *found, const struct gb_super *super)
 			       " generations older than its copy at byte %" PRIu64, newest - own, gb_super_offset[good]);
 	} else {
 		(void)snprintf(found->detail, sizeof found->detail, "a Btrfs whose primary superblock has %s; the copy at byte %"
-			       PRIu64 " is good", gb_copy_text(found->copy[0]), gb_super_offset[good]);
+			       PRIu64 " is good", copy_text(found->copy[0]), gb_super_offset[good]);
 	}
 	found->state = GB_STATE_DAMAGED;
 	found->super = super[good];
@@ -228,7 +227,7 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 			found.state = GB_STATE_FOREIGN;
 			(void)snprintf(found.detail, sizeof found.detail,
 				       "a Btrfs superblock at byte %" PRIu64 " with %s, and no good copy",
-				       gb_super_offset[i], gb_copy_text(found.copy[i]));
+				       gb_super_offset[i], copy_text(found.copy[i]));
 			goto out;
 		}
 	}

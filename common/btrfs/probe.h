@@ -43,7 +43,6 @@ enum gb_copy {
 	GB_COPY_GOOD,
 };
 enum gb_copy gb_super_judge(const struct gb_super *super, uint64_t offset);
-const char *gb_copy_text(enum gb_copy copy);
 
 enum gb_state { GB_STATE_BLANK, GB_STATE_UNFINISHED, GB_STATE_BTRFS, GB_STATE_DAMAGED, GB_STATE_FOREIGN,
 		GB_STATE_UNREADABLE };

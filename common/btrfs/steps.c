@@ -27,6 +27,8 @@
 #include "common/btrfs/ioctl.h"
 #include "common/btrfs/nocow.h"
 #include "common/mount/apply.h"
+#include "common/mount/loop.h"
+#include "common/sys/program.h"
 
 extern char **environ;
 
@@ -54,14 +56,16 @@ static int need_block(struct gb_boot *boot, struct gb_err *err)
 		return 0;
 	}
 	int r = gb_blockdev_loop_find(&boot->disk, boot->block, sizeof boot->block);
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s: loop device", boot->path);
 	if (r == 0) {
-		r = gb_blockdev_loop_attach(&boot->disk, boot->block, sizeof boot->block, err);
+		const struct gb_mount_loop loop = { .file = boot->path, .fd = boot->disk.fd };
+		bool read_only; /* such a file has been refused before */
+		r = gb_mount_loop_attach(&loop, boot->block, sizeof boot->block, &read_only, err);
 		if (r < 0)
 			return r;
 		boot->loop = r;
 	}
-	if (r < 0)
-		return gb_err_sys(err, -r, "%s: loop device", boot->path);
 	r = gb_blockdev_open(boot->block, &disk, err);
 	if (r < 0)
 		return r;
@@ -109,22 +113,13 @@ static int need_random(const struct gb_boot *boot, struct gb_err *err)
 	return 0;
 }
 
-/* Finds a program: as given, on PATH, or where such programs usually are. */
+/* A program: as given, on PATH, or where such programs usually are. 0 or -errno. */
 static int find_program(const char *name, char path[PATH_MAX])
 {
-	static const char *const places = "/sbin:/usr/sbin:/bin:/usr/bin";
-	const char *lists[] = { getenv("PATH"), places };
-
 	if (strchr(name, '/'))
 		return strlcpy(path, name, PATH_MAX) < PATH_MAX ? access(path, X_OK) < 0 ? -errno : 0 : -ENAMETOOLONG;
-	for (size_t i = 0; i < GB_ARRAY_LEN(lists); i++) {
-		for (const char *p = lists[i]; p && *p; p += strcspn(p, ":"), p += *p == ':') {
-			int n = snprintf(path, PATH_MAX, "%.*s/%s", (int)strcspn(p, ":"), p, name);
-			if (n > 0 && n < PATH_MAX && access(path, X_OK) == 0)
-				return 0;
-		}
-	}
-	return -ENOENT;
+	return gb_program_find(gb_program_path(), name, path, PATH_MAX) || gb_program_find(GB_PROGRAM_PATH, name, path, PATH_MAX)
+		       ? 0 : -ENOENT;
 }
 
 /* Runs a program; its last line of complaint goes into err, and into `words` even when it ended well. */
@@ -175,14 +170,11 @@ static int run_program(const char *path, char *const argv[], char words[256], st
 	last = last ? last + 1 : said;
 	(void)strlcpy(words, last, 256);
 	int status;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno == EINTR)
-			continue;
-		/* Somebody else's reaper took it: what counts is what it left, and that is looked at next. */
-		if (errno == ECHILD)
-			return 0;
-		return gb_err_sys(err, errno, "%s: wait for it", path);
-	}
+	r = gb_io_wait(pid, &status);
+	if (r == -ECHILD) /* somebody else's reaper took it: what counts is what it left, and that is looked at next */
+		return 0;
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s: wait for it", path);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (WIFSIGNALED(status))
@@ -238,14 +230,9 @@ static int write_block(const char *device, const struct gb_super *super, uint64_
 
 	if (fd < 0)
 		return gb_err_sys(err, errno, "%s", device);
-	for (size_t done = 0; done < sizeof *super;) {
-		ssize_t n = pwrite(fd, (const char *)super + done, sizeof *super - done, (off_t)(offset + done));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return gb_err_sys(err, errno, "%s: write at byte %" PRIu64, device, offset + done);
-		done += (size_t)n;
-	}
+	int r = gb_io_pwrite(fd, super, sizeof *super, (off_t)offset);
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s: write at byte %" PRIu64, device, offset);
 	if (fsync(fd) < 0)
 		return gb_err_sys(err, errno, "%s: sync", device);
 	return 0;

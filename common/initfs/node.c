@@ -11,10 +11,6 @@
 
 #include "common/base/cleanup.h"
 
-#ifndef STATX_MNT_ID
-#define STATX_MNT_ID 0x1000U /* Linux 5.8 */
-#endif
-
 static size_t hash(uint64_t a, uint64_t b)
 {
 	uint64_t h = (a ^ (b << 32 | b >> 32)) * 0x9e3779b97f4a7c15ULL;
@@ -312,7 +308,8 @@ int gb_node_reopen(struct gb_table *table, struct gb_node *node, int flags)
 	return r;
 }
 
-uint16_t gb_table_dev(struct gb_table *table, uint64_t dev)
+/* The device's place in the order of appearance: 0 is the root's. */
+static uint16_t place_of_dev(struct gb_table *table, uint64_t dev)
 {
 	size_t i;
 
@@ -405,7 +402,7 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 		return r;
 	gb_autoclose int fd = opened;
 	uint64_t dev = makedev(ret_stx->stx_dev_major, ret_stx->stx_dev_minor);
-	uint16_t dev_index = gb_table_dev(table, dev);
+	uint16_t dev_index = place_of_dev(table, dev);
 
 	pthread_mutex_lock(&table->lock);
 	for (node = *key_bucket(table, ret_stx->stx_ino, dev); node; node = node->next_key) {
@@ -612,12 +609,4 @@ void gb_table_close(struct gb_table *table)
 		(void)close(table->proc);
 	pthread_mutex_destroy(&table->lock);
 	*table = (struct gb_table){ .proc = -1 };
-}
-
-void gb_table_count(struct gb_table *table, size_t *ret_nodes, size_t *ret_fds)
-{
-	pthread_mutex_lock(&table->lock);
-	*ret_nodes = table->count;
-	*ret_fds = table->fd_count;
-	pthread_mutex_unlock(&table->lock);
 }

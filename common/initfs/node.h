@@ -153,10 +153,4 @@ void gb_file_put(struct gb_table *table, struct gb_file *file);
 /* The kernel has let go of it: 0 or -EBADF. *ret_backing: a backing id that nobody uses any more, or 0. */
 int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing);
 
-/* How many descriptors the nodes hold, and how many nodes there are (for tests). */
-void gb_table_count(struct gb_table *table, size_t *ret_nodes, size_t *ret_fds);
-
-/* The device's place in the order of appearance: 0 is the root's. */
-uint16_t gb_table_dev(struct gb_table *table, uint64_t dev);
-
 #endif

@@ -19,6 +19,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/initfs/ops.h"
 
@@ -480,12 +481,10 @@ static int check_places(const char *source, const char *mountpoint, struct gb_er
 		return gb_err_sys(err, errno, "%s", source);
 	if (!realpath(mountpoint, b))
 		return gb_err_sys(err, errno, "%s", mountpoint);
-	size_t n = strlen(a), m = strlen(b), shorter = n < m ? n : m;
-	const char *longer = n < m ? b : a;
-	if (strncmp(a, b, shorter) == 0 && (shorter == 1 || longer[shorter] == '\0' || longer[shorter] == '/'))
-		return gb_err_set(err, GB_E_REFUSED, "%s: %s lies in it", n <= m ? source : mountpoint,
-				  n <= m ? mountpoint : source);
-	return 0;
+	bool inner = gb_dir_within(b, a);
+	if (!inner && !gb_dir_within(a, b))
+		return 0;
+	return gb_err_set(err, GB_E_REFUSED, "%s: %s lies in it", inner ? source : mountpoint, inner ? mountpoint : source);
 }
 
 /* What the child in the background tells its parent. */
@@ -530,10 +529,10 @@ static int await(int fd, pid_t child, const char *mountpoint, struct gb_err *err
 		r.msg[sizeof r.msg - 1] = '\0';
 		if (r.code == 0)
 			return 0;
-		(void)waitpid(child, &status, 0);
+		(void)gb_io_wait(child, &status);
 		return gb_err_set(err, r.code, "%s", r.msg);
 	}
-	if (waitpid(child, &status, 0) == child && WIFSIGNALED(status))
+	if (gb_io_wait(child, &status) == 0 && WIFSIGNALED(status))
 		return gb_err_set(err, EIO, "%s: the server was killed by signal %d", mountpoint, WTERMSIG(status));
 	return gb_err_set(err, EIO, "%s: the server ended before it had mounted", mountpoint);
 }

@@ -80,8 +80,9 @@ int gb_loop_mod(struct gb_io *io, uint32_t events);
 /* Stops to watch; the descriptor stays open. Harmless when io is not watched. */
 void gb_loop_del(struct gb_io *io);
 
-/* (Re)starts a one-shot timer. */
+/* (Re)starts a one-shot timer, ms from gb_loop_now(). */
 void gb_loop_timer(struct gb_loop *loop, struct gb_timer *timer, uint64_t ms);
+/* Harmless when it does not run. */
 void gb_loop_timer_stop(struct gb_timer *timer);
 
 /* Blocks the signals of set and hands them to fn from the loop (signalfd(2)). Once a loop. 0 or -errno. A child must

@@ -2,6 +2,7 @@
 /* Holders of a mount. */
 #include "common/mount/busy.h"
 
+#include <bsd/string.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/dir.h"
 #include "common/base/io.h"
+#include "common/sys/blockdev.h"
 #include "common/sys/mountinfo.h"
 
 enum { SHOWN = 8, FILES_MAX = 65536 };
@@ -69,8 +71,7 @@ static void one_process(struct search *s, int procs, const char *pid)
 	static const struct { const char *link, *what; } links[] = {
 		{ "root", "root directory" }, { "cwd", "working directory" }, { "exe", "program" },
 	};
-	gb_autobuf struct gb_buf comm = { 0 };
-	char path[PATH_MAX];
+	char path[PATH_MAX], comm[64];
 	const char *what = NULL;
 
 	if (proc < 0)
@@ -85,10 +86,9 @@ static void one_process(struct search *s, int procs, const char *pid)
 		what = "mapped file";
 	if (!what)
 		return;
-	if (gb_io_slurp(proc, "comm", 4096, &comm) < 0 || !comm.len)
-		(void)gb_buf_str(&comm, "?");
-	comm.data[strcspn(comm.data, "\n")] = '\0';
-	say(s, "pid %s (%s): %s %s", pid, gb_buf_text(&comm), what, path);
+	if (gb_io_line(proc, "comm", comm, sizeof comm) < 0)
+		(void)strlcpy(comm, "?", sizeof comm);
+	say(s, "pid %s (%s): %s %s", pid, comm, what, path);
 }
 
 static void loops(struct search *s)
@@ -97,32 +97,27 @@ static void loops(struct search *s)
 	const struct dirent *entry;
 
 	while (dir && gb_dir_next(dir, &entry) > 0) {
-		gb_autobuf struct gb_buf file = { 0 };
-		char path[320];
+		char path[320], file[PATH_MAX];
 
 		if (strncmp(entry->d_name, "loop", 4) != 0)
 			continue;
 		(void)snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
-		if (gb_io_slurp(dirfd(dir), path, PATH_MAX + 16, &file) < 0 || !file.len)
-			continue;
-		file.data[strcspn(file.data, "\n")] = '\0';
-		if (gb_mountinfo_id_at(AT_FDCWD, file.data, AT_SYMLINK_NOFOLLOW) == s->id)
-			say(s, "loop device /dev/%s: its file %s", entry->d_name, file.data);
+		if (gb_io_line(dirfd(dir), path, file, sizeof file) == 0 &&
+		    gb_mountinfo_id_at(AT_FDCWD, file, AT_SYMLINK_NOFOLLOW) == s->id)
+			say(s, "loop device /dev/%s: its file %s", entry->d_name, file);
 	}
 }
 
 static void swaps(struct search *s)
 {
 	gb_autobuf struct gb_buf text = { 0 };
-	char *rest = NULL;
+	size_t pos = 0;
 
-	if (gb_io_slurp(AT_FDCWD, "/proc/swaps", 1 << 20, &text) < 0 || !text.data)
+	if (gb_io_slurp(AT_FDCWD, "/proc/swaps", 1 << 20, &text) < 0)
 		return;
-	for (char *line = strtok_r(text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		line[strcspn(line, " \t")] = '\0';
-		gb_mountinfo_unescape(line);
-		if (*line == '/' && gb_mountinfo_id_at(AT_FDCWD, line, AT_SYMLINK_NOFOLLOW) == s->id)
-			say(s, "swap file %s", line);
+	for (const char *path; (path = gb_blockdev_swap_next(text.data, &pos));) {
+		if (gb_mountinfo_id_at(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW) == s->id)
+			say(s, "swap file %s", path);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/mount/busy.h"
 #include "common/mount/offer.h"
 #include "common/mount/why.h"
@@ -34,10 +35,7 @@ static bool path_within(const char *path, const char *dir)
 {
 	char a[PATH_MAX], b[PATH_MAX];
 
-	if (!realpath(path, a) || !realpath(dir, b))
-		return false;
-	size_t n = strlen(b);
-	return (n == 1) || (strncmp(a, b, n) == 0 && (a[n] == '\0' || a[n] == '/'));
+	return realpath(path, a) && realpath(dir, b) && gb_dir_within(a, b);
 }
 
 /* "x is not the root of a mount", with the mount that it is on. */
@@ -202,7 +200,7 @@ int gb_mount_cause(const struct gb_mount_step *step, const struct gb_mount_call 
 	gb_mount_step_text(step, what, sizeof what);
 	if (!why.len)
 		(void)gb_buf_str(&why, strerror(code));
-	if (*log && !strstr(why.data, log))
+	if (*log && !strstr(gb_buf_text(&why), log))
 		(void)gb_buf_fmt(&why, " (kernel: %s)", log);
 	return gb_err_set(err, code, "cannot %s: %s", what, gb_buf_text(&why));
 }

@@ -2,12 +2,13 @@
 /* Mount flags and their words. */
 #include "common/mount/flags.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "common/base/cleanup.h"
 
 const struct gb_mount_flag gb_mount_flags[] = {
-#define MOUNT_FLAG(word, set, clear, kind, help) { word, set, clear, GB_MOUNT_##kind, help },
+#define MOUNT_FLAG(word, set, clear, kind, meaning) { word, set, clear, GB_MOUNT_##kind },
 #include "common/mount/flags.def"
 #undef MOUNT_FLAG
 	{ 0 },
@@ -70,7 +71,7 @@ static int names(struct gb_buf *buf, const struct named *list, size_t count, uin
 	}
 	if (flags || !*between)
 		return gb_buf_fmt(buf, flags ? "%s0x%llx" : "%s%llu", between, (unsigned long long)flags);
-	return buf->failed ? -1 : 0;
+	return buf->failed ? -ENOMEM : 0;
 }
 
 int gb_mount_flags_text(struct gb_buf *buf, unsigned long flags)

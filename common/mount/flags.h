@@ -42,7 +42,6 @@ struct gb_mount_flag {
 	const char *word;
 	unsigned long set, clear;
 	enum gb_mount_kind kind;
-	const char *help;
 };
 
 extern const struct gb_mount_flag gb_mount_flags[]; /* ends with a row without a word */
@@ -56,7 +55,7 @@ unsigned long gb_mount_flags_of(const char *list);
 /* MS_ flags as MOUNT_ATTR_ ones (mount_setattr(2)). */
 uint64_t gb_mount_attr(unsigned long flags);
 
-/* Appends "MS_RDONLY|MS_BIND" (or "0"), or the same of MOUNT_ATTR_ flags. */
+/* Appends "MS_RDONLY|MS_BIND" (or "0"), or the same of MOUNT_ATTR_ flags: 0 or -ENOMEM. */
 int gb_mount_flags_text(struct gb_buf *buf, unsigned long flags);
 int gb_mount_attr_text(struct gb_buf *buf, uint64_t attr);
 

@@ -19,6 +19,10 @@
 #include "common/base/dir.h"
 #include "common/base/io.h"
 
+#ifndef LOOP_CONFIGURE /* Linux 5.8 */
+#error "linux/loop.h of Linux 5.8 or later is needed"
+#endif
+
 enum { LOOP_MAJOR_NUMBER = 7, TRIES = 64 };
 
 bool gb_mount_loop_is(const char *path)
@@ -28,14 +32,13 @@ bool gb_mount_loop_is(const char *path)
 	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && major(st.st_rdev) == LOOP_MAJOR_NUMBER;
 }
 
-static bool read_number(int dirfd, const char *path, uint64_t *ret_value)
+/* A number of /sys/block/NAME/loop; 0 when it is not there. */
+static uint64_t number_of(int dir, const char *name, const char *file)
 {
-	gb_autobuf struct gb_buf text = { 0 };
+	char path[320], text[32];
 
-	if (gb_io_slurp(dirfd, path, 64, &text) < 0 || !text.len)
-		return false;
-	*ret_value = strtoull(text.data, NULL, 10);
-	return true;
+	(void)snprintf(path, sizeof path, "%s/loop/%s", name, file);
+	return gb_io_line(dir, path, text, sizeof text) < 0 ? 0 : strtoull(text, NULL, 10);
 }
 
 /* Whether two parts of a file have a byte in common; a size of 0 goes to the end. */
@@ -52,22 +55,15 @@ static int in_use(const struct stat *file, const struct gb_mount_loop *loop, cha
 	int r = 0;
 
 	while (dir && (r = gb_dir_next(dir, &entry)) > 0) {
-		gb_autobuf struct gb_buf name = { 0 };
-		char path[320];
-		uint64_t offset = 0, limit = 0;
+		char path[320], name[PATH_MAX];
 		struct stat st;
 
 		(void)snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
-		if (strncmp(entry->d_name, "loop", 4) != 0 || gb_io_slurp(dirfd(dir), path, PATH_MAX + 16, &name) < 0 || !name.len)
+		if (strncmp(entry->d_name, "loop", 4) != 0 || gb_io_line(dirfd(dir), path, name, sizeof name) < 0 ||
+		    stat(name, &st) < 0 || st.st_dev != file->st_dev || st.st_ino != file->st_ino)
 			continue;
-		name.data[strcspn(name.data, "\n")] = '\0';
-		if (stat(name.data, &st) < 0 || st.st_dev != file->st_dev || st.st_ino != file->st_ino)
-			continue;
-		(void)snprintf(path, sizeof path, "%s/loop/offset", entry->d_name);
-		(void)read_number(dirfd(dir), path, &offset);
-		(void)snprintf(path, sizeof path, "%s/loop/sizelimit", entry->d_name);
-		(void)read_number(dirfd(dir), path, &limit);
-		if (overlap(offset, limit, loop->offset, loop->size)) {
+		if (overlap(number_of(dirfd(dir), entry->d_name, "offset"), number_of(dirfd(dir), entry->d_name, "sizelimit"),
+			    loop->offset, loop->size)) {
 			(void)snprintf(device, size, "/dev/%s", entry->d_name);
 			return 1;
 		}
@@ -163,11 +159,10 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 
 int gb_mount_loop_detach(const char *device, struct gb_err *err)
 {
-	gb_autoclose int fd = open(device, O_RDONLY | O_CLOEXEC);
+	gb_autoclose int fd = open(device, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-	if (fd < 0)
-		return gb_err_sys(err, errno, "cannot release the loop device %s", device);
-	if (ioctl(fd, LOOP_CLR_FD, 0) < 0 && errno != ENXIO)
+	/* While somebody has it open the kernel puts it off until the last close: loop_clr_fd(), drivers/block/loop.c. */
+	if ((fd < 0 || ioctl(fd, LOOP_CLR_FD, 0) < 0) && errno != ENXIO && errno != ENOENT)
 		return gb_err_sys(err, errno, "cannot release the loop device %s", device);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct gb_mount_loop {
 int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t size, bool *ret_read_only,
 			 struct gb_err *err);
 
-/* Detaches the file from a loop device (no error when nothing is attached any more). 0 or -errno. */
+/* Detaches the file from a loop device: 0 (also when nothing is attached any more, or the device is gone) or -errno. */
 int gb_mount_loop_detach(const char *device, struct gb_err *err);
 
 /* Whether path is a loop device. */

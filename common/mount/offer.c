@@ -65,16 +65,14 @@ int gb_mount_virtiofs_tags(struct gb_buf *tags, bool *ret_all)
 
 	*ret_all = dir != NULL;
 	while (dir && gb_dir_next(dir, &entry) > 0) {
-		gb_autobuf struct gb_buf tag = { 0 };
-		char path[300];
+		char path[300], tag[256]; /* virtio_fs_config's has 36 bytes */
 
 		if (entry->d_name[0] == '.')
 			continue;
 		(void)snprintf(path, sizeof path, "%s/tag", entry->d_name);
-		if (gb_io_slurp(dirfd(dir), path, 4096, &tag) < 0 || !tag.len)
+		if (gb_io_line(dirfd(dir), path, tag, sizeof tag) < 0)
 			continue;
-		tag.data[strcspn(tag.data, "\n")] = '\0';
-		add_tag(tags, tag.data);
+		add_tag(tags, tag);
 		count++;
 	}
 	if (dir)

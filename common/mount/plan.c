@@ -262,16 +262,6 @@ int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_reque
 	return r;
 }
 
-int gb_mount_plan_add(struct gb_mount_plan *plan, const struct gb_mount_request *request, struct gb_err *err)
-{
-	gb_automountoptions struct gb_mount_options options = { 0 };
-	int r = gb_mount_options_add(&options, request->options, err);
-
-	if (r < 0)
-		return err && request->target ? gb_err_wrap(err, "%s", request->target) : r;
-	return gb_mount_plan_parsed(plan, request, &options, err);
-}
-
 /* Words that only mount(2) can say: flags fsconfig(2) has no word for, values beyond its limit. */
 static bool needs_mount2(const struct gb_mount_step *step)
 {
@@ -447,7 +437,8 @@ static void quoted(struct gb_buf *buf, const char *text)
 	(void)gb_buf_str(buf, "\"");
 }
 
-int gb_mount_call_text(struct gb_buf *buf, const struct gb_mount_call *call)
+/* A call, as strace(1) would show it. */
+static int call_text(struct gb_buf *buf, const struct gb_mount_call *call)
 {
 	const char *rec = call->flags & MS_REC ? "|AT_RECURSIVE" : "";
 
@@ -519,7 +510,7 @@ int gb_mount_call_text(struct gb_buf *buf, const struct gb_mount_call *call)
 
 static int text_line(const struct gb_mount_call *call, void *arg)
 {
-	(void)gb_mount_call_text(arg, call);
+	(void)call_text(arg, call);
 	(void)gb_buf_str(arg, "\n");
 	return 0;
 }

@@ -43,18 +43,16 @@ struct gb_mount_plan {
 void gb_mount_plan_free(struct gb_mount_plan *plan);
 #define gb_automountplan __attribute__((cleanup(gb_mount_plan_free)))
 
-/* Adds the steps of one request. 0, -EINVAL (a combination that has no meaning, with its cause), -E2BIG or -ENOMEM. */
-int gb_mount_plan_add(struct gb_mount_plan *plan, const struct gb_mount_request *request, struct gb_err *err);
-
-/* The same with options that are parsed already (request->options is not looked at). */
+/* Adds the steps of one request, whose options are parsed already (request->options is not looked at). 0, -EINVAL (a
+ * combination that has no meaning, with its cause) or -ENOMEM. */
 int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_request *request,
 			 const struct gb_mount_options *options, struct gb_err *err);
 
 /* Checks the words of an overlay: 0, or -EINVAL naming the one that is wrong or missing. */
 int gb_mount_overlay_check(const char *data, struct gb_err *err);
 
-/* The kernel's limit on a value of fsconfig(2), its NUL included; mount(2)'s on all words together is a page. */
-enum { GB_MOUNT_VALUE_MAX = 256, GB_MOUNT_DATA_MAX = 4096 };
+/* The kernel's limit on a value of fsconfig(2), its NUL included. */
+enum { GB_MOUNT_VALUE_MAX = 256 };
 
 enum gb_mount_callid {
 	GB_CALL_MKDIR,        /* a: path, flags: mode */
@@ -84,10 +82,7 @@ struct gb_mount_call {
 typedef int gb_mount_call_fn(const struct gb_mount_call *call, void *arg);
 int gb_mount_calls(const struct gb_mount_step *step, gb_mount_call_fn *fn, void *arg);
 
-/* A call, as strace(1) would show it. */
-int gb_mount_call_text(struct gb_buf *buf, const struct gb_mount_call *call);
-
-/* All calls of a plan, a line each. */
+/* All calls of a plan, a line each, as strace(1) would show them. 0 or -ENOMEM. */
 int gb_mount_plan_text(struct gb_buf *buf, const struct gb_mount_plan *plan);
 
 /* What the step does, for messages: "mount tmpfs on /x". */

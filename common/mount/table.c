@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/mount/options.h"
 #include "common/sys/mountinfo.h"
@@ -176,16 +177,15 @@ int gb_mount_table_share(struct gb_mount_table *table, const char *value, struct
 	return add(table, &entry, err);
 }
 
-/* Whether a is a folder above b. */
-static bool above(const char *a, const char *b)
+static bool same_path(const char *a, const char *b)
 {
-	size_t n = strlen(a);
+	size_t m = strlen(a), n = strlen(b);
 
-	while (n > 1 && a[n - 1] == '/')
+	while (m > 1 && a[m - 1] == '/')
+		m--;
+	while (n > 1 && b[n - 1] == '/')
 		n--;
-	if (n == 1)
-		return b[0] == '/' && b[1] != '\0';
-	return strncmp(a, b, n) == 0 && b[n] == '/' && b[n + strspn(b + n, "/")] != '\0';
+	return m == n && memcmp(a, b, n) == 0;
 }
 
 void gb_mount_table_order(struct gb_mount_table *table)
@@ -196,7 +196,8 @@ void gb_mount_table_order(struct gb_mount_table *table)
 		size_t to = i;
 
 		for (size_t k = 0; entry.target && k < i; k++) {
-			if (table->entries[k].target && above(entry.target, table->entries[k].target)) {
+			const char *target = table->entries[k].target;
+			if (target && gb_dir_within(target, entry.target) && !same_path(target, entry.target)) {
 				to = k;
 				break;
 			}
@@ -204,17 +205,6 @@ void gb_mount_table_order(struct gb_mount_table *table)
 		memmove(&table->entries[to + 1], &table->entries[to], (i - to) * sizeof entry);
 		table->entries[to] = entry;
 	}
-}
-
-static bool same_path(const char *a, const char *b)
-{
-	size_t m = strlen(a), n = strlen(b);
-
-	while (m > 1 && a[m - 1] == '/')
-		m--;
-	while (n > 1 && b[n - 1] == '/')
-		n--;
-	return m == n && memcmp(a, b, n) == 0;
 }
 
 const struct gb_mount_entry *gb_mount_table_find(const struct gb_mount_table *table, const char *path)

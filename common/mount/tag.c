@@ -20,11 +20,6 @@
 #include "common/sys/blkid.h"
 #include "common/sys/blockdev.h"
 
-static void free_probe(blkid_probe *probe)
-{
-	blkid_free_probe(*probe);
-}
-
 static bool is_tag(const char *source)
 {
 	static const char *const names[] = { "LABEL=", "UUID=", "PARTLABEL=", "PARTUUID=" };
@@ -42,7 +37,7 @@ static bool bears(const char *device, const char *tag, const char *value)
 	bool of_table = strncmp(tag, "PART", 4) == 0, number = strstr(tag, "UUID");
 	const char *key = !of_table ? tag : number ? "PART_ENTRY_UUID" : "PART_ENTRY_NAME", *found;
 	gb_autoclose int fd = open(device, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	gb_cleanup(free_probe) blkid_probe probe = fd < 0 ? NULL : blkid_new_probe();
+	gb_autoblkid blkid_probe probe = fd < 0 ? NULL : blkid_new_probe();
 
 	/* A UUID is a number, however its letters are written: libblkid has FAT's in capitals, the others small. */
 	return probe && blkid_probe_set_device(probe, fd, 0, 0) == 0 && blkid_probe_enable_superblocks(probe, 1) == 0 &&
@@ -73,18 +68,16 @@ static bool has_partitions(const char *disk, const char *table)
  * below it, which look alike, and the uppermost mapping to the others. 0: it has no node. */
 static int node_of(const char *name, unsigned maj, unsigned min, char *device, size_t size)
 {
-	char path[64];
-	gb_autobuf struct gb_buf text = { 0 };
+	char path[64], mapping[256];
 	int rank = strncmp(name, "md", 2) == 0 ? 2 : 1;
 
 	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/dm/name", maj, min);
-	if (gb_io_slurp(AT_FDCWD, path, 256, &text) == 0 && text.len) {
-		text.data[strcspn(text.data, "\n")] = '\0';
+	bool is_mapping = gb_io_line(AT_FDCWD, path, mapping, sizeof mapping) == 0;
+	if (is_mapping)
 		rank = gb_blockdev_holders(maj, min) == 0 ? 4 : 3;
-	}
-	for (int mapped = text.len > 0; mapped >= 0; mapped--) {
+	for (int mapped = is_mapping; mapped >= 0; mapped--) {
 		struct stat st;
-		int n = mapped ? snprintf(device, size, "/dev/mapper/%s", text.data) : snprintf(device, size, "/dev/%s", name);
+		int n = mapped ? snprintf(device, size, "/dev/mapper/%s", mapping) : snprintf(device, size, "/dev/%s", name);
 
 		if (n > 0 && (size_t)n < size && stat(device, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == makedev(maj, min))
 			return rank;
@@ -154,7 +147,7 @@ int gb_mount_tag_type(const char *device, char *type, size_t size, struct gb_err
 	struct stat st;
 	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
 		return gb_err_set(err, ENOTBLK, "source %s is no block device and no disk image; a type (-t) is needed", device);
-	gb_cleanup(free_probe) blkid_probe probe = blkid_new_probe();
+	gb_autoblkid blkid_probe probe = blkid_new_probe();
 	if (!probe)
 		return gb_err_sys(err, ENOMEM, "%s", device);
 	if (blkid_probe_set_device(probe, fd, 0, 0) < 0 || blkid_probe_enable_superblocks(probe, 1) < 0 ||

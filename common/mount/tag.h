@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is on a device, and which device has a label: libblkid's answers. The one place that includes it. */
+/* What is on a device, and which device has a label: libblkid's answers. */
 #ifndef GB_MOUNT_TAG_H
 #define GB_MOUNT_TAG_H
 
@@ -7,9 +7,8 @@
 
 #include "common/base/err.h"
 
-/* A source as fstab(5) writes it: LABEL=, UUID=, PARTLABEL=, PARTUUID= become the device's name, all else is copied.
- * The letters of a UUID may be of either case.
- * 0, -ENODEV (no device has it) or -ENAMETOOLONG. */
+/* A source as fstab(5) writes it: LABEL=, UUID=, PARTLABEL=, PARTUUID= become the device's name, all else is copied. The
+ * letters of a UUID may be of either case. 0, -ENODEV (no device has it), -ENAMETOOLONG or -errno. */
 int gb_mount_tag_resolve(const char *source, char *device, size_t size, struct gb_err *err);
 
 /* The type of the file system on a device or in a file. 0, -ENODATA (none found), -EBADMSG (traces of more than one) or

@@ -158,15 +158,31 @@ static bool missing_dir(const char *path, size_t len, const char *word, struct g
 	return true;
 }
 
+/* upperdir and workdir have to be two folders of one mount, neither in the other. */
+static bool why_upper_work(const char *upper, const char *work, struct gb_buf *why)
+{
+	char real_upper[PATH_MAX], real_work[PATH_MAX];
+
+	if (!realpath(upper, real_upper) || !realpath(work, real_work))
+		return false;
+	if (gb_mountinfo_id_at(AT_FDCWD, upper, 0) != gb_mountinfo_id_at(AT_FDCWD, work, 0))
+		(void)gb_buf_fmt(why, "workdir %s and upperdir %s are not on one mount", work, upper);
+	else if (gb_dir_within(real_upper, real_work) || gb_dir_within(real_work, real_upper))
+		(void)gb_buf_fmt(why, "workdir %s and upperdir %s lie one in the other", work, upper);
+	else
+		return false;
+	return true;
+}
+
 void gb_mount_why_overlay(const struct gb_mount_step *step, int code, struct gb_buf *why)
 {
 	size_t pos = 0, n;
 	const char *w, *dirs[2] = { NULL, NULL };
 	size_t lens[2] = { 0, 0 }, lowers = 0;
 
-	if (gb_mount_overlay_check(step->data, NULL) < 0) {
-		struct gb_err err = { 0 };
-		(void)gb_mount_overlay_check(step->data, &err);
+	struct gb_err err = { 0 };
+
+	if (gb_mount_overlay_check(step->data, &err) < 0) {
 		(void)gb_buf_str(why, err.msg);
 		return;
 	}
@@ -193,27 +209,12 @@ void gb_mount_why_overlay(const struct gb_mount_step *step, int code, struct gb_
 		}
 	}
 	if (dirs[0] && dirs[1]) {
-		char upper[PATH_MAX], work[PATH_MAX], real_upper[PATH_MAX], real_work[PATH_MAX];
-		struct stat a, b;
+		char upper[PATH_MAX], work[PATH_MAX];
 
 		(void)snprintf(upper, sizeof upper, "%.*s", (int)lens[0], dirs[0]);
 		(void)snprintf(work, sizeof work, "%.*s", (int)lens[1], dirs[1]);
-		if (stat(upper, &a) == 0 && stat(work, &b) == 0) {
-			size_t u, k;
-			if (gb_mountinfo_id_at(AT_FDCWD, upper, 0) != gb_mountinfo_id_at(AT_FDCWD, work, 0)) {
-				(void)gb_buf_fmt(why, "workdir %s and upperdir %s are not on one mount", work, upper);
-				return;
-			}
-			if (realpath(upper, real_upper) && realpath(work, real_work)) {
-				u = strlen(real_upper);
-				k = strlen(real_work);
-				if ((strncmp(real_upper, real_work, k) == 0 && (real_upper[k] == '/' || !real_upper[k])) ||
-				    (strncmp(real_work, real_upper, u) == 0 && real_work[u] == '/')) {
-					(void)gb_buf_fmt(why, "workdir %s and upperdir %s lie one in the other", work, upper);
-					return;
-				}
-			}
-		}
+		if (why_upper_work(upper, work, why))
+			return;
 	}
 	if (code == EBUSY)
 		(void)gb_buf_str(why, "upperdir or workdir is in use by another overlay");

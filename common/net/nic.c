@@ -14,7 +14,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/dir.h"
 #include "common/base/io.h"
@@ -62,15 +61,11 @@ int gb_nic_compare(const struct gb_nic *a, const struct gb_nic *b)
 /* A file of one number or word; "" when there is none. */
 static void fact(int dir, const char *name, const char *what, char *text, size_t size)
 {
-	gb_autobuf struct gb_buf buf = { 0 };
 	char path[PATH_MAX];
 
 	(void)snprintf(path, sizeof path, "%s/%s", name, what);
-	text[0] = '\0';
-	if (gb_io_slurp(dir, path, 4096, &buf) < 0)
-		return;
-	(void)strlcpy(text, gb_buf_text(&buf), size);
-	text[strcspn(text, "\n")] = '\0';
+	if (gb_io_line(dir, path, text, size) < 0)
+		text[0] = '\0';
 }
 
 static bool read_nic(const char *sys, int dir, const char *name, struct gb_nic *ret_nic)

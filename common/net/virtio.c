@@ -24,18 +24,13 @@ int gb_virtio_find(const char *ports, const char *name, char *ret_device, size_t
 	if (!dir)
 		return -errno;
 	while ((r = gb_dir_next(dir, &entry)) > 0) {
-		gb_autobuf struct gb_buf text = { 0 };
-		char path[PATH_MAX];
+		char path[PATH_MAX], text[NAME_BYTES];
 
 		if (entry->d_name[0] == '.')
 			continue;
 		(void)snprintf(path, sizeof path, "%s/name", entry->d_name);
 		/* A port without a name has no such file. */
-		if (gb_io_slurp(dirfd(dir), path, NAME_BYTES, &text) < 0 || text.len == 0)
-			continue;
-		if (text.data[text.len - 1] == '\n')
-			text.data[text.len - 1] = '\0';
-		if (strcmp(text.data, name) != 0)
+		if (gb_io_line(dirfd(dir), path, text, sizeof text) < 0 || strcmp(text, name) != 0)
 			continue;
 		return strlcpy(ret_device, entry->d_name, size) < size ? 0 : -ENAMETOOLONG;
 	}

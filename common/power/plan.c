@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/list.h"
 
 const char *gb_power_action_name(enum gb_power_action action)
@@ -136,15 +137,6 @@ bool gb_power_is_remote(const char *type)
 	return in_list(types, type) || strncmp(type, "fuse", 4) == 0;
 }
 
-static bool at_or_below(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	if (len == 1 && dir[0] == '/')
-		return true;
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 /* State of one pass over the mounts. */
 struct pass {
 	struct gb_power_plan *plan;
@@ -190,7 +182,7 @@ static bool holds_root(const struct gb_mountinfo_table *t, size_t i)
 	path[len] = '\0';
 	for (size_t k = 0; k < t->count; k++) {
 		const char *target = t->rows[k].target;
-		if (!is_root(&t->rows[k]) && at_or_below(path, target) && strlen(target) >= longest) {
+		if (!is_root(&t->rows[k]) && gb_dir_within(path, target) && strlen(target) >= longest) {
 			best = k;
 			longest = strlen(target);
 		}
@@ -204,11 +196,11 @@ static bool wanted(const struct pass *pass, size_t i)
 {
 	const struct gb_mountinfo_table *t = pass->mounts;
 
-	if (is_root(&t->rows[i]) || (pass->below && !at_or_below(t->rows[i].target, pass->below)) ||
+	if (is_root(&t->rows[i]) || (pass->below && !gb_dir_within(t->rows[i].target, pass->below)) ||
 	    (!pass->below && holds_root(t, i)))
 		return false;
 	for (size_t steps = 0; i != SIZE_MAX && steps < 256; i = parent_of(t, i), steps++) {
-		if (is_root(&t->rows[i]) || (pass->below && !at_or_below(t->rows[i].target, pass->below)))
+		if (is_root(&t->rows[i]) || (pass->below && !gb_dir_within(t->rows[i].target, pass->below)))
 			return false;
 		if (pass->mark[i] & WANTED || !gb_power_is_pseudo(t->rows[i].type))
 			return true;
@@ -304,7 +296,7 @@ void gb_power_plan_storage(struct gb_power_plan *plan, const struct gb_mountinfo
 	for (unsigned holders = 0; holders < 8; holders++) {
 		for (size_t d = 0; d < devices->count; d++) {
 			const struct gb_power_device *device = &devices->rows[d];
-			bool ours = !below || (device->kind == GB_POWER_IS_LOOP && at_or_below(device->file, below));
+			bool ours = !below || (device->kind == GB_POWER_IS_LOOP && gb_dir_within(device->file, below));
 
 			if (device->kind != GB_POWER_IS_SWAP && !used[d] && device->holders == holders && ours &&
 			    !still_used(&pass, device))
@@ -321,7 +313,7 @@ void gb_power_plan_readonly(struct gb_power_plan *plan, const struct gb_mountinf
 		bool seen = false;
 
 		if (gb_power_is_pseudo(row->type) || gb_mountinfo_has(row->super, "ro", NULL) ||
-		    (below && !at_or_below(row->target, below)))
+		    (below && !gb_dir_within(row->target, below)))
 			continue;
 		/* One of its mounts is enough; of several the one mounted last, which none hides. */
 		for (size_t k = i + 1; !seen && k < mounts->count; k++)

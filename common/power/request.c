@@ -88,8 +88,8 @@ int gb_power_allowed(enum gb_power_action action, struct gb_err *err)
 	if (!(data[CAP_TO_INDEX(CAP_SYS_BOOT)].effective & CAP_TO_MASK(CAP_SYS_BOOT)))
 		return gb_err_sys(err, EPERM, "%s", gb_power_action_name(action));
 	if (action == GB_POWER_KEXEC) {
-		gb_autobuf struct gb_buf buf = { 0 };
-		if (gb_io_slurp(AT_FDCWD, "/sys/kernel/kexec_loaded", 16, &buf) < 0 || gb_buf_text(&buf)[0] != '1')
+		char loaded[16];
+		if (gb_io_line(AT_FDCWD, "/sys/kernel/kexec_loaded", loaded, sizeof loaded) < 0 || loaded[0] != '1')
 			return gb_err_set(err, GB_E_REFUSED, "kexec: no kernel is loaded");
 	}
 	return 0;
@@ -181,12 +181,10 @@ void gb_power_detach(int keep, int keep2, bool own_session)
 static enum gb_power_init who_is_init(void)
 {
 	char comm[64] = "", exe[512] = "";
-	gb_autobuf struct gb_buf buf = { 0 };
 
 	if (getpid() == 1)
 		return GB_POWER_INIT_NONE;
-	if (gb_io_slurp(AT_FDCWD, "/proc/1/comm", sizeof comm, &buf) == 0)
-		(void)snprintf(comm, sizeof comm, "%.*s", (int)strcspn(gb_buf_text(&buf), "\n"), gb_buf_text(&buf));
+	(void)gb_io_line(AT_FDCWD, "/proc/1/comm", comm, sizeof comm); /* "": nobody that is known */
 	ssize_t n = readlink("/proc/1/exe", exe, sizeof exe - 1);
 	if (n < 0)
 		exe[0] = '\0';

@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/mono.h"
 #include "common/mount/down.h"
+#include "common/mount/loop.h"
 #include "common/power/parts.h"
 #include "common/power/state.h"
 #include "common/power/work.h"
@@ -53,7 +54,7 @@ static int real_step(enum gb_power_kind kind, const char *object)
 	case GB_POWER_SWAPOFF: return gb_power_swap_off(object);
 	case GB_POWER_UMOUNT: return gb_mount_down(object, false);
 	case GB_POWER_FORCE: return gb_mount_down(object, true);
-	case GB_POWER_LOOP: return gb_power_loop_detach(object);
+	case GB_POWER_LOOP: return gb_mount_loop_detach(object, NULL);
 	case GB_POWER_DM: return gb_power_dm_remove(object);
 	case GB_POWER_READONLY: return gb_mount_readonly(object);
 	case GB_POWER_SYNC: sync(); return 0;

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
-#include <linux/loop.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -44,24 +43,6 @@ static int add(struct gb_power_devices *devices, const struct gb_power_device *r
 	return more[devices->count - 1].name && more[devices->count - 1].file ? 0 : -ENOMEM;
 }
 
-char *gb_power_swap_next(char *text, size_t *pos)
-{
-	/* "Filename Type Size Used Priority", then a line each (proc_pid_mountinfo(5)'s escapes; mm/swapfile.c). */
-	for (;;) {
-		char *line = text + *pos, *end = strchrnul(line, '\n');
-
-		if (!*line)
-			return NULL;
-		*pos = (size_t)(end - text) + (*end == '\n');
-		line[strcspn(line, " \t\n")] = '\0';
-		if (line[0] != '/')
-			continue;
-		gb_mountinfo_unescape(line);
-		/* A swap file that was unlinked cannot be named any more. */
-		return line;
-	}
-}
-
 static int read_swaps(struct gb_power_devices *devices)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
@@ -71,28 +52,18 @@ static int read_swaps(struct gb_power_devices *devices)
 
 	if (gb_io_slurp(AT_FDCWD, "/proc/swaps", 1 << 20, &buf) < 0 || !buf.len)
 		return 0;
-	while (r == 0 && (path = gb_power_swap_next(buf.data, &pos)))
+	while (r == 0 && (path = gb_blockdev_swap_next(buf.data, &pos)))
 		r = add(devices, &(struct gb_power_device){ .kind = GB_POWER_IS_SWAP }, path, "");
 	return r;
 }
 
-/* One line of an attribute of /sys/block/NAME. */
+/* An attribute of /sys/block/NAME. */
 static int attribute(int dir, const char *name, const char *file, char *text, size_t size)
 {
 	char path[512];
 	int n = snprintf(path, sizeof path, "%s/%s", name, file);
 
-	if (n < 0 || (size_t)n >= sizeof path)
-		return -ENAMETOOLONG;
-	gb_autoclose int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ssize_t got = gb_io_read(fd, text, size - 1);
-	if (got < 0)
-		return (int)got;
-	text[got] = '\0';
-	text[strcspn(text, "\n")] = '\0';
-	return 0;
+	return n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : gb_io_line(dir, path, text, size);
 }
 
 static int read_block(struct gb_power_devices *devices)
@@ -135,16 +106,6 @@ int gb_power_devices_read(struct gb_power_devices *devices)
 int gb_power_swap_off(const char *path)
 {
 	return swapoff(path) < 0 ? -errno : 0;
-}
-
-int gb_power_loop_detach(const char *device)
-{
-	gb_autoclose int fd = open(device, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return errno == ENOENT || errno == ENXIO ? 0 : -errno;
-	/* While somebody has it open the kernel puts it off until the last close: loop_clr_fd(), drivers/block/loop.c. */
-	return ioctl(fd, LOOP_CLR_FD, 0) < 0 && errno != ENXIO ? -errno : 0;
 }
 
 int gb_power_dm_remove(const char *name)

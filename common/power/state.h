@@ -11,12 +11,8 @@ void gb_power_devices_free(struct gb_power_devices *devices);
 /* Reads /proc/swaps, /sys/block/loop* and /sys/block/dm-*. What cannot be read is left out. 0 or -ENOMEM. */
 int gb_power_devices_read(struct gb_power_devices *devices);
 
-/* The paths of /proc/swaps, one a call; the kernel's escapes are undone in place. Pure. *pos starts at 0. NULL: end. */
-char *gb_power_swap_next(char *text, size_t *pos);
-
-/* Each 0 or -errno; -ENXIO from a loop device that is free already counts as 0. */
+/* Each 0 or -errno. */
 int gb_power_swap_off(const char *path);
-int gb_power_loop_detach(const char *device);
 int gb_power_dm_remove(const char *name);
 
 /* How a disk stands after all was unmounted: 0 when nothing holds it any more (or it is gone), -EBUSY when a file

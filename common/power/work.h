@@ -5,7 +5,6 @@
 
 #include "common/power/run.h"
 
-
 /* Runs the steps of a plan in their order, each after the one before it has ended - or has been found to hang: then
  * another process goes on behind it, so that one dead server or disk costs only its own file system. Returns when all
  * have ended, when only remote ones are left that have hung for two seconds, or at `until` (µs). Each step becomes an

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
 #include "common/base/vis.h"
 #include "common/rpc/wire.h"
 
@@ -32,26 +34,12 @@ static bool varint(struct cursor *c, uint64_t *ret)
 	return false;
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 static bool is_utf8(const unsigned char *p, size_t len)
 {
-	for (size_t i = 0; i < len;) {
-		unsigned char c = p[i];
-		size_t n = c < 0x80 ? 1 : c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-
-		if (n == 0 || n > len - i)
+	for (size_t n; len; p += n, len -= n) {
+		n = gb_utf8_len(p, len);
+		if (n == 0)
 			return false;
-		for (size_t k = 1; k < n; k++) {
-			if ((p[i + k] & 0xc0) != 0x80)
-				return false;
-		}
-		if (n > 2) {
-			unsigned char second = p[i + 1];
-			if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
-			    (c == 0xf4 && second > 0x8f))
-				return false;
-		}
-		i += n;
 	}
 	return true;
 }
@@ -210,6 +198,18 @@ void gb_pb_free(ProtobufCMessage **message)
 	if (*message)
 		protobuf_c_message_free_unpacked(*message, NULL);
 	*message = NULL;
+}
+
+int gb_pb_set(char **field, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return -ENOMEM;
+	if (*field != (char *)(uintptr_t)protobuf_c_empty_string)
+		free(*field);
+	*field = copy;
+	return 0;
 }
 
 int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf)

@@ -44,6 +44,10 @@ int gb_pb_decode_reply(const ProtobufCMessageDescriptor *type, const void *data,
 void gb_pb_free(ProtobufCMessage **message);
 #define gb_autopb __attribute__((cleanup(gb_pb_free)))
 
+/* Puts a copy of text into a string field of a message that was decoded, or made by its init function: 0, or -ENOMEM, and the
+ * old text stays. */
+int gb_pb_set(char **field, const char *text);
+
 /* Appends the encoded message to buf: 0 or -ENOMEM. */
 int gb_pb_encode(const ProtobufCMessage *message, struct gb_buf *buf);
 

@@ -30,7 +30,7 @@ static const struct { const char *group, *verbs[2]; } groups[] = {
 	{ "sandbox", { "sandbox-", "image-" } },
 };
 
-enum { REQUESTS = sizeof requests / sizeof requests[0], GROUPS = GB_ARRAY_LEN(groups), DEFAULT = REQUESTS + GROUPS, WORDS };
+enum { REQUESTS = GB_ARRAY_LEN(requests), GROUPS = GB_ARRAY_LEN(groups), DEFAULT = REQUESTS + GROUPS, WORDS };
 
 const char *gb_policy_verb(uint32_t type, char *word)
 {
@@ -124,7 +124,7 @@ static int take_line(const char *text, size_t len, const char *name, unsigned nu
 	return 0;
 }
 
-int gb_policy_parse(const char *text, size_t len, const char *name, struct gb_policy *policy, struct gb_err *err)
+int gb_policy_parse(const char *text, size_t len, const char *name, struct gb_policy *ret_policy, struct gb_err *err)
 {
 	enum said said[WORDS] = { UNSAID };
 	struct gb_policy result = { { 0 } };
@@ -151,7 +151,7 @@ int gb_policy_parse(const char *text, size_t len, const char *name, struct gb_po
 		if (what == DENY)
 			result.denied[requests[i] / 64] |= UINT64_C(1) << requests[i] % 64;
 	}
-	*policy = result;
+	*ret_policy = result;
 	return 0;
 }
 

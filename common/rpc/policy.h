@@ -20,8 +20,8 @@ struct gb_policy {
 	uint64_t denied[GB_POLICY_TYPES / 64]; /* all zero: everything is allowed */
 };
 
-/* name is that of the file, for messages, which name line and word: 0 or -EINVAL; policy is untouched on failure. */
-int gb_policy_parse(const char *text, size_t len, const char *name, struct gb_policy *policy, struct gb_err *err);
+/* name is that of the file, for messages, which name line and word: 0 or -EINVAL. */
+int gb_policy_parse(const char *text, size_t len, const char *name, struct gb_policy *ret_policy, struct gb_err *err);
 
 /* Whether requests of this type are done. Of what is no request: true, it is refused elsewhere. */
 bool gb_policy_allows(const struct gb_policy *policy, uint32_t type);

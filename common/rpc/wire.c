@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
+
 enum payload_kind { KIND_MESSAGE, KIND_NONE, KIND_RAW, KIND_SANDBOX };
 
 struct row {
@@ -31,7 +33,7 @@ static const struct row rows[] = {
 
 static const struct row *find(uint32_t type)
 {
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < GB_ARRAY_LEN(rows); i++) {
 		if (rows[i].number == type)
 			return &rows[i];
 	}
@@ -70,7 +72,7 @@ bool gb_wire_parse(const char *text, uint32_t *ret_type)
 {
 	char *end;
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < GB_ARRAY_LEN(rows); i++) {
 		if (strcmp(rows[i].name, text) == 0) {
 			*ret_type = rows[i].number;
 			return true;

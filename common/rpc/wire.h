@@ -19,6 +19,7 @@ const char *gb_wire_name(uint32_t type);
 
 /* Whether a host may send it as a request (SandboxExecInput, which is part of an exec session only, is none). */
 bool gb_wire_is_request(uint32_t type);
+/* Whether it is a request about sandboxes or their snapshots. */
 bool gb_wire_is_sandbox(uint32_t type);
 
 /* The type of the reply to a request, or 0. */

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/parse.h"
+
 enum {
 	PAX_MAX = 1 << 20, /* one extended header */
 	END = 2,
@@ -101,10 +103,10 @@ static int apply_record(struct gb_archive *a, const struct gb_tar_record *rec, c
 		m->link = rec->value;
 		m->link_len = rec->value_len;
 	} else if (gb_tar_key_is(rec, "size")) {
-		if (gb_tar_number(rec->value, rec->value_len, &m->head.size) < 0 || m->head.size > INT64_MAX / 2)
+		if (!gb_parse_u64(rec->value, rec->value_len, &m->head.size) || m->head.size > INT64_MAX / 2)
 			return gb_archive_broken(a, "an extended header's size cannot be read");
 	} else if (gb_tar_key_is(rec, "uid") || gb_tar_key_is(rec, "gid")) {
-		if (gb_tar_number(rec->value, rec->value_len, rec->key[0] == 'u' ? &m->head.uid : &m->head.gid) < 0)
+		if (!gb_parse_u64(rec->value, rec->value_len, rec->key[0] == 'u' ? &m->head.uid : &m->head.gid))
 			return gb_archive_broken(a, "an extended header's owner cannot be read");
 	} else if (gb_tar_key_is(rec, "mtime")) {
 		if (gb_tar_time(rec->value, rec->value_len, &m->head.mtime, &m->nsec) < 0)

@@ -260,20 +260,8 @@ static void boot_close(struct boot *b)
 	gb_close_fd(&b->stage.userns);
 }
 
-/* Into a field of the record; without memory the old text stays. */
-static void note(char **field, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		return;
-	if (*field != (char *)(uintptr_t)protobuf_c_empty_string)
-		free(*field);
-	*field = copy;
-}
-
 int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Record *record, const struct gb_sandbox_start *how,
-		    struct gb_sandbox_booted *ret, struct gb_err *err)
+		    struct gb_sandbox_booted *ret_booted, struct gb_err *err)
 {
 	int status[2], orders[2];
 	struct gb_err ignored;
@@ -354,11 +342,11 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	}
 	char boot[GB_BOOT_ID];
 	gb_boot_id(boot);
-	note(&record->runtime, place->runtime);
-	note(&record->boot_id, boot);
-	ret->status = gb_take_fd(&status_in);
+	(void)gb_pb_set(&record->runtime, place->runtime);
+	(void)gb_pb_set(&record->boot_id, boot);
+	ret_booted->status = gb_take_fd(&status_in);
 	/* One that has a command of its own, or goes on with others, does not listen. */
-	ret->orders = how->checkpoint || record->spec->n_cmd || b->begun ? -1 : gb_take_fd(&orders_in);
-	ret->left = gb_take_fd(&left);
+	ret_booted->orders = how->checkpoint || record->spec->n_cmd || b->begun ? -1 : gb_take_fd(&orders_in);
+	ret_booted->left = gb_take_fd(&left);
 	return 0;
 }

@@ -26,6 +26,6 @@ struct gb_sandbox_booted {
  * pid and start_time. 0, or -errno with err set and nothing left behind but the layer.
  */
 int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Record *record, const struct gb_sandbox_start *how,
-		    struct gb_sandbox_booted *ret, struct gb_err *err);
+		    struct gb_sandbox_booted *ret_booted, struct gb_err *err);
 
 #endif

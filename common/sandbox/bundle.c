@@ -8,7 +8,6 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
-#include "common/sandbox/orders.h"
 #include "common/sandbox/spec.h"
 #include "common/sys/program.h"
 

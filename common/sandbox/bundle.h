@@ -3,9 +3,8 @@
 #ifndef GB_SANDBOX_BUNDLE_H
 #define GB_SANDBOX_BUNDLE_H
 
+#include "common/sandbox/orders.h"
 #include "common/sandbox/sandbox.h"
-
-enum { GB_SANDBOX_GROUPS = 64 };
 
 struct gb_sandbox_user {
 	uint32_t uid, gid;

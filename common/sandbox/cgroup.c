@@ -32,7 +32,7 @@ static bool has(const char *list, const char *word)
 	return false;
 }
 
-int gb_sandbox_controllers(struct gb_sandbox_controllers *ret, struct gb_err *err)
+int gb_sandbox_controllers(struct gb_sandbox_controllers *ret_have, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf text = { 0 };
 	struct statfs fs;
@@ -52,7 +52,7 @@ int gb_sandbox_controllers(struct gb_sandbox_controllers *ret, struct gb_err *er
 	if (r < 0)
 		return gb_err_sys(err, -r, ROOT "/cgroup.controllers");
 	const char *list = gb_buf_text(&text);
-	*ret = (struct gb_sandbox_controllers){ has(list, "cpu"), has(list, "memory"), has(list, "pids") };
+	*ret_have = (struct gb_sandbox_controllers){ has(list, "cpu"), has(list, "memory"), has(list, "pids") };
 	return 0;
 }
 

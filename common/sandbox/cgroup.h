@@ -13,7 +13,7 @@ struct gb_sandbox_controllers {
 
 /* What the second version of cgroups offers, which is mounted if nothing is there. 0; -EOPNOTSUPP when the first version
  * has the place (err says so), or -errno. */
-int gb_sandbox_controllers(struct gb_sandbox_controllers *ret, struct gb_err *err);
+int gb_sandbox_controllers(struct gb_sandbox_controllers *ret_have, struct gb_err *err);
 
 /* path is relative to /sys/fs/cgroup. Makes one: 0 or -errno. */
 int gb_sandbox_cgroup_make(const char *path);

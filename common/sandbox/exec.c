@@ -151,8 +151,8 @@ static void keep_command(const char *program, char *const *argv, const struct gb
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || gb_sandbox_spawn_as_it_is(program, argv, &same, &pid) < 0)
 		_exit(126);
 	closefrom(0);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	if (gb_io_wait(pid, &status) < 0)
+		_exit(126);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 126);
 	int r = gb_io_slurp(AT_FDCWD, pid_path, 64, &text);

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,14 +136,13 @@ static int untar(int in, const unsigned char *head, size_t len, int root, enum g
 /* A file that the archive's papers name. Older archives have one layer as a link to another's. */
 static int open_blob(int archive, const char *path, struct gb_err *err)
 {
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	gb_autoclose int fd = (int)syscall(SYS_openat2, archive, path, &how, sizeof how);
+	gb_autoclose int fd = gb_io_openat2(archive, path, O_RDONLY | O_NONBLOCK, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 	struct stat st;
 
+	if (fd == -ENOENT || fd == -ELOOP || fd == -EXDEV)
+		return gb_err_set(err, EBADMSG, "image archive: %s: named in it, and not there", path);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return errno == ENOENT || errno == ELOOP || errno == EXDEV
-			       ? gb_err_set(err, EBADMSG, "image archive: %s: named in it, and not there", path)
-			       : gb_err_sys(err, errno, "image archive: %s", path);
+		return gb_err_sys(err, fd < 0 ? -fd : errno, "image archive: %s", path);
 	if (!S_ISREG(st.st_mode))
 		return gb_err_set(err, EBADMSG, "image archive: %s: not a file", path);
 	return gb_take_fd(&fd);
@@ -349,14 +347,14 @@ static int publish(int store, const char *temporary, const char *name, bool repl
 {
 	char old[NAME_ROOM];
 
-	if (syscall(SYS_renameat2, store, temporary, store, name, RENAME_NOREPLACE) == 0)
+	if (renameat2(store, temporary, store, name, RENAME_NOREPLACE) == 0)
 		return fsync(store) < 0 ? gb_err_sys(err, errno, "image \"%s\"", name) : 0;
 	if (errno != EEXIST)
 		return gb_err_sys(err, errno, "image \"%s\"", name);
 	if (!replace)
 		return gb_err_set(err, EEXIST, "image \"%s\": there is one of that name", name);
 	/* In one step, so that there always is one; what was there goes under the name that a sweep would find. */
-	if (syscall(SYS_renameat2, store, temporary, store, name, RENAME_EXCHANGE) < 0)
+	if (renameat2(store, temporary, store, name, RENAME_EXCHANGE) < 0)
 		return gb_err_sys(err, errno, "image \"%s\"", name);
 	int r = fsync(store) < 0 ? -errno : 0;
 	new_name(old, "old");
@@ -459,15 +457,11 @@ static Guestbox__V1__Image *read_record(int store, const char *name, int *ret_er
 		message = &image->base;
 	}
 	Guestbox__V1__Image *image = (Guestbox__V1__Image *)(void *)message;
-	char *own = strdup(name);
-	if (!own) {
+	if (gb_pb_set(&image->name, name) < 0) {
 		guestbox__v1__image__free_unpacked(image, NULL);
 		*ret_error = -ENOMEM;
 		return NULL;
 	}
-	if (image->name != (char *)protobuf_c_empty_string)
-		free(image->name);
-	image->name = own;
 	return image;
 }
 
@@ -507,17 +501,10 @@ int gb_sandbox_images(const char *folder, Guestbox__V1__Image ***ret_images, siz
 
 /* ---- what a sandbox of an image starts with ---- */
 
+/* What the request leaves open. */
 static int take_text(char **to, const char *from)
 {
-	if (**to || !*from)
-		return 0;
-	char *copy = strdup(from);
-	if (!copy)
-		return -ENOMEM;
-	if (*to != (char *)protobuf_c_empty_string)
-		free(*to);
-	*to = copy;
-	return 0;
+	return **to || !*from ? 0 : gb_pb_set(to, from);
 }
 
 static bool has_variable(const Sandbox__V1__CreateSandboxRequest *spec, const char *name, size_t len)

@@ -16,7 +16,6 @@
 struct gb_sandbox_import {
 	const char *name;
 	bool replace;   /* one that is there already */
-	uint64_t size;  /* bytes that have to come; 0: not known */
 	int in;         /* a socket with the archive; read to its end */
 	/* Asked when all is unpacked: whether the archive was all there was to come, and nobody has left. NULL: yes. */
 	bool (*whole)(void *arg);
@@ -24,7 +23,7 @@ struct gb_sandbox_import {
 };
 
 /* Unpacks a tar archive (untar.h) as an image: of a root file system, or of an image's layers (`docker save`, OCI image
- * layout); compressed or not (unzip.h). Blocks. 0 with *ret_image (freed by gb_sandbox_image_free()), or -errno with
+ * layout); compressed or not (unzip.h). Blocks. 0 with *ret_image (the caller's to free), or -errno with
  * err set: -EINVAL (the name), -EEXIST, -ECANCELED (not whole), those of gb_untar(). Nothing is left of one that failed. */
 int gb_sandbox_image_import(const char *folder, const struct gb_sandbox_import *import, Guestbox__V1__Image **ret_image,
 			    struct gb_err *err);

@@ -109,17 +109,16 @@ int gb_sandbox_runtime_wait(struct gb_sandbox_engine *e, struct gb_err *err)
 	int status;
 
 	e->pid = 0;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return gb_err_sys(err, errno, "%s", program);
-	}
+	int r = gb_io_wait(pid, &status);
+	if (r < 0)
+		return gb_err_sys(err, -r, "%s", program);
 	if (status == 0) {
 		(void)unlink(e->log);
 		return 0;
 	}
 	gb_autobuf struct gb_buf text = { 0 };
 	char reason[640];
-	int r = gb_io_slurp(AT_FDCWD, e->log, LOG_MAX, &text);
+	r = gb_io_slurp(AT_FDCWD, e->log, LOG_MAX, &text);
 	(void)unlink(e->log);
 	gb_sandbox_log_reason(gb_buf_text(&text), reason, sizeof reason);
 	if (r == 0 && reason[0])
@@ -131,11 +130,12 @@ int gb_sandbox_runtime_wait(struct gb_sandbox_engine *e, struct gb_err *err)
 
 void gb_sandbox_runtime_stop(struct gb_sandbox_engine *e)
 {
+	int status;
+
 	if (e->pid <= 0)
 		return;
 	(void)kill(e->pid, SIGKILL);
-	while (waitpid(e->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	(void)gb_io_wait(e->pid, &status);
 	e->pid = 0;
 	(void)unlink(e->log);
 }

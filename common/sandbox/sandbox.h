@@ -11,7 +11,6 @@
 #include "common/rpc/pb.h"
 #include "common/sandbox/record.pb-c.h"
 
-
 enum {
 	GB_SANDBOX_INSTANCE = 16,      /* letters of an instance's name */
 	GB_SANDBOX_SLOTS = 16384,      /* sandboxes at most: each has user ids of its own */
@@ -31,9 +30,9 @@ enum {
  * images/NAME/root. run is lost with the boot: crun's state, bundles. */
 struct gb_sandbox_place {
 	char data[256];
-	char run[64];            /* below GB_SANDBOX_RUN, and */
-	char cgroup[64];         /* below /sys/fs/cgroup, "/guestbox-sandbox/NAME": each store has its own, since what no
-				  * record knows there is taken away */
+	/* Each store has its own, since what no record knows there is taken away: */
+	char run[64];            /* GB_SANDBOX_RUN/NAME */
+	char cgroup[64];         /* GB_SANDBOX_CGROUP/NAME, below /sys/fs/cgroup */
 	char runtime[256];       /* crun or runc */
 	bool runc;               /* it is the latter */
 	const char *runtime_dir; /* looked through for it before PATH */

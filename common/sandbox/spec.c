@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/cleanup.h"
 #include "common/base/dir.h"
 
 enum {
@@ -68,13 +69,6 @@ bool gb_sandbox_path_is_plain(const char *path, bool root)
 	return true;
 }
 
-static bool below(const char *path, const char *folder)
-{
-	size_t n = strlen(folder);
-
-	return strncmp(path, folder, n) == 0 && (path[n] == '/' || !path[n]);
-}
-
 static int check_env(const char *key, struct gb_err *err)
 {
 	if (!*key || strchr(key, '='))
@@ -104,8 +98,8 @@ static int check_mounts(const Sandbox__V1__CreateSandboxRequest *spec, struct gb
 			return gb_err_set(err, EINVAL, "mounts: source \"%s\": not an absolute path without \"..\", below /", m->source);
 		if (!gb_sandbox_path_is_plain(m->target, false))
 			return gb_err_set(err, EINVAL, "mounts: target \"%s\": not an absolute path without \"..\", below /", m->target);
-		for (size_t k = 0; k < sizeof reserved / sizeof reserved[0]; k++) {
-			if (below(m->target, reserved[k]))
+		for (size_t k = 0; k < GB_ARRAY_LEN(reserved); k++) {
+			if (gb_dir_within(m->target, reserved[k]))
 				return gb_err_set(err, EINVAL, "mounts: target \"%s\": %s is the sandbox's own", m->target, reserved[k]);
 		}
 		for (size_t k = 0; k < i; k++) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
 #include "common/mount/apply.h"
 #include "common/mount/idmap.h"
@@ -101,10 +102,9 @@ static void act_as(uint32_t id)
 
 int gb_sandbox_open_lower(const Guestbox__Sandbox__Record *record, struct gb_err *err)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, record->lower, &how, sizeof how);
+	int fd = gb_io_openat2(AT_FDCWD, record->lower, O_PATH, RESOLVE_NO_SYMLINKS);
 
-	return fd < 0 ? gb_err_sys(err, errno, "rootfs %s", record->lower) : fd;
+	return fd < 0 ? gb_err_sys(err, -fd, "rootfs %s", record->lower) : fd;
 }
 
 int gb_sandbox_stage_root(struct gb_sandbox_stage *s)
@@ -189,15 +189,6 @@ static bool is_special(int fd)
 	return false;
 }
 
-static bool holds(const char *outer, const char *inner)
-{
-	size_t n = strlen(outer);
-
-	while (n > 1 && outer[n - 1] == '/')
-		n--;
-	return n <= 1 || (strncmp(outer, inner, n) == 0 && (inner[n] == '/' || !inner[n]));
-}
-
 /* Those that the create names come first, so that none of them hides ours. */
 static void order_binds(struct gb_sandbox_stage *s, size_t own)
 {
@@ -212,16 +203,15 @@ static void order_binds(struct gb_sandbox_stage *s, size_t own)
 /* The source of a mount: a descriptor (O_PATH), or -errno with err set. */
 static int open_source(const struct gb_sandbox_place *place, const Sandbox__V1__Mount *m, bool *ret_file, struct gb_err *err)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
 	struct stat st;
 
-	if (holds(m->source, place->data) || holds(place->data, m->source) || holds(m->source, place->run))
+	if (gb_dir_within(place->data, m->source) || gb_dir_within(m->source, place->data) || gb_dir_within(place->run, m->source))
 		return gb_err_set(err, EINVAL, "mount %s: the sandboxes' own files are in there", m->source);
-	gb_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, m->source, &how, sizeof how);
-	if (fd < 0 && errno == ELOOP)
+	gb_autoclose int fd = gb_io_openat2(AT_FDCWD, m->source, O_PATH, RESOLVE_NO_SYMLINKS);
+	if (fd == -ELOOP)
 		return gb_err_set(err, EINVAL, "mount %s: there is a symbolic link on the way", m->source);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return gb_err_sys(err, errno, "mount %s", m->source);
+		return gb_err_sys(err, fd < 0 ? -fd : errno, "mount %s", m->source);
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return gb_err_set(err, EINVAL, "mount %s: neither a folder nor a regular file", m->source);
 	if (is_special(fd))

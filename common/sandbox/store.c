@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -361,39 +360,26 @@ int gb_sandbox_snapshots(const struct gb_sandbox_place *place, gb_sandbox_snapsh
 
 /* ---- layers ---- */
 
-static int set_text(char **field, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (!copy)
-		return -ENOMEM;
-	if (*field && *field != (char *)protobuf_c_empty_string)
-		free(*field);
-	*field = copy;
-	return 0;
-}
-
 /* What the root of a new sandbox is: opened without following a link at any place, so that what one sandbox may write
  * leads no other's root elsewhere. */
 static int open_root(const struct gb_sandbox_place *place, const Sandbox__V1__CreateSandboxRequest *spec, char *path,
 		     size_t size, struct gb_err *err)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
 	const char *image = *spec->image || *spec->rootfs ? spec->image : "default";
 
 	if (*spec->rootfs)
 		(void)strlcpy(path, spec->rootfs, size);
 	else
 		(void)snprintf(path, size, "%s/images/%s/root", place->data, image);
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+	int fd = gb_io_openat2(AT_FDCWD, path, O_PATH, RESOLVE_NO_SYMLINKS);
 	if (fd >= 0)
 		return fd;
-	if (errno == ELOOP)
+	if (fd == -ELOOP)
 		return gb_err_set(err, EINVAL, "rootfs %s: there is a symbolic link on the way", path);
-	if (errno == ENOENT && !*spec->rootfs)
+	if (fd == -ENOENT && !*spec->rootfs)
 		return *spec->image ? gb_err_set(err, ENOENT, "image \"%s\": not in the store (%s/images)", image, place->data)
 				    : gb_err_set(err, ENOENT, "neither rootfs nor image was given, and there is no image \"default\"");
-	return gb_err_sys(err, errno, "rootfs %s", path);
+	return gb_err_sys(err, -fd, "rootfs %s", path);
 }
 
 int gb_sandbox_fsimage(int fd, const char *name, struct gb_fsimage *ret_image, struct gb_err *err)
@@ -464,10 +450,8 @@ static int layer_of_snapshot(const struct gb_sandbox_place *place, int boxfd, co
 		return -errno;
 	int r = gb_btrfs_snapshot(boxfd, "layer", source, false);
 	/* What an overlay was in the middle of belongs to the mount that did it. */
-	if (r == 0) {
-		int s = gb_sandbox_tree_remove(boxfd, "layer/work");
-		(void)s; /* there is none in a root */
-	}
+	if (r == 0)
+		(void)gb_sandbox_tree_remove(boxfd, "layer/work"); /* there is none in a root */
 	return r;
 }
 
@@ -514,7 +498,7 @@ int gb_sandbox_layer_make(const struct gb_sandbox_place *place, Guestbox__Sandbo
 	} else {
 		r = no_root(root, err);
 	}
-	if (r == 0 && record->overlay && !snapshot && set_text(&record->lower, root) < 0)
+	if (r == 0 && record->overlay && !snapshot && gb_pb_set(&record->lower, root) < 0)
 		r = gb_err_sys(err, ENOMEM, "record");
 	if (r < 0)
 		(void)gb_sandbox_tree_remove(AT_FDCWD, box);

@@ -23,13 +23,15 @@ int gb_sandbox_record_write(const struct gb_sandbox_place *place, const Guestbox
 int gb_sandbox_record_note(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, struct gb_err *err);
 
 /* Calls fn for each record; one that cannot be read is NULL with its error, whose code is ENOENT for one that was never
- * finished. What fn keeps is its own: it returns true to
- * keep the message. 0 or -errno with err set. */
+ * finished. What fn keeps is its own: it returns true to keep the message. 0 or -errno with err set. */
 typedef bool gb_sandbox_record_fn(const char *instance, Guestbox__Sandbox__Record *record, const struct gb_err *why, void *arg);
 int gb_sandbox_records(const struct gb_sandbox_place *place, gb_sandbox_record_fn *fn, void *arg, struct gb_err *err);
 
-/* The folder of an instance. */
+/* The path of a file in the folder of an instance or of a snapshot (NULL: of the folder), and of the folder of images. Each
+ * fits 512 bytes. */
 void gb_sandbox_box_path(const struct gb_sandbox_place *place, const char *instance, const char *file, char *path, size_t size);
+void gb_sandbox_snapshot_path(const struct gb_sandbox_place *place, const char *id, const char *file, char *path, size_t size);
+void gb_sandbox_images_path(const struct gb_sandbox_place *place, char *path, size_t size);
 
 /*
  * Makes the writable layer of a new instance, with its folder: of a root that is a subvolume of the same Btrfs a snapshot,
@@ -51,13 +53,14 @@ int gb_sandbox_box_remove(const struct gb_sandbox_place *place, const char *inst
 /* What an error says where none can be taken; takes the sandbox's id and the store's place. */
 #define GB_SANDBOX_NO_SNAPSHOT "sandbox \"%s\": %s is on no Btrfs, so that no snapshot can be taken"
 
-/* Takes a snapshot of record's layer; snapshot has id, name, labels, content. On the disk when this returns. */
+/* Takes a snapshot of record's layer, in a folder of this id, on the disk when this returns. 0, -EOPNOTSUPP (no Btrfs) or
+ * -errno, with err set and no folder. */
 int gb_sandbox_snapshot_make(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *id,
 			     struct gb_err *err);
+/* What is known of it, likewise: 0 or -errno with err set. Without that the folder is rubbish. */
 int gb_sandbox_snapshot_write(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Snapshot *snapshot,
 			      struct gb_err *err);
-void gb_sandbox_snapshot_path(const struct gb_sandbox_place *place, const char *id, const char *file, char *path, size_t size);
-void gb_sandbox_images_path(const struct gb_sandbox_place *place, char *path, size_t size);
+/* As gb_sandbox_records() and gb_sandbox_box_remove(). */
 typedef bool gb_sandbox_snapshot_fn(const char *id, Guestbox__Sandbox__Snapshot *snapshot, const struct gb_err *why, void *arg);
 int gb_sandbox_snapshots(const struct gb_sandbox_place *place, gb_sandbox_snapshot_fn *fn, void *arg, struct gb_err *err);
 int gb_sandbox_snapshot_remove(const struct gb_sandbox_place *place, const char *id, struct gb_err *err);

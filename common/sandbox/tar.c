@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/parse.h"
+
 /* Where the fields of a header are. */
 enum {
 	NAME = 0, NAME_LEN = 100, MODE = 100, UID = 108, GID = 116, SIZE = 124, MTIME = 136, SUM = 148, TYPE = 156, LINK = 157,
@@ -137,21 +139,6 @@ long gb_tar_record(const char *data, size_t len, struct gb_tar_record *ret_recor
 	return (long)n;
 }
 
-int gb_tar_number(const char *text, size_t len, uint64_t *ret_number)
-{
-	uint64_t v = 0;
-
-	if (!len)
-		return -EBADMSG;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9' || v > (UINT64_MAX - 9) / 10)
-			return -EBADMSG;
-		v = v * 10 + (unsigned)(text[i] - '0');
-	}
-	*ret_number = v;
-	return 0;
-}
-
 int gb_tar_time(const char *text, size_t len, int64_t *ret_seconds, long *ret_nsec)
 {
 	bool negative = len && text[0] == '-';
@@ -161,7 +148,7 @@ int gb_tar_time(const char *text, size_t len, int64_t *ret_seconds, long *ret_ns
 
 	while (whole < len && text[whole] != '.')
 		whole++;
-	if (gb_tar_number(text + i, whole - i, &seconds) < 0 || seconds > INT64_MAX / 2)
+	if (!gb_parse_u64(text + i, whole - i, &seconds) || seconds > INT64_MAX / 2)
 		return -EBADMSG;
 	long unit = 100000000;
 	for (i = whole + 1; i < len; i++, unit /= 10) {

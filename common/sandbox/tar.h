@@ -30,9 +30,8 @@ long gb_tar_record(const char *data, size_t len, struct gb_tar_record *ret_recor
 bool gb_tar_key_is(const struct gb_tar_record *record, const char *key);
 bool gb_tar_key_starts(const struct gb_tar_record *record, const char *prefix); /* and goes on behind it */
 
-/* A pax number, "SECONDS[.FRACTION]" with a sign: 0 or -EBADMSG. A number without sign and fraction: the same, as u64. */
+/* A pax time, "SECONDS[.FRACTION]" with a sign: 0 or -EBADMSG. */
 int gb_tar_time(const char *text, size_t len, int64_t *ret_seconds, long *ret_nsec);
-int gb_tar_number(const char *text, size_t len, uint64_t *ret_number);
 
 /*
  * A member's name as a path below the root: no slash in front, no empty component, no "."; "" is the root itself. 0, or

@@ -105,8 +105,7 @@ int gb_untar_confined(int in, int root, const struct gb_untar_limits *limits, st
 	if (pid < 0)
 		return gb_err_sys(err, failed_fork, "archive: fork");
 	ssize_t n = gb_io_read(from, &report, sizeof report);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	(void)gb_io_wait(pid, &status);
 	if (n != (ssize_t)sizeof report)
 		return gb_err_set(err, EIO, "archive: the process that unpacks it has ended before its time");
 	if (report.code) {

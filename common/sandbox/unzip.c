@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/sys/confine.h"
 #include "common/sys/program.h"
 
@@ -105,10 +106,9 @@ int gb_unzip_end(struct gb_unzip *unzip, struct gb_err *err)
 
 	gb_close_fd(&unzip->out);
 	unzip->out = -1;
-	while (waitpid(unzip->pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return gb_err_sys(err, errno, "archive: %s", unzip->program);
-	}
+	int r = gb_io_wait(unzip->pid, &status);
+	if (r < 0)
+		return gb_err_sys(err, -r, "archive: %s", unzip->program);
 	if (WIFSIGNALED(status))
 		return gb_err_set(err, EBADMSG, "archive: %s was ended by signal %d", unzip->program, WTERMSIG(status));
 	if (WEXITSTATUS(status))

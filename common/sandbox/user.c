@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -127,31 +126,18 @@ int gb_sandbox_user_find(const char *text, const char *passwd, const char *group
 /* A regular file of the sandbox, "" when there is none. */
 static int slurp(int rootfd, const char *path, struct gb_buf *buf)
 {
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	struct gb_io_path self;
 	struct stat st;
-	char chunk[4096];
 
-	gb_autoclose int fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof how);
+	gb_autoclose int fd = gb_io_openat2(rootfd, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
-	for (;;) {
-		ssize_t n = gb_io_read(fd, chunk, sizeof chunk);
-		if (n <= 0)
-			return (int)n;
-		if (buf->len + (size_t)n > FILE_MAX_BYTES)
-			return -E2BIG;
-		for (ssize_t i = 0; i < n; i++) {
-			if (!chunk[i])
-				return -EINVAL;
-		}
-		if (gb_buf_add(buf, chunk, (size_t)n) < 0)
-			return -ENOMEM;
-	}
+	int r = gb_io_slurp(AT_FDCWD, gb_io_path(fd, &self), FILE_MAX_BYTES, buf);
+	return r < 0 ? r : memchr(gb_buf_text(buf), '\0', buf->len) ? -EINVAL : 0;
 }
 
 int gb_sandbox_user_at(int rootfd, const char *text, struct gb_sandbox_user *ret_user, struct gb_err *err)
@@ -175,12 +161,11 @@ int gb_sandbox_user_at(int rootfd, const char *text, struct gb_sandbox_user *ret
 /* 0: it can be run; -EACCES: it is there and cannot; -ENOENT: it is not there. */
 static int try_program(int rootfd, const char *path)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 	struct stat st;
 
-	gb_autoclose int fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof how);
+	gb_autoclose int fd = gb_io_openat2(rootfd, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? -ENOENT : errno == ELOOP || errno == EAGAIN ? 0 : -EACCES;
+		return fd == -ENOENT || fd == -ENOTDIR ? -ENOENT : fd == -ELOOP || fd == -EAGAIN ? 0 : -EACCES;
 	if (fstat(fd, &st) < 0)
 		return 0;
 	return S_ISREG(st.st_mode) && st.st_mode & 0111 ? 0 : -EACCES;
@@ -188,15 +173,14 @@ static int try_program(int rootfd, const char *path)
 
 int gb_sandbox_program_check(int rootfd, const struct gb_sandbox_process *process, struct gb_err *err)
 {
-	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 	const char *name = process->args[0], *folder = gb_sandbox_folder(process), *path = gb_sandbox_variable(process, "PATH");
 	char full[4096];
 	int r = -ENOENT;
 
 	if (strcmp(folder, "/") != 0) {
-		gb_autoclose int fd = (int)syscall(SYS_openat2, rootfd, folder, &how, sizeof how);
-		if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-			return gb_err_sys(err, errno, "working_dir \"%s\"", folder);
+		gb_autoclose int fd = gb_io_openat2(rootfd, folder, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+		if (fd == -ENOENT || fd == -ENOTDIR)
+			return gb_err_sys(err, -fd, "working_dir \"%s\"", folder);
 	}
 	if (strchr(name, '/')) {
 		(void)snprintf(full, sizeof full, "%s/%s", *name == '/' ? "" : folder, name);

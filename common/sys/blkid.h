@@ -5,4 +5,10 @@
 
 #include <blkid.h>
 
+static inline void gb_blkid_free(blkid_probe *probe)
+{
+	blkid_free_probe(*probe);
+}
+#define gb_autoblkid __attribute__((cleanup(gb_blkid_free)))
+
 #endif

@@ -17,10 +17,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/dir.h"
 #include "common/base/io.h"
-
-#ifndef LOOP_CONFIGURE /* Linux 5.8 */
-#error "linux/loop.h of Linux 5.8 or later is needed"
-#endif
+#include "common/sys/mountinfo.h"
 
 int gb_blockdev_open(const char *path, struct gb_blockdev *ret_device, struct gb_err *err)
 {
@@ -151,31 +148,19 @@ int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t siz
 	return r;
 }
 
-int gb_blockdev_loop_attach(const struct gb_blockdev *file, char *path, size_t size, struct gb_err *err)
+char *gb_blockdev_swap_next(char *text, size_t *pos)
 {
-	gb_autoclose int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	gb_autoclose int backing = reopen(file, O_RDWR);
+	/* "Filename Type Size Used Priority", then a line each (proc_pid_mountinfo(5)'s escapes; mm/swapfile.c). */
+	for (;;) {
+		char *line = text + *pos, *end = strchrnul(line, '\n');
 
-	if (control < 0)
-		return gb_err_sys(err, errno, "/dev/loop-control");
-	if (backing < 0)
-		return gb_err_sys(err, errno, "%s", file->path);
-	/* Between the two calls another one may take the number: then take the next. */
-	for (int tries = 0; tries < 64; tries++) {
-		struct loop_config config = { .fd = (uint32_t)backing, .info.lo_flags = LO_FLAGS_AUTOCLEAR };
-		int number = ioctl(control, LOOP_CTL_GET_FREE);
-
-		if (number < 0)
-			return gb_err_sys(err, errno, "%s: free loop device", file->path);
-		(void)snprintf(path, size, "/dev/loop%d", number);
-		(void)strlcpy((char *)config.info.lo_file_name, file->path, sizeof config.info.lo_file_name);
-		gb_autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			return gb_err_sys(err, errno, "%s", path);
-		if (ioctl(fd, LOOP_CONFIGURE, &config) == 0)
-			return gb_take_fd(&fd);
-		if (errno != EBUSY)
-			return gb_err_sys(err, errno, "%s: %s as its file", path, file->path);
+		if (!*line)
+			return NULL;
+		*pos = (size_t)(end - text) + (*end == '\n');
+		line[strcspn(line, " \t\n")] = '\0';
+		if (line[0] != '/')
+			continue;
+		gb_mountinfo_unescape(line);
+		return line;
 	}
-	return gb_err_sys(err, EBUSY, "%s: loop device", file->path);
 }

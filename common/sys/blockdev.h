@@ -38,10 +38,11 @@ int gb_blockdev_busy(const struct gb_blockdev *device);
 /* How many devices stand on one: mappings, RAIDs. */
 unsigned gb_blockdev_holders(unsigned major, unsigned minor);
 
-/* The loop device that already stands for a regular file, its path in `path`: 1, 0 or -errno. */
+/* The loop device that already stands for all of a regular file, its path in `path`: 1, 0 or -errno. */
 int gb_blockdev_loop_find(const struct gb_blockdev *file, char *path, size_t size);
 
-/* Attaches one, which goes away with its last user. Returns a descriptor that keeps it meanwhile; -errno. */
-int gb_blockdev_loop_attach(const struct gb_blockdev *file, char *path, size_t size, struct gb_err *err);
+/* The paths of a text like /proc/swaps, one a call; the kernel's escapes are undone in place. Pure. *pos starts at 0. NULL at
+ * the end. */
+char *gb_blockdev_swap_next(char *text, size_t *pos);
 
 #endif

@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 
@@ -97,9 +96,9 @@ int gb_clock_open(struct gb_clock *clock, const char *path, struct gb_err *err)
 	if (path)
 		return open_one(clock, path, err);
 	for (int i = 0; i < PTP_MAX; i++) {
-		gb_autobuf struct gb_buf name = { 0 };
+		char name[64];
 		(void)snprintf(file, sizeof file, "/sys/class/ptp/ptp%d/clock_name", i);
-		if (gb_io_slurp(AT_FDCWD, file, 256, &name) < 0 || !gb_clock_is_hosts(gb_buf_text(&name)))
+		if (gb_io_line(AT_FDCWD, file, name, sizeof name) < 0 || !gb_clock_is_hosts(name))
 			continue;
 		(void)snprintf(file, sizeof file, "/dev/ptp%d", i);
 		if (open_one(clock, file, err) == 0)

@@ -78,17 +78,3 @@ int gb_cmdline_value(const char *text, const char *key, char *value, size_t size
 	}
 	return r;
 }
-
-bool gb_cmdline_flag(const char *text, const char *key)
-{
-	char word[WORD_MAX_LEN];
-	const char *k, *v;
-	size_t pos = 0;
-	bool on = false;
-
-	while (gb_cmdline_next(text, &pos, word, sizeof word, &k, &v)) {
-		if (strcmp(k, key) == 0)
-			on = !v || strcmp(v, "0") != 0;
-	}
-	return on;
-}

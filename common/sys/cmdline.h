@@ -21,7 +21,4 @@ bool gb_cmdline_next(const char *text, size_t *pos, char *word, size_t size, con
 /* The last non-empty value of key, copied to value: its length, -ENAMETOOLONG, or -ENOENT (for a key without "=", too). */
 int gb_cmdline_value(const char *text, const char *key, char *value, size_t size);
 
-/* Whether key stands there, with a value other than "0" or with none. */
-bool gb_cmdline_flag(const char *text, const char *key);
-
 #endif

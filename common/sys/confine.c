@@ -141,7 +141,7 @@ static void rule(struct program *program, const struct gb_syscall *call, uint32_
 }
 #endif
 
-int gb_confine_syscalls(const struct gb_syscall *rules, size_t n, int otherwise_allowed)
+int gb_confine_syscalls(const struct gb_syscall *rules, size_t n, bool otherwise_allowed)
 {
 #ifdef ARCH
 	struct program program = { .len = 0 };

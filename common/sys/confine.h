@@ -3,6 +3,7 @@
 #ifndef GB_SYS_CONFINE_H
 #define GB_SYS_CONFINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -44,6 +45,6 @@ struct gb_syscall {
 
 /* The system calls that stay; any other fails with EPERM. -EINVAL or -ENOSYS where the kernel has no seccomp filters, or no
  * KILL_PROCESS (Linux 4.14). otherwise_allowed: only what is NEVER is refused. */
-int gb_confine_syscalls(const struct gb_syscall *rules, size_t n, int otherwise_allowed);
+int gb_confine_syscalls(const struct gb_syscall *rules, size_t n, bool otherwise_allowed);
 
 #endif

@@ -199,33 +199,3 @@ int gb_mapfile_cause(const struct gb_mapfile *file, uint64_t offset)
 		return -errno;
 	return (uint64_t)st.st_size <= offset ? 0 : -EIO;
 }
-
-ssize_t gb_mapfile_read(const struct gb_mapfile *file, uint64_t offset, void *dst, size_t len)
-{
-	size_t got = 0;
-
-	while (got < len) {
-		gb_automapwindow struct gb_mapwindow window = { 0 };
-		int r = gb_mapfile_map(file, offset + got, len - got, &window);
-		if (r < 0)
-			return r;
-		if (window.len == 0)
-			break;
-		size_t n = gb_mapwindow_copy(&window, 0, (unsigned char *)dst + got, window.len);
-		got += n;
-		if (n < window.len) {
-			r = gb_mapfile_cause(file, offset + got);
-			if (r < 0)
-				return r;
-			break;
-		}
-	}
-	/* A last page that was cut in its middle gives zeros behind the new end: they are no content of the file. */
-	struct stat st;
-	if (fstat(file->fd, &st) < 0)
-		return -errno;
-	uint64_t size = (uint64_t)st.st_size;
-	if (offset + got > size)
-		got = offset < size ? (size_t)(size - offset) : 0;
-	return (ssize_t)got;
-}

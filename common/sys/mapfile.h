@@ -56,7 +56,4 @@ size_t gb_mapwindow_touch(const struct gb_mapwindow *window);
  * -EIO. */
 int gb_mapfile_cause(const struct gb_mapfile *file, uint64_t offset);
 
-/* pread(2) by mapping: the count, short only at the end of the file, or -errno. */
-ssize_t gb_mapfile_read(const struct gb_mapfile *file, uint64_t offset, void *dst, size_t len);
-
 #endif

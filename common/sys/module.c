@@ -65,7 +65,8 @@ static bool is_of(const char *path, size_t len, const char *name)
 	return dot && same(base, (size_t)(dot - base), name);
 }
 
-bool gb_modules_find(const char *dep, const char *name, struct gb_buf *ret_paths)
+/* A module's line in modules.dep: the paths, its own first, in one string that blanks separate. False: none. */
+static bool find(const char *dep, const char *name, struct gb_buf *ret_paths)
 {
 	for (const char *line = dep; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		size_t len = strcspn(line, ":\n");
@@ -119,11 +120,10 @@ static int real_init(const char *path, const char *params)
 /* To look costs nothing; to load a second time, the kernel reads the file first. */
 static bool is_live(const char *name)
 {
-	gb_autobuf struct gb_buf text = { 0 };
-	char path[128];
+	char path[128], state[16];
 
 	(void)snprintf(path, sizeof path, "/sys/module/%s/initstate", name);
-	return gb_io_slurp(AT_FDCWD, path, 64, &text) == 0 && strcmp(gb_buf_text(&text), "live\n") == 0;
+	return gb_io_line(AT_FDCWD, path, state, sizeof state) == 0 && strcmp(state, "live") == 0;
 }
 
 static int load_file(struct gb_modules *modules, const char *path, const char *name, struct gb_err *err)
@@ -165,7 +165,7 @@ int gb_modules_load(struct gb_modules *modules, const char *name, struct gb_err 
 	gb_autobuf struct gb_buf paths = { 0 };
 	char word[64];
 
-	if (!gb_modules_find(gb_buf_text(&modules->dep), name, &paths)) {
+	if (!find(gb_buf_text(&modules->dep), name, &paths)) {
 		if (gb_modules_is_builtin(gb_buf_text(&modules->builtin), name))
 			return 0;
 		return gb_err_set(err, ENOENT, "%s: no such module below %s", name, modules->folder);

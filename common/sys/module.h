@@ -32,8 +32,7 @@ const char *gb_modules_match(const struct gb_modules *modules, const char *modal
 
 /* ---- pure parts ---- */
 
-/* Finds a module's line in modules.dep: the paths, its own first, in one string that blanks separate. False: none. */
-bool gb_modules_find(const char *dep, const char *name, struct gb_buf *ret_paths);
+/* Whether modules.builtin has it. */
 bool gb_modules_is_builtin(const char *builtin, const char *name);
 
 /* "NAME.PARAM=VALUE" of the kernel command line as "PARAM=VALUE ...". */

@@ -13,14 +13,9 @@
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
+#include "common/base/dir.h"
 #include "common/base/io.h"
-
-#ifndef STATX_MNT_ID
-#define STATX_MNT_ID 0x1000U
-#endif
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x2000
-#endif
+#include "common/base/parse.h"
 
 /* 100,000 mounts take some 12 MB. */
 enum { TABLE_MAX = 1 << 30, CHUNK = 1 << 16 };
@@ -61,26 +56,16 @@ static char *field(char **rest)
 	return start;
 }
 
-static int number(const char *text, unsigned *ret_value)
+static bool number(const char *text, unsigned *ret_value)
 {
-	unsigned value = 0;
-
-	if (!*text)
-		return -EINVAL;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || __builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (unsigned)(*text - '0'), &value))
-			return -EINVAL;
-	}
-	*ret_value = value;
-	return 0;
+	return gb_parse_u32(text, strlen(text), ret_value);
 }
 
 static int identity(const char *text, int *ret_id)
 {
 	unsigned value;
 
-	if (!text || number(text, &value) < 0 || value > INT_MAX)
+	if (!text || !number(text, &value) || value > INT_MAX)
 		return -EINVAL;
 	*ret_id = (int)value;
 	return 0;
@@ -100,7 +85,7 @@ static void tag(const char *text, struct gb_mountinfo *row)
 		size_t n = strlen(tags[i].name);
 		unsigned value;
 
-		if (strncmp(text, tags[i].name, n) == 0 && number(text + n, &value) == 0)
+		if (strncmp(text, tags[i].name, n) == 0 && number(text + n, &value))
 			*(unsigned *)((char *)row + tags[i].at) = value;
 	}
 }
@@ -122,7 +107,7 @@ int gb_mountinfo_parse(char *line, struct gb_mountinfo *ret_row)
 	if (!colon)
 		return -EINVAL;
 	*colon = '\0';
-	if (number(device, &row.major) < 0 || number(colon + 1, &row.minor) < 0)
+	if (!number(device, &row.major) || !number(colon + 1, &row.minor))
 		return -EINVAL;
 	while ((optional = field(&rest)) && strcmp(optional, "-") != 0)
 		tag(optional, &row);
@@ -133,10 +118,8 @@ int gb_mountinfo_parse(char *line, struct gb_mountinfo *ret_row)
 	char *super = rest ? rest : source + strlen(source);
 
 	size_t len = strlen(root), suffix = strlen("//deleted");
-	if (len > suffix && strcmp(root + len - suffix, "//deleted") == 0) {
+	if (len > suffix && strcmp(root + len - suffix, "//deleted") == 0)
 		root[len - suffix] = '\0'; /* dentry_path(), fs/d_path.c */
-		row.deleted = true;
-	}
 	gb_mountinfo_unescape(root);
 	gb_mountinfo_unescape(target);
 	gb_mountinfo_unescape(options);
@@ -314,16 +297,6 @@ static size_t first_child(const struct gb_mountinfo_table *table, int parent)
 	return lo;
 }
 
-/* Whether path is at dir or below it, by whole parts. */
-static bool within(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	if (n == 1 && *dir == '/')
-		return *path == '/';
-	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
-}
-
 /* Of two mounts on one parent a walk meets the one nearer to the root first. */
 static const struct gb_mountinfo *nearer(const struct gb_mountinfo *best, const struct gb_mountinfo *row)
 {
@@ -338,7 +311,7 @@ const struct gb_mountinfo *gb_mountinfo_holder(const struct gb_mountinfo_table *
 	for (size_t i = 0; i < table->count; i++) {
 		const struct gb_mountinfo *row = &table->rows[i];
 
-		if (within(path, row->target) &&
+		if (gb_dir_within(path, row->target) &&
 		    (row->parent == row->id || !gb_mountinfo_by_id(table, row->parent)))
 			at = nearer(at, row);
 	}
@@ -351,7 +324,7 @@ const struct gb_mountinfo *gb_mountinfo_holder(const struct gb_mountinfo_table *
 
 			if (row->parent != at->id)
 				break;
-			if (row->id != at->id && within(path, row->target) && within(row->target, at->target))
+			if (row->id != at->id && gb_dir_within(path, row->target) && gb_dir_within(row->target, at->target))
 				next = nearer(next, row);
 		}
 		if (!next)

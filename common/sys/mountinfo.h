@@ -20,7 +20,6 @@ struct gb_mountinfo {
 	const char *super;   /* of the file system: "rw,dax=always" */
 	unsigned shared, master, from; /* peer groups; 0: none */
 	bool unbindable;
-	bool deleted; /* root was removed from the file system */
 };
 
 /* The longest line that is read; the kernel's own are at most some pages. */

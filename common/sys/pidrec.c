@@ -31,12 +31,8 @@ int gb_pidrec_parse(const char *text, const char *boot, pid_t *ret_pid, uint64_t
 
 void gb_boot_id(char boot[GB_BOOT_ID])
 {
-	gb_autobuf struct gb_buf text = { 0 };
-
-	(void)strlcpy(boot, "-", GB_BOOT_ID);
-	if (gb_io_slurp(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 256, &text) == 0 && text.len > 1)
-		(void)strlcpy(boot, text.data, GB_BOOT_ID);
-	boot[strcspn(boot, "\n ")] = '\0';
+	if (gb_io_line(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot, GB_BOOT_ID) < 0 || !boot[0])
+		(void)strlcpy(boot, "-", GB_BOOT_ID);
 }
 
 int gb_pidrec_write(const char *path, const struct gb_proc *proc)

@@ -32,7 +32,7 @@ int gb_proc_parse(const char *line, struct gb_proc *ret_proc)
 {
 	struct gb_proc p = { 0 };
 	const char *open = strchr(line, '('), *shut = strrchr(line, ')');
-	long long pid, ppid, session, tty, threads;
+	long long pid, session, tty, threads;
 	unsigned long flags;
 	unsigned long long start;
 
@@ -40,12 +40,10 @@ int gb_proc_parse(const char *line, struct gb_proc *ret_proc)
 		return -EINVAL;
 	/* proc_pid_stat(5): state ppid pgrp session tty tpgid flags 4x faults 2x time 2x ctime prio nice threads - start */
 	if (sscanf(line, "%lld ", &pid) != 1 || pid < 1 || pid > INT_MAX ||
-	    sscanf(shut + 1, " %c %lld %*s %lld %lld %*s %lu %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lld %*s %llu", &p.state,
-		   &ppid, &session, &tty, &flags, &threads, &start) != 7 ||
-	    ppid < 0 || ppid > INT_MAX)
+	    sscanf(shut + 1, " %c %*s %*s %lld %lld %*s %lu %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lld %*s %llu", &p.state,
+		   &session, &tty, &flags, &threads, &start) != 6)
 		return -EINVAL;
 	p.pid = (pid_t)pid;
-	p.ppid = (pid_t)ppid;
 	p.shell = session == pid && tty != 0;
 	p.kernel = flags & PF_KTHREAD;
 	p.start = start;

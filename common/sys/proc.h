@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 struct gb_proc {
-	pid_t pid, ppid;
+	pid_t pid;
 	char state;       /* proc_pid_stat(5): R S D T Z ... */
 	bool kernel;      /* a kernel thread */
 	bool shell;       /* leads a session that has a terminal */

@@ -8,11 +8,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/base/dir.h"
+#include "common/base/io.h"
 
 enum { DEPTH_MAX = 48, NAMED_MAX = 5, PASSES_MAX = 1000 };
 
@@ -35,16 +35,10 @@ static void problem(struct walk *walk, const char *where, const char *name, cons
 	(void)gb_buf_fmt(walk->problems, "%s%s/%s%s: %s", walk->problems->len ? "; " : "", walk->path, where, name, why);
 }
 
+/* NO_XDEV: into no other mount, a bind mount of the same file system included (openat2(2)). */
 static int open_folder(int dir, const char *name)
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		/* NO_XDEV: into no other mount, a bind mount of the same file system included (openat2(2)). */
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH,
-	};
-	int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
-
-	return fd < 0 ? -errno : fd;
+	return gb_io_openat2(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
 }
 
 /* One pass over a folder. */
@@ -53,7 +47,7 @@ static void empty(struct walk *walk, int dir, const char *where, unsigned depth)
 	gb_autoclosedir DIR *list = gb_dir_take(dir);
 
 	if (!list) {
-		problem(walk, where, "", strerror(ENOMEM));
+		problem(walk, where, "", strerror(errno));
 		return;
 	}
 	const struct dirent *e;

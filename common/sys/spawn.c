@@ -44,15 +44,6 @@ static void become(const struct gb_spawn *spawn, int null, int report)
 	_exit(127);
 }
 
-static int wait_for(pid_t pid, int *status)
-{
-	while (waitpid(pid, status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
 /* A pipe whose writing end is above 2, so that dup2(2) of one descriptor does not close another. Both are the caller's. */
 static int pipe_above(int *ret_reader, int *ret_writer)
 {
@@ -100,13 +91,13 @@ pid_t gb_spawn(const struct gb_spawn *spawn)
 	(void)close(gb_take_fd(&writer));
 	/* Its end is closed by execve(2), or says why that failed. */
 	if (gb_io_read(reader, &code, sizeof code) == (ssize_t)sizeof code) {
-		(void)wait_for(pid, &status);
+		(void)gb_io_wait(pid, &status);
 		return code > 0 ? -code : -EIO;
 	}
 	return pid;
 }
 
-/* One read of what there is: 1, 0 at the end, -EAGAIN. */
+/* One read of what there is: 1, 0 at the end, or -errno. */
 static int take(int fd, struct gb_buf *output, size_t base, size_t max)
 {
 	char block[4096];
@@ -146,12 +137,13 @@ int gb_spawn_run(const struct gb_spawn *spawn, unsigned timeout_ms, struct gb_bu
 		return (int)pid;
 	(void)close(gb_take_fd(&writer));
 	gb_autoclose int end = (int)syscall(SYS_pidfd_open, pid, 0U);
+	r = end < 0 ? -errno : 0;
 	/* Its own end counts, not that of its output: a daemon that it left behind may hold that open. */
 	struct pollfd fds[] = { { .fd = end, .events = POLLIN }, { .fd = reader, .events = POLLIN } };
-	for (;;) {
+	while (r == 0) {
 		int64_t left = (int64_t)(until - gb_mono_ms());
-		if (left <= 0 || end < 0) {
-			r = end < 0 ? -EMFILE : -ETIMEDOUT;
+		if (left <= 0) {
+			r = -ETIMEDOUT;
 			break;
 		}
 		if (poll(fds, 2, left > 60000 ? 60000 : (int)left) < 0 && errno != EINTR) {
@@ -167,7 +159,7 @@ int gb_spawn_run(const struct gb_spawn *spawn, unsigned timeout_ms, struct gb_bu
 		(void)kill(-pid, SIGKILL); /* it leads its session and so its group */
 	while (r == 0 && fds[1].fd >= 0 && take(reader, output, base, max) > 0)
 		;
-	int waited = wait_for(pid, &status);
+	int waited = gb_io_wait(pid, &status);
 	if (r < 0 || waited < 0)
 		return r < 0 ? r : waited;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -34,17 +34,16 @@ struct gb_timeline {
 void gb_timeline_free(struct gb_timeline *timeline);
 #define gb_autotimeline __attribute__((cleanup(gb_timeline_free)))
 
-
-/* Adds a step that began at `begin` and ends now, if the file is there: the init script makes it. Never fails, never
+/* Adds a step that began at `begin` (gb_mono_ns()) and ends now, if the file is there: the init script makes it. Never fails, never
  * allocates, keeps errno. */
 void gb_timeline_mark(const char *track, const char *name, uint64_t begin);
 
-/* The same, for `boot-timeline mark`: makes the file when it is missing, and says what failed. */
+/* The same, for `boot-timeline mark`: makes the file when it is missing, and says what failed: 0 or -errno with err. */
 int gb_timeline_add(const char *track, const char *name, uint64_t begin, struct gb_err *err);
 
 /* Reads both sources; the records' CLOCK_MONOTONIC is brought to the log's clock. Records that none of ours made are left out.
- * For root, steps that were only in the kernel's log are added to the file, for the log is short of memory
- * and forgets. 0 or -errno with err; no source at all is 0 and no steps. */
+ * For root, steps that were only in the kernel's log are added to the file, for the log is short of memory and forgets. 0 or
+ * -errno with err; no source at all is 0 and no steps. */
 int gb_timeline_read(struct gb_timeline *timeline, struct gb_err *err);
 
 /* ---- pure parts ---- */

@@ -48,7 +48,6 @@ static void walk(const struct gb_jsonread *value, const char *text, size_t len, 
 {
 	static const char *const names[] = { "a", "", "Layers", "manifests", "digest", "config" };
 	struct gb_jsonread item = { 0 };
-	uint64_t number;
 
 	if (--*left < 0)
 		return;
@@ -59,7 +58,6 @@ static void walk(const struct gb_jsonread *value, const char *text, size_t len, 
 		abort();
 	if (gb_jsonread_is(value, '"'))
 		string(value);
-	(void)gb_jsonread_uint(value, &number);
 	while (gb_jsonread_next(value, &item))
 		walk(&item, text, len, left);
 	for (size_t i = 0; i < GB_ARRAY_LEN(names); i++) {

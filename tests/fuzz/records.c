@@ -12,6 +12,7 @@
 #include "common/net/addr.h"
 #include "common/power/plan.h"
 #include "common/power/state.h"
+#include "common/sys/blockdev.h"
 #include "common/sys/cgroup.h"
 #include "common/sys/clock.h"
 #include "common/sys/pidrec.h"
@@ -28,7 +29,7 @@ static void files(const char *text)
 	pid_t pid;
 
 	memset(&proc, 0x55, sizeof proc);
-	if (gb_proc_parse(text, &proc) == 0 && (proc.pid < 1 || proc.ppid < 0 || !memchr(proc.command, 0, sizeof proc.command)))
+	if (gb_proc_parse(text, &proc) == 0 && (proc.pid < 1 || !memchr(proc.command, 0, sizeof proc.command)))
 		abort();
 	if (gb_pidrec_parse(text, "b", &pid, &start) == 0 && (pid < 2 || !strstr(text, "b\n")))
 		abort();
@@ -48,7 +49,7 @@ static void swaps(const char *text, size_t size)
 	if (!copy)
 		return;
 	memcpy(copy, text, size + 1);
-	for (char *path; (path = gb_power_swap_next(copy, &pos)); before = pos) {
+	for (char *path; (path = gb_blockdev_swap_next(copy, &pos)); before = pos) {
 		if (path[0] != '/' || pos <= before || pos > size)
 			abort();
 	}

@@ -14,6 +14,7 @@
 #include "common/base/buf.h"
 #include "common/base/cleanup.h"
 #include "common/base/date.h"
+#include "common/base/dir.h"
 #include "common/base/err.h"
 #include "common/base/io.h"
 #include "common/base/json.h"
@@ -201,6 +202,41 @@ static void numbers_are_strict(void **state)
 	assert_int_equal(n, 10);
 }
 
+static void digits_alone_are_a_number(void **state)
+{
+	static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616", "99999999999999999999" };
+	uint64_t wide = 42;
+	uint32_t value = 42;
+
+	(void)state;
+	for (size_t i = 0; i < GB_ARRAY_LEN(bad); i++) {
+		assert_false(gb_parse_u64(bad[i], strlen(bad[i]), &wide));
+		assert_false(gb_parse_u32(bad[i], strlen(bad[i]), &value));
+	}
+	assert_false(gb_parse_u32("4294967296", 10, &value));
+	assert_int_equal(wide, 42);
+	assert_int_equal(value, 42);
+	assert_true(gb_parse_u64("18446744073709551615", 20, &wide));
+	assert_true(wide == UINT64_MAX);
+	assert_true(gb_parse_u32("4294967295", 10, &value));
+	assert_true(value == UINT32_MAX);
+	assert_true(gb_parse_u32("12:34", 2, &value));
+	assert_int_equal(value, 12);
+}
+
+static void below_is_by_whole_components(void **state)
+{
+	(void)state;
+	assert_true(gb_dir_within("/a", "/a"));
+	assert_true(gb_dir_within("/a/b", "/a"));
+	assert_true(gb_dir_within("/a/b", "/a//"));
+	assert_true(gb_dir_within("/", "/"));
+	assert_true(gb_dir_within("/a", "/"));
+	assert_false(gb_dir_within("/ab", "/a"));
+	assert_false(gb_dir_within("/a", "/a/b"));
+	assert_false(gb_dir_within("/b/a", "/a"));
+}
+
 static void buf_grows_and_eats(void **state)
 {
 	gb_autobuf struct gb_buf buf = { 0 };
@@ -243,6 +279,31 @@ static void json_is_always_valid(void **state)
 	gb_buf_free(&json.buf);
 }
 
+static void a_line_is_the_first_and_cut(void **state)
+{
+	char dir[] = "/tmp/gb-unit-XXXXXX", line[8] = "before";
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	gb_autoclose int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(at >= 0);
+	assert_int_equal(gb_io_line(at, "f", line, sizeof line), -ENOENT);
+	assert_string_equal(line, "before");
+	gb_autoclose int fd = openat(at, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(gb_io_line(at, "f", line, sizeof line), 0);
+	assert_string_equal(line, "");
+	assert_int_equal(gb_io_pwrite(fd, "x", 1, -1), -EINVAL);
+	assert_int_equal(gb_io_pwrite(fd, "one\ntwo", 7, 0), 0);
+	assert_int_equal(gb_io_line(at, "f", line, sizeof line), 0);
+	assert_string_equal(line, "one");
+	assert_int_equal(gb_io_pwrite(fd, "123456789", 9, 0), 0);
+	assert_int_equal(gb_io_line(at, "f", line, sizeof line), 0);
+	assert_string_equal(line, "1234567");
+	assert_int_equal(unlinkat(at, "f", 0), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void mkdirs_makes_parents(void **state)
 {
 	char dir[] = "/tmp/gb-unit-XXXXXX", path[128];
@@ -272,7 +333,8 @@ int main(void)
 		cmocka_unit_test(err_wraps_and_maps),	       cmocka_unit_test(opt_reads_all_forms),
 		cmocka_unit_test(opt_names_what_is_wrong),     cmocka_unit_test(numbers_are_strict),
 		cmocka_unit_test(buf_grows_and_eats),	       cmocka_unit_test(json_is_always_valid),
-		cmocka_unit_test(mkdirs_makes_parents),
+		cmocka_unit_test(mkdirs_makes_parents),	       cmocka_unit_test(digits_alone_are_a_number),
+		cmocka_unit_test(below_is_by_whole_components), cmocka_unit_test(a_line_is_the_first_and_cut),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);

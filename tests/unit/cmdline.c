@@ -28,9 +28,6 @@ static void values_as_the_kernel_splits_them(void **state)
 	assert_string_equal(value, "1=2");
 	assert_int_equal(gb_cmdline_value(text, "quiet", value, sizeof value), -ENOENT);
 	assert_int_equal(gb_cmdline_value(text, "nope", value, sizeof value), -ENOENT);
-	assert_true(gb_cmdline_flag(text, "guestbox.shell"));
-	assert_false(gb_cmdline_flag(text, "off"));
-	assert_false(gb_cmdline_flag(text, "guestbox"));
 }
 
 static void too_long_a_word_is_passed_over(void **state)

@@ -38,7 +38,6 @@ static void fields_of_a_line(void **state)
 	assert_int_equal(row.from, 2);
 	assert_int_equal(row.shared, 9);
 	assert_true(row.unbindable);
-	assert_false(row.deleted);
 	assert_string_equal(row.type, "ext3");
 	assert_string_equal(row.source, "/dev/root");
 	assert_string_equal(row.super, "rw,errors=continue");
@@ -54,7 +53,6 @@ static void escapes_and_empty_fields(void **state)
 	assert_string_equal(row.source, "");
 	assert_int_equal(row.shared, 0);
 	assert_int_equal(parse("1 0 0:1 /x//deleted /y rw - tmpfs none rw", &row), 0);
-	assert_true(row.deleted);
 	assert_string_equal(row.root, "/x");
 	assert_int_equal(parse("1 0 0:1 / /y rw - fuse a\\040-\\040b rw,x=a b", &row), 0);
 	assert_string_equal(row.source, "a - b");

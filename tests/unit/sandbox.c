@@ -10,7 +10,7 @@
 #include "common/sandbox/fsimage.h"
 #include "common/sandbox/network.h"
 #include "common/sandbox/pid1.h"
-#include "common/sandbox/pool.h"
+#include "common/sandbox/numbers.h"
 #include "common/sandbox/runtime.h"
 #include "common/sandbox/spec.h"
 #include "common/sandbox/store.h"

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers that are lent: the lowest free one first. Pure. */
-#ifndef GB_SANDBOX_POOL_H
-#define GB_SANDBOX_POOL_H
+#ifndef GB_SANDBOX_NUMBERS_H
+#define GB_SANDBOX_NUMBERS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { GB_POOL_MAX = 65536 };
+enum { GB_NUMBERS_MAX = 65536 };
 
-/* Start with {.first, .count}: numbers from first, count of them (first + count <= GB_POOL_MAX). */
+/* Start with {.first, .count}: numbers from first, count of them (first + count <= GB_NUMBERS_MAX). */
 struct gb_numbers {
 	uint32_t first, count;
-	uint64_t taken[GB_POOL_MAX / 64];
+	uint64_t taken[GB_NUMBERS_MAX / 64];
 };
 
 /* The lowest free number, taken now; -ENOSPC. */

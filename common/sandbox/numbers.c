@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers that are lent. */
-#include "common/sandbox/pool.h"
+#include "common/sandbox/numbers.h"
 
 #include <errno.h>
 
 static bool in_range(const struct gb_numbers *numbers, uint32_t n)
 {
-	return n >= numbers->first && n - numbers->first < numbers->count && n < GB_POOL_MAX;
+	return n >= numbers->first && n - numbers->first < numbers->count && n < GB_NUMBERS_MAX;
 }
 
 int gb_numbers_take(struct gb_numbers *numbers)
 {
-	for (uint32_t word = numbers->first / 64; word < GB_POOL_MAX / 64; word++) {
+	for (uint32_t word = numbers->first / 64; word < GB_NUMBERS_MAX / 64; word++) {
 		if (numbers->taken[word] == UINT64_MAX)
 			continue;
 		for (uint32_t n = word * 64; n < word * 64 + 64; n++) {
