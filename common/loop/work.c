@@ -96,7 +96,10 @@ int gb_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max)
 	if (fd < 0)
 		return -errno;
 	pool->wake = (struct gb_io){ .fd = fd, .events = EPOLLIN, .fn = on_wake };
-	return gb_loop_add(loop, &pool->wake);
+	int r = gb_loop_add(loop, &pool->wake);
+	if (r < 0)
+		(void)close(fd);
+	return r;
 }
 
 /* A detached thread with a small stack that takes no signals, which are the loop's; but for those of its own doing: a

@@ -21,9 +21,6 @@
 #include "common/sys/mountinfo.h"
 #include "common/sys/timeline.h"
 
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x2000
-#endif
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
@@ -39,9 +36,9 @@ struct run {
 	int fs;   /* fsopen(2) or fspick(2) */
 	int tree; /* fsmount(2) or open_tree(2) */
 	bool missing; /* the step has to be done over with mount(2) */
+	bool made;    /* the target, which a failure takes away again */
 	struct gb_buf log;
 	struct gb_err *err;
-	struct gb_mount_outcome *outcome;
 };
 
 /* Whether an errno says that the call itself is not to be had: not in this kernel, not for this file system, or (as
@@ -84,13 +81,6 @@ int gb_mount_raw_undo(const char *target, int flags)
 int gb_mount_raw_pivot(const char *new_root, const char *put_old)
 {
 	return syscall(SYS_pivot_root, new_root, put_old) < 0 ? -errno : 0;
-}
-
-int gb_mount_clone(const char *path, bool recursive)
-{
-	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
-
-	return fd < 0 ? -errno : fd;
 }
 
 /* mount(2) clears what it is not told: the flags that are there, with the change applied. */
@@ -257,6 +247,7 @@ static int make_call(const struct gb_mount_call *call, void *arg)
 
 	switch (call->id) {
 	case GB_CALL_MKDIR:
+		run->made = access(call->a, F_OK) < 0;
 		return make_folder(call->a, (mode_t)call->flags, run->err);
 	case GB_CALL_FSOPEN:
 		r = run->fs = fsopen(call->a, FSOPEN_CLOEXEC);
@@ -315,9 +306,9 @@ static int make_call(const struct gb_mount_call *call, void *arg)
 	return gb_mount_cause(run->step, call, code, gb_buf_text(&run->log), run->err);
 }
 
-static int apply_once(const struct gb_mount_step *step, struct gb_mount_outcome *outcome, struct gb_err *err)
+static int apply_once(const struct gb_mount_step *step, struct gb_err *err)
 {
-	struct run run = { .step = step, .fs = -1, .tree = -1, .err = err, .outcome = outcome };
+	struct run run = { .step = step, .fs = -1, .tree = -1, .err = err };
 	int r = gb_mount_calls(step, make_call, &run);
 
 	if (run.tree >= 0)
@@ -325,16 +316,14 @@ static int apply_once(const struct gb_mount_step *step, struct gb_mount_outcome 
 	if (run.fs >= 0)
 		(void)close(run.fs);
 	gb_buf_free(&run.log);
-	if (r < 0 && run.missing) {
-		outcome->old_calls = true;
-		r = by_mount(step, err);
-	}
-	return r;
+	if (r < 0 && run.made)
+		(void)rmdir(step->target);
+	return r < 0 && run.missing ? by_mount(step, err) : r;
 }
 
 static int apply_step(const struct gb_mount_step *step, struct gb_mount_outcome *outcome, struct gb_err *err)
 {
-	int r = apply_once(step, outcome, err);
+	int r = apply_once(step, err);
 
 	/* A write-protected source is mounted read-only, as mount(8) does, unless "rw" was asked for. */
 	if (step->what == GB_MOUNT_NEW && (r == -EROFS || r == -EACCES) && !((step->set | step->clear) & MS_RDONLY)) {
@@ -345,7 +334,7 @@ static int apply_step(const struct gb_mount_step *step, struct gb_mount_outcome 
 		if (stat(step->source, &st) < 0 || !S_ISBLK(st.st_mode))
 			return r;
 		ro.set |= MS_RDONLY;
-		if (apply_once(&ro, outcome, &again) == 0) {
+		if (apply_once(&ro, &again) == 0) {
 			outcome->read_only = true;
 			if (err)
 				*err = (struct gb_err){ 0 };

@@ -8,7 +8,6 @@
 /* What a caller may want to tell beside success. Start with {0}. */
 struct gb_mount_outcome {
 	bool read_only; /* the source is write-protected: mounted read-only, though that was not asked for */
-	bool old_calls; /* a newer system call is missing (or not for this file system): mount(2) did it */
 };
 
 /* Carries out one request: plan, then apply. Needs CAP_SYS_ADMIN. 0, or -errno with operation, object and cause in err,
@@ -31,9 +30,5 @@ int gb_mount_raw_pivot(const char *new_root, const char *put_old);
 /* Whether a file system of this type, source and words could be set up: creates one and drops it, unmounted.
  * 0 or -errno; *log (may be NULL) gets the kernel's words. -ENOSYS without fsopen(2). */
 int gb_mount_try(const char *type, const char *source, const char *data, struct gb_buf *log);
-
-/* Detached, private copy of a mount's tree: a descriptor (O_CLOEXEC) that keeps a folder reachable though other mounts
- * cover it. -errno. */
-int gb_mount_clone(const char *path, bool recursive);
 
 #endif

@@ -13,13 +13,6 @@
 #include "common/mount/apply.h"
 #include "common/sys/mountinfo.h"
 
-#ifndef STATX_ATTR_DAX
-#define STATX_ATTR_DAX 0x00200000
-#endif
-#ifndef STATX_ATTR_MOUNT_ROOT
-#define STATX_ATTR_MOUNT_ROOT 0x2000
-#endif
-
 enum { DEPTH = 3, ENTRIES = 256 };
 
 /* STATX_ATTR_DAX of the first regular file below the folder. *left bounds the work. -1: no file. */
@@ -160,8 +153,10 @@ int gb_mount_dax_best(const struct gb_mount_request *request, enum gb_mount_dax 
 		if (r < 0)
 			continue;
 		r = gb_mount_dax_prove(request->target, &proof);
-		if (r < 0)
+		if (r < 0) {
+			(void)gb_mount_undo(request->target, 0, NULL);
 			return gb_err_sys(err, -r, "cannot read the options of %s back", request->target);
+		}
 		if (tries[i].mode == GB_DAX_ALWAYS && !gb_mount_dax_holds(&proof)) {
 			(void)gb_err_set(why, EOPNOTSUPP, "the kernel took dax=always and did not do it");
 			r = gb_mount_undo(request->target, 0, err);

@@ -21,11 +21,11 @@ bool gb_mount_dax_holds(const struct gb_mount_daxproof *proof);
 /* "always", "inode" or "none". */
 const char *gb_mount_dax_word(enum gb_mount_dax mode);
 
-/* A new mount with dax=always, which is unmounted again when the proof fails. */
+/* A new mount with dax=always, which is unmounted again when the proof fails. 0, -EOPNOTSUPP or -errno, with err set. */
 int gb_mount_dax_require(const struct gb_mount_request *request, struct gb_err *err);
 
 /* A new mount with the best of dax=always, dax=inode and none. *ret_mode: which one it is by proof. why gets what stood
- * against dax=always ("" if nothing did). */
+ * against dax=always ("" if nothing did). 0, or -errno with err set, and no mount. */
 int gb_mount_dax_best(const struct gb_mount_request *request, enum gb_mount_dax *ret_mode, struct gb_err *why,
 		      struct gb_err *err);
 

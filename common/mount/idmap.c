@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -20,10 +18,28 @@
 
 _Static_assert(sizeof(struct mount_attr) == 32, "struct mount_attr");
 
+/* A namespace of a process: a descriptor or -errno. */
+static int open_ns(pid_t pid, const char *kind)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kind);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int write_map(pid_t pid, const char *file, const char *map)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+	return gb_io_put(AT_FDCWD, path, map);
+}
+
 int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 {
-	char path[64], map[64];
-	int fd, r;
+	char map[64];
+	int status;
 
 	/* A thread cannot unshare CLONE_NEWUSER: a child holds the namespace until it is open. It makes only bare system
 	 * calls, so that a copy of a process with threads will do; and it ends with the thread that made it, or it would keep
@@ -39,28 +55,19 @@ int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 		_exit(0);
 	}
 	(void)snprintf(map, sizeof map, "0 %u %u", base, count);
-	(void)snprintf(path, sizeof path, "/proc/%d/uid_map", (int)pid);
-	r = gb_io_put(AT_FDCWD, path, map);
-	(void)snprintf(path, sizeof path, "/proc/%d/gid_map", (int)pid);
+	int r = write_map(pid, "uid_map", map);
 	if (r == 0)
-		r = gb_io_put(AT_FDCWD, path, map);
-	(void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
-	fd = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		fd = -errno;
-	if (fd >= 0 && ret_net) {
-		(void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
-		*ret_net = open(path, O_RDONLY | O_CLOEXEC);
-		if (*ret_net < 0) {
-			r = -errno;
-			gb_close_fd(&fd);
-			fd = r;
-		}
-	}
+		r = write_map(pid, "gid_map", map);
+	gb_autoclose int user = r < 0 ? r : open_ns(pid, "user");
+	gb_autoclose int net = user >= 0 && ret_net ? open_ns(pid, "net") : -1;
 	(void)kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return fd;
+	(void)gb_io_wait(pid, &status);
+	if (user >= 0 && ret_net) {
+		if (net < 0)
+			return net;
+		*ret_net = gb_take_fd(&net);
+	}
+	return user < 0 ? user : gb_take_fd(&user);
 }
 
 int gb_mount_tree_open(int fd, int userns, unsigned flags)
@@ -68,7 +75,7 @@ int gb_mount_tree_open(int fd, int userns, unsigned flags)
 	unsigned recursive = flags & GB_TREE_RECURSIVE ? AT_RECURSIVE : 0;
 	struct mount_attr attr = { .propagation = MS_PRIVATE };
 
-	gb_autoclose int tree = (int)syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+	gb_autoclose int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
 	if (tree < 0)
 		return -errno;
 	attr.attr_set = (flags & GB_TREE_NODEV ? MOUNT_ATTR_NODEV : 0) | (flags & GB_TREE_NOSUID ? MOUNT_ATTR_NOSUID : 0) |
@@ -77,7 +84,7 @@ int gb_mount_tree_open(int fd, int userns, unsigned flags)
 		attr.attr_set |= MOUNT_ATTR_IDMAP;
 		attr.userns_fd = (uint64_t)userns;
 	}
-	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) < 0)
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) < 0)
 		return -errno;
 	return gb_take_fd(&tree);
 }
@@ -88,7 +95,7 @@ int gb_mount_tree(int fd, int userns, unsigned flags, const char *target)
 
 	if (tree < 0)
 		return tree;
-	return syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+	return move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 int gb_mount_private(void)

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -60,14 +59,12 @@ static int failed(struct untar *u, int code)
 
 /* ---- names and folders ---- */
 
-static int open_below(struct untar *u, const char *path, uint64_t flags)
+static int open_below(struct untar *u, const char *path, int flags)
 {
 	bool layer = u->limits->mode != GB_UNTAR_FILES;
-	struct open_how how = { .flags = flags | O_CLOEXEC,
-				.resolve = layer ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
-	int fd = (int)syscall(SYS_openat2, u->root, *path ? path : ".", &how, sizeof how);
 
-	return fd < 0 ? -errno : fd;
+	return gb_io_openat2(u->root, *path ? path : ".", flags,
+			     layer ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 /* Makes the folders of path that are missing, as tar does. */
@@ -218,8 +215,8 @@ static int check_room(struct untar *u, uint64_t n)
 		return gb_err_sys(u->err, errno, "free space");
 	uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (left < u->limits->reserve || left - u->limits->reserve < n)
-		return gb_err_set(u->err, ENOSPC, "%s: %s, with %" PRIu64 " MiB held back for others", u->archive.member.path,
-				  strerror(ENOSPC), u->limits->reserve >> 20);
+		return gb_err_set(u->err, ENOSPC, "%s: %s, with %" PRIu64 " MiB held back for others", name_of(u), strerror(ENOSPC),
+				  u->limits->reserve >> 20);
 	left = (left - u->limits->reserve) / 2;
 	u->room = left > ROOM_STEP ? left : ROOM_STEP;
 	return 0;
@@ -382,7 +379,7 @@ static int make(struct untar *u)
 
 	if (m->head.uid >= u->limits->ids || m->head.gid >= u->limits->ids)
 		return gb_err_set(u->err, EBADMSG, "archive: %s: its owner is %" PRIu64 ":%" PRIu64 ", and a sandbox has ids below %u",
-				  m->path, m->head.uid, m->head.gid, u->limits->ids);
+				  name_of(u), m->head.uid, m->head.gid, u->limits->ids);
 	if (u->result.entries == u->limits->entries)
 		return gb_err_set(u->err, E2BIG, "archive: more than %" PRIu64 " members", u->limits->entries);
 	u->result.entries++;

@@ -145,17 +145,15 @@ int gb_cgroup_busy(int dir)
 	int r = gb_io_slurp(dir, "cgroup.events", 4096, &text);
 
 	if (r < 0)
-		return r == -ENODEV ? 0 : r; /* it is gone */
+		return r == -ENOENT || r == -ENODEV ? 0 : r; /* it is gone */
 	return strstr(gb_buf_text(&text), "populated 1") != NULL;
 }
 
 int gb_cgroup_wait(int dir, unsigned timeout_ms)
 {
-	gb_autoclose int events = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	gb_autoclose int events = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC); /* -1: poll(2) passes over it */
 	uint64_t until = gb_mono_ms() + timeout_ms;
 
-	if (events < 0)
-		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
 	for (;;) {
 		int r = gb_cgroup_busy(dir);
 		if (r <= 0)

@@ -17,14 +17,14 @@ int gb_cgroup_open(const char *path);
 /* The same by its name below our own. */
 int gb_cgroup_find(const char *name);
 
-/* Its cgroup.procs, to be written to. */
+/* Its cgroup.procs, to be written to: a descriptor or -errno. */
 int gb_cgroup_procs(int dir);
 
-/* A signal to every process in it and below it. SIGKILL is the kernel's to give at once (Linux 5.14). How many got it, or
- * -errno. */
+/* A signal to every process in it and below it: how many got it, or -errno. 1 for a SIGKILL that the kernel has given to all
+ * of them at once (Linux 5.14). */
 int gb_cgroup_signal(int dir, int sig);
 
-/* Whether a process lives in it or below it: 1, 0 or -errno. */
+/* Whether a process lives in it or below it: 1, 0 (also when it is gone) or -errno. */
 int gb_cgroup_busy(int dir);
 /* Waits until none does: 0, -ETIMEDOUT or -errno. */
 int gb_cgroup_wait(int dir, unsigned timeout_ms);

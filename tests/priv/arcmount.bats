@@ -81,6 +81,9 @@ loops() { losetup -n -O NAME -j "$1"; }
 	run gb arcmount mount -m -t nosuchfs none never
 	[ "$status" -eq 1 ]
 	[ ! -e never ]
+	touch file
+	fails 1 "is a directory, and the source is not" gb arcmount bind -m file never
+	[ ! -e never ]
 }
 
 @test "bind: read-only from the start, and only the copy" {

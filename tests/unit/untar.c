@@ -571,6 +571,9 @@ static void what_is_no_archive(void **state)
 	memset(a.buf.data + 109, 0x7f, 7);
 	sum((unsigned char *)a.buf.data);
 	refused(&a, "and a sandbox has ids below");
+	pax(&a, 'x', "uid", "4294967295", 10);
+	member(&a, ".", '5', "", "");
+	refused(&a, "archive: /: its owner is 4294967295:");
 }
 
 static void limits(void **state)
