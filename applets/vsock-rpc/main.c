@@ -54,6 +54,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	struct gb_optscan scan;
 	int key, r = 0;
 
+	gb_pb_start();
 	gb_opt_start(&scan, rpc_common_opts, cmd->argc, cmd->argv, GB_OPT_STOP);
 	while (r == 0 && (key = gb_opt_next(&scan, err)) != 0)
 		r = rpc_option(&call, key, scan.arg, err);

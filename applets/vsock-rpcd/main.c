@@ -268,6 +268,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	int r = parse(&rpcd, cmd, &log, err);
 	if (r < 0)
 		return r;
+	gb_pb_start();
 	r = gb_log_open(log, err);
 	if (r == 0)
 		r = own_log(&rpcd, log, err);

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	gb_autobuf struct gb_buf config = { 0 }, process = { 0 };
 	struct gb_err err = { 0 };
 
+	gb_pb_start();
 	if (gb_pb_decode(&sandbox__v1__create_sandbox_request__descriptor, data, size, &message, &err) < 0)
 		return 0;
 	Sandbox__V1__CreateSandboxRequest *spec = (Sandbox__V1__CreateSandboxRequest *)message;

@@ -117,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char folder[512];
 	size_t len = 0;
 
+	gb_pb_start();
 	begin();
 	put("boxes/" NAME "/record", data, size);
 	put("snapshots/" NAME "/record", data, size);

@@ -10,6 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	gb_pb_start();
 	for (size_t at = 0; at < size;) {
 		unsigned char head[GB_FRAME_HEAD];
 		struct gb_frame frame = { 0 };

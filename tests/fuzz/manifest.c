@@ -87,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!m)
 		abort();
+	gb_pb_start();
 	manifest(gb_manifest_docker(text, size, m, &err), m, &err);
 	manifest(gb_manifest_oci(text, size, m, &err), m, &err);
 	int r = gb_manifest_index(text, size, &next, &err);

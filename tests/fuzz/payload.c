@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < 1)
 		return 0;
+	gb_pb_start();
 	const ProtobufCMessageDescriptor *type = gb_pb_type(wire[data[0] % GB_ARRAY_LEN(wire)]);
 	/* Memory of its own: a read past either end is seen. */
 	gb_autofree uint8_t *copy = malloc(size - 1);

@@ -639,5 +639,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(port_stream_whose_input_comes_late, start_port, end),
 	};
 
+	gb_pb_start();
 	return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 }

@@ -360,5 +360,6 @@ int main(void)
 		cmocka_unit_test(a_kubeconfig_is_rewritten_for_the_host),
 	};
 
+	gb_pb_start();
 	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
 }

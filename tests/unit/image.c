@@ -387,5 +387,6 @@ int main(void)
 		cmocka_unit_test(an_image_counts_as_a_whole),
 	};
 
+	gb_pb_start();
 	return cmocka_run_group_tests_name("image", tests, begin, end);
 }

@@ -341,5 +341,6 @@ int main(void)
 		cmocka_unit_test(too_much),
 	};
 
+	gb_pb_start();
 	return cmocka_run_group_tests_name("manifest", tests, NULL, NULL);
 }

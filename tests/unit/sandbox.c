@@ -349,5 +349,6 @@ int main(void)
 		cmocka_unit_test(names),
 	};
 
+	gb_pb_start();
 	return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
 }

@@ -520,5 +520,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_fails_is_told_and_nothing_is_half_done, begin, end),
 	};
 
+	gb_pb_start();
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
