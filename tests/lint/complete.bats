@@ -37,6 +37,20 @@ load ../lib.bash
 	[ -z "$missing" ]
 }
 
+@test "a release has every file that git knows, and waits for no test" {
+	cd "$abs_top_srcdir"
+	git -c safe.directory='*' ls-files >"$BATS_TEST_TMPDIR/known" 2>/dev/null || skip "no checkout of git's"
+	release=$BATS_TEST_TMPDIR/release
+	"${MAKE:-make}" -s -C "$abs_top_builddir" distdir distdir="$release" top_distdir="$release" TESTS=no-test
+	missing=
+	while read -r f; do
+		[ "$f" = .gitignore ] || [ -e "$release/$f" ] || missing+=" $f"
+	done <"$BATS_TEST_TMPDIR/known"
+	chmod -R u+w "$release"
+	echo "in no release:$missing"
+	[ -z "$missing" ]
+}
+
 @test "each file starts with its licence and a line of purpose" {
 	missing=
 	cd "$abs_top_srcdir"
