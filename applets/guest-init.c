@@ -23,6 +23,7 @@
 #include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/base/mono.h"
+#include "common/btrfs/bootstrap.h"
 #include "common/mount/pseudo.h"
 #include "common/net/virtio.h"
 #include "common/power/request.h"
@@ -433,13 +434,15 @@ static int run_applet(const char *name)
 static bool has_disk(void)
 {
 	static const struct gb_setting named = { .cmdline = { "guestbox.data", "arcbox.docker_data_device" } };
+	static const char *const usual[] = { GB_BOOT_DEVICES };
 	char value[256];
-
 	int r = gb_setting_get(&named, value, sizeof value, NULL);
 
-	if (r == -ENOENT)
-		return access("/dev/vdb", F_OK) == 0;
-	return r < 0 || strcmp(value, "none") != 0; /* btrfs-bootstrap(8) tells what is wrong with it */
+	for (size_t i = 0; r == -ENOENT && i < GB_ARRAY_LEN(usual); i++) {
+		if (access(usual[i], F_OK) == 0)
+			return true;
+	}
+	return r != -ENOENT && (r < 0 || strcmp(value, "none") != 0); /* btrfs-bootstrap(8) tells what is wrong with it */
 }
 
 #define RPC_PORT "org.guestbox.rpc.0"

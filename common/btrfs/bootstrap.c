@@ -158,8 +158,7 @@ int gb_boot_ready(struct gb_boot *boot, struct gb_err *err)
 
 /* ---- the device ---- */
 
-/* The usual places, in order (arcbox-agent's). */
-static const char *const usual[] = { "/dev/arcboxhvc1", "/dev/vdb" };
+static const char *const usual[] = { GB_BOOT_DEVICES };
 
 static bool may_come(int r)
 {

@@ -6,6 +6,9 @@
 #include "common/btrfs/plan.h"
 #include "common/sys/blockdev.h"
 
+/* Where the data disk is when nobody says so: the first that is there (arcbox-agent's places). */
+#define GB_BOOT_DEVICES "/dev/arcboxhvc1", "/dev/vdb"
+
 /* Everything one run knows. Start with {0} and fd's by gb_boot_start(). */
 struct gb_boot {
 	struct gb_wish wish;
