@@ -81,7 +81,7 @@ struct rpcd {
 	unsigned conns_len, conns_max;
 	uint32_t cids[RPCD_CID_MAX]; /* who may call over vsock; VMADDR_CID_ANY: everyone */
 	int cids_len;
-	STAILQ_HEAD(, rpcd_mmap_job) mmaps; /* reads that wait until there is room for their replies */
+	STAILQ_HEAD(, rpcd_mmap_job) mmaps; /* reads that wait for their turn */
 	unsigned mmaps_running, mmaps_late;
 	const char *roots[RPCD_ROOT_MAX]; /* below them files may be read */
 	int roots_len;
@@ -206,7 +206,7 @@ void rpcd_unlisten(struct rpcd *rpcd);
 
 /* Trims by itself, once something is mounted and then every trim_ms. */
 void rpcd_trim_begin(struct rpcd *rpcd);
-/* Begins mapped reads that wait, as far as there is room for their replies. */
+/* Begins mapped reads that wait, as many as may be under way. */
 void rpcd_mmap_next(struct rpcd *rpcd);
 
 /* Helper: serves until told to end. 0 or -errno with err set. */
