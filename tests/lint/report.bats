@@ -99,6 +99,16 @@ field() { jq -r "$1" out/report.json; }
 	[ "$status" -eq 0 ]
 }
 
+@test "a proof's mounts are its own" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root: mounts"
+	mkdir place
+	program mounter <<<'mount -t tmpfs none place && touch place/file && grep -c "$PWD/place " /proc/self/mountinfo'
+	report --torture ./mounter
+	[ "$status" -eq 0 ]
+	[ "$(cat out/mounter.log)" = 1 ]
+	[ -z "$(ls place)" ] && ! grep "$PWD/place " /proc/self/mountinfo
+}
+
 @test "bad usage says what is missing" {
 	run "$abs_top_srcdir/bench/report" --torture
 	[ "$status" -eq 2 ]
