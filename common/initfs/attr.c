@@ -114,8 +114,8 @@ static int set_attributes(struct gb_initfs *fs, struct gb_at *at, struct stat *s
 static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *st, int set, struct fuse_file_info *fi)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
-	struct gb_at at = { .hold.fd = -1 };
-	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
+	struct gb_at at;
+	int r = gb_at_change(fs, id, &at);
 
 	if (r == 0)
 		r = set_attributes(fs, &at, st, set, fi);
@@ -322,9 +322,9 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t id, size_t size)
 static void op_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const char *value, size_t size, int flags)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
-	struct gb_at at = { .hold.fd = -1 };
+	struct gb_at at;
 	struct gb_io_path path;
-	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
+	int r = gb_at_change(fs, id, &at);
 
 	if (r == 0 && setxattr(gb_io_path(at.hold.fd, &path), name, value, size, flags) < 0)
 		r = -errno;
@@ -334,9 +334,9 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const c
 static void op_removexattr(fuse_req_t req, fuse_ino_t id, const char *name)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
-	struct gb_at at = { .hold.fd = -1 };
+	struct gb_at at;
 	struct gb_io_path path;
-	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, &at);
+	int r = gb_at_change(fs, id, &at);
 
 	if (r == 0 && removexattr(gb_io_path(at.hold.fd, &path), name) < 0)
 		r = -errno;

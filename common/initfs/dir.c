@@ -220,9 +220,9 @@ static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct f
 	} else if (!dir->node) {
 		list_empty(fs, &reply, id, off);
 	} else {
-		pthread_mutex_lock(&dir->lock);
+		(void)pthread_mutex_lock(&dir->lock);
 		r = list_real(fs, &reply, dir, (uint64_t)off);
-		pthread_mutex_unlock(&dir->lock);
+		(void)pthread_mutex_unlock(&dir->lock);
 	}
 	gb_file_put(&fs->table, dir);
 	/* An error after some entries: those first, the error comes with the next request. */

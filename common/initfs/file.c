@@ -36,12 +36,12 @@ int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_f
 
 	if (!file)
 		return -ENOMEM;
-	pthread_mutex_init(&file->lock, NULL);
+	(void)pthread_mutex_init(&file->lock, NULL);
 	file->fd = fd;
 	file->type = type;
 	file->refs = 1;
 	file->node = node;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	int64_t slot = free_slot(table);
 	if (slot >= 0) {
 		table->slots[slot].file = file;
@@ -52,9 +52,9 @@ int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_f
 			TAILQ_INSERT_HEAD(&node->files, file, next);
 		}
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	if (slot < 0) {
-		pthread_mutex_destroy(&file->lock);
+		(void)pthread_mutex_destroy(&file->lock);
 		free(file);
 		return (int)slot;
 	}
@@ -73,13 +73,22 @@ static struct gb_file *find_file(struct gb_table *table, uint64_t fh, enum gb_fi
 	return file && file->fh == fh && file->type == type ? file : NULL;
 }
 
+void gb_file_free(struct gb_file *file)
+{
+	if (file->fd >= 0)
+		(void)close(file->fd);
+	(void)pthread_mutex_destroy(&file->lock);
+	free(file->buf);
+	free(file);
+}
+
 struct gb_file *gb_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type)
 {
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	struct gb_file *file = find_file(table, fh, type);
 	if (file)
 		file->refs++;
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	return file;
 }
 
@@ -87,26 +96,21 @@ void gb_file_put(struct gb_table *table, struct gb_file *file)
 {
 	if (!file)
 		return;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	bool last = --file->refs == 0;
 	if (last && file->node) {
 		TAILQ_REMOVE(&file->node->files, file, next);
 		gb_node_unuse(table, file->node);
 	}
-	pthread_mutex_unlock(&table->lock);
-	if (!last)
-		return;
-	if (file->fd >= 0)
-		(void)close(file->fd);
-	pthread_mutex_destroy(&file->lock);
-	free(file->buf);
-	free(file);
+	(void)pthread_mutex_unlock(&table->lock);
+	if (last)
+		gb_file_free(file);
 }
 
 int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing)
 {
 	*ret_backing = 0;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	struct gb_file *file = find_file(table, fh, type);
 	if (file) {
 		struct gb_slot *slot = &table->slots[(uint32_t)fh - 1];
@@ -120,7 +124,7 @@ int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, i
 			node->backing = GB_BACKING_UNKNOWN;
 		}
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	if (!file)
 		return -EBADF;
 	gb_file_put(table, file);

@@ -46,12 +46,12 @@ struct gb_mnt *gb_mnt_find(struct gb_table *table, uint64_t id)
 {
 	struct gb_mnt *m;
 
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	SLIST_FOREACH(m, &table->mnts, next) {
 		if (m->id == id)
 			break;
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	return m;
 }
 
@@ -68,14 +68,14 @@ struct gb_mnt *gb_mnt_add(struct gb_table *table, uint64_t id, int fd, bool want
 	m->fd = fd;
 	m->handles = fd >= 0 && want_handles && try_handles(fd);
 	m->noflush = fd >= 0 && closes_silently(fd);
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	SLIST_FOREACH(other, &table->mnts, next) {
 		if (other->id == id)
 			break;
 	}
 	if (!other)
 		SLIST_INSERT_HEAD(&table->mnts, m, next);
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	if (other) {
 		if (fd >= 0)
 			(void)close(fd);

@@ -151,14 +151,14 @@ struct gb_node *gb_node_get(struct gb_table *table, uint64_t id)
 {
 	struct gb_node *node;
 
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	for (node = *id_bucket(table, id); node && node->id != id; node = node->next_id)
 		;
 	if (node) {
 		node->uses++;
 		lru_remove(table, node);
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	return node;
 }
 
@@ -176,23 +176,23 @@ void gb_node_put(struct gb_table *table, struct gb_node *node)
 {
 	if (!node)
 		return;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	gb_node_unuse(table, node);
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 }
 
 void gb_node_forget(struct gb_table *table, uint64_t id, uint64_t count)
 {
 	struct gb_node *node;
 
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	for (node = *id_bucket(table, id); node && node->id != id; node = node->next_id)
 		;
 	if (node) {
 		node->lookups -= count < node->lookups ? count : node->lookups;
 		reap(table, node);
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 }
 
 /* Closes the longest unused descriptors above the limit. Locked. */
@@ -247,7 +247,7 @@ static void make_sure(struct gb_table *table, struct gb_node *node)
 int gb_node_hold(struct gb_table *table, struct gb_node *node, struct gb_hold *ret_hold)
 {
 	*ret_hold = (struct gb_hold){ .fd = -1 };
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	if (node->unsure)
 		make_sure(table, node);
 	ret_hold->fd = node->fd;
@@ -255,14 +255,14 @@ int gb_node_hold(struct gb_table *table, struct gb_node *node, struct gb_hold *r
 		ret_hold->file->refs++;
 		ret_hold->fd = ret_hold->file->fd;
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	if (ret_hold->fd >= 0)
 		return ret_hold->fd;
 
 	int fd = by_handle(node, O_PATH | O_NOFOLLOW);
 	if (fd < 0)
 		return fd;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	if (node->fd < 0) {
 		node->fd = fd;
 		table->fd_count++;
@@ -271,7 +271,7 @@ int gb_node_hold(struct gb_table *table, struct gb_node *node, struct gb_hold *r
 		(void)close(fd); /* another thread was faster */
 	}
 	ret_hold->fd = node->fd;
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	return ret_hold->fd;
 }
 
@@ -292,9 +292,9 @@ int gb_node_reopen(struct gb_table *table, struct gb_node *node, int flags)
 	flags |= O_NONBLOCK | O_CLOEXEC;
 	if (S_ISLNK(node->type))
 		return -ELOOP;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	direct = node->fd < 0 && TAILQ_EMPTY(&node->files);
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	if (direct)
 		return by_handle(node, flags);
 	r = gb_node_hold(table, node, &hold);
@@ -315,7 +315,7 @@ static uint16_t place_of_dev(struct gb_table *table, uint64_t dev)
 
 	if (dev == table->root_dev)
 		return 0;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	for (i = 0; i < table->dev_count && table->devs[i] != dev; i++)
 		;
 	if (i == table->dev_count && i < UINT16_MAX - 1) {
@@ -326,7 +326,7 @@ static uint16_t place_of_dev(struct gb_table *table, uint64_t dev)
 			table->devs[table->dev_count++] = dev;
 		}
 	}
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	return (uint16_t)(i < UINT16_MAX - 1 ? i + 1 : UINT16_MAX);
 }
 
@@ -404,7 +404,7 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 	uint64_t dev = makedev(ret_stx->stx_dev_major, ret_stx->stx_dev_minor);
 	uint16_t dev_index = place_of_dev(table, dev);
 
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	for (node = *key_bucket(table, ret_stx->stx_ino, dev); node; node = node->next_key) {
 		if (same(node, mnt, ret_stx, dev, &h))
 			break;
@@ -412,7 +412,7 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 	if (!node) {
 		node = calloc(1, sizeof *node + h.head.handle_bytes);
 		if (!node) {
-			pthread_mutex_unlock(&table->lock);
+			(void)pthread_mutex_unlock(&table->lock);
 			return -ENOMEM;
 		}
 		node->id = table->next_id++;
@@ -444,7 +444,7 @@ int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const 
 	}
 	node->lookups++;
 	node->uses++;
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	*ret_node = node;
 	return 0;
 }
@@ -462,7 +462,7 @@ static struct gb_node *victim(struct gb_table *table, struct gb_mnt *mnt, int di
 		return NULL;
 	if (stx.stx_nlink > 1 && !S_ISDIR(stx.stx_mode))
 		return NULL;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	for (node = *key_bucket(table, stx.stx_ino, makedev(stx.stx_dev_major, stx.stx_dev_minor)); node;
 	     node = node->next_key) {
 		if (same(node, mnt, &stx, makedev(stx.stx_dev_major, stx.stx_dev_minor), &h))
@@ -470,7 +470,7 @@ static struct gb_node *victim(struct gb_table *table, struct gb_mnt *mnt, int di
 	}
 	if (node)
 		node->uses++;
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	return node;
 }
 
@@ -482,14 +482,14 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 
 	if (!mnt->handles)
 		return;
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	node = at_place(table, place);
 	look = node ? node->linked : table->linked > 0;
 	if (look || (node && node->fd >= 0 && node->pinned))
 		node = NULL;
 	if (node)
 		node->uses++;
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 	if (look)
 		node = victim(table, mnt, dirfd, name);
 	if (!node)
@@ -497,7 +497,7 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 	/* By name it is one step; whether the name was still this node's is seen when the descriptor is needed, which is
 	 * hardly ever: the kernel forgets most of what loses its name at once. */
 	fd = look ? by_handle(node, O_PATH | O_NOFOLLOW) : openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	lru_remove(table, node);
 	if (fd >= 0 && node->fd < 0) {
 		node->fd = fd;
@@ -508,56 +508,50 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 	}
 	node->pinned = node->fd >= 0;
 	gb_node_unuse(table, node);
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 }
 
 void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exchange)
 {
-	pthread_mutex_lock(&table->lock);
+	(void)pthread_mutex_lock(&table->lock);
 	struct gb_node *moved = at_place(table, from), *other = at_place(table, to);
 	if (other)
 		set_place(table, other, exchange ? from : 0);
 	if (moved)
 		set_place(table, moved, to);
-	pthread_mutex_unlock(&table->lock);
+	(void)pthread_mutex_unlock(&table->lock);
 }
 
 int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles)
 {
+	gb_autoclose int own = root_fd;
 	struct statx stx;
-	struct gb_node *root;
 
 	*table = (struct gb_table){ .buckets = 1024, .next_id = first_id, .fd_max = fd_max, .proc = -1 };
-	pthread_mutex_init(&table->lock, NULL);
+	(void)pthread_mutex_init(&table->lock, NULL);
 	TAILQ_INIT(&table->lru);
 	SLIST_INIT(&table->mnts);
-	if (statx(root_fd, "", AT_EMPTY_PATH, stat_mask, &stx) < 0)
+	if (statx(own, "", AT_EMPTY_PATH, stat_mask, &stx) < 0)
 		return -errno;
 	table->proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (table->proc < 0)
 		return -errno;
-	int fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+	gb_autoclose int fd = fcntl(own, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return -errno;
 	table->by_id = calloc(table->buckets, sizeof(struct gb_node *));
 	table->by_key = calloc(table->buckets, sizeof(struct gb_node *));
 	table->by_place = calloc(table->buckets, sizeof(struct gb_node *));
-	root = calloc(1, sizeof *root);
-	if (!table->by_id || !table->by_key || !table->by_place || !root) {
-		free(root);
-		(void)close(fd);
+	gb_autofree struct gb_node *root = calloc(1, sizeof *root);
+	if (!table->by_id || !table->by_key || !table->by_place || !root)
 		return -ENOMEM;
-	}
 	/* Without the mount's number (before Linux 5.8) a handle's mount is not known. */
 	want_handles = want_handles && (stx.stx_mask & STATX_MNT_ID);
-	table->root_mnt = gb_mnt_add(table, stx.stx_mnt_id, root_fd, want_handles);
-	if (!table->root_mnt) {
-		free(root);
-		(void)close(fd);
+	table->root_mnt = gb_mnt_add(table, stx.stx_mnt_id, gb_take_fd(&own), want_handles);
+	if (!table->root_mnt)
 		return -ENOMEM;
-	}
 	root->id = 1;
-	root->fd = fd;
+	root->fd = gb_take_fd(&fd);
 	root->ino = stx.stx_ino;
 	root->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
 	table->root_dev = root->dev;
@@ -566,10 +560,10 @@ int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsign
 	root->pinned = root->verified = true;
 	root->lookups = 1;
 	TAILQ_INIT(&root->files);
-	table->root = root;
+	table->root = gb_take_ptr(root);
 	table->fd_count = 1;
 	table->count = 1;
-	insert(table, root);
+	insert(table, table->root);
 	return 0;
 }
 
@@ -577,13 +571,8 @@ void gb_table_close(struct gb_table *table)
 {
 	for (uint32_t i = 0; i < table->slot_count; i++) {
 		struct gb_file *file = table->slots[i].file;
-		if (file) {
-			if (file->fd >= 0)
-				(void)close(file->fd);
-			pthread_mutex_destroy(&file->lock);
-			free(file->buf);
-			free(file);
-		}
+		if (file)
+			gb_file_free(file);
 	}
 	for (size_t i = 0; table->by_id && i < table->buckets; i++) {
 		for (struct gb_node *n = table->by_id[i], *next; n; n = next) {
@@ -607,6 +596,6 @@ void gb_table_close(struct gb_table *table)
 	free(table->slots);
 	if (table->proc >= 0)
 		(void)close(table->proc);
-	pthread_mutex_destroy(&table->lock);
+	(void)pthread_mutex_destroy(&table->lock);
 	*table = (struct gb_table){ .proc = -1 };
 }

@@ -106,7 +106,8 @@ struct gb_table {
 	struct gb_node *root;
 };
 
-/* root_fd is opened for reading; the table keeps it. first_id is the first number for what is below the root. */
+/* root_fd is opened for reading, and the table's from here on, in failure as well. first_id is the first number for what is
+ * below the root. 0 or -errno; gb_table_close() ends it in either case. */
 int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles);
 void gb_table_close(struct gb_table *table);
 
@@ -115,10 +116,11 @@ struct gb_node *gb_node_get(struct gb_table *table, uint64_t id);
 void gb_node_put(struct gb_table *table, struct gb_node *node);
 /* Ends a use while the table is locked: an unused node with a descriptor joins those that may lose it. */
 void gb_node_unuse(struct gb_table *table, struct gb_node *node);
+/* The kernel has dropped so many of its references. */
 void gb_node_forget(struct gb_table *table, uint64_t id, uint64_t count);
 
-/* A descriptor of a node in use, for fstatat(2) and the like with AT_EMPTY_PATH, and as a folder to start from. Release
- * it before the node. */
+/* A descriptor of a node in use, for fstatat(2) and the like with AT_EMPTY_PATH, and as a folder to start from: it, or -errno
+ * (-ESTALE: what had its handle is gone). Release it before the node. */
 struct gb_hold {
 	int fd;
 	struct gb_file *file;
@@ -133,7 +135,7 @@ int gb_node_reopen(struct gb_table *table, struct gb_node *node, int flags);
 uint64_t gb_node_place(uint64_t parent, const char *name);
 
 /* Finds or makes the node of parent's entry `name`, or (name "") of the descriptor dirfd itself, adds one to its lookup
- * count and fills *ret_stx. The result is in use, too. place: of the name that it was found by, or 0. */
+ * count and fills *ret_stx. The result is in use, too. place: of the name that it was found by, or 0. 0 or -errno. */
 int gb_node_lookup(struct gb_table *table, struct gb_mnt *mnt, int dirfd, const char *name, uint64_t place,
 		   struct statx *ret_stx, struct gb_node **ret_node);
 
@@ -144,9 +146,11 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 /* The entry at one place has gone to the other, or (exchange) the two have changed places. */
 void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exchange);
 
-/* Takes fd over, on success. The file's number is in ->fh; it holds a use of its node until it is closed. */
+/* Takes fd over, on success. The file's number is in ->fh; it holds a use of its node until it is closed. 0 or -ENOMEM. */
 int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,
 		 struct gb_file **ret_file);
+/* One that nobody uses, and no table has. */
+void gb_file_free(struct gb_file *file);
 /* A file by number; ends with gb_file_put. NULL: no such handle of that type. */
 struct gb_file *gb_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type);
 void gb_file_put(struct gb_table *table, struct gb_file *file);

@@ -43,7 +43,7 @@ static int32_t backing(struct gb_initfs *fs, const struct gb_file *file)
 
 	if (!atomic_load_explicit(&fs->passthrough, memory_order_relaxed))
 		return 0;
-	pthread_mutex_lock(&fs->table.lock);
+	(void)pthread_mutex_lock(&fs->table.lock);
 	if (node->backing == GB_BACKING_UNKNOWN) {
 		struct gb_fuse_backing_map map = { .fd = file->fd };
 		int r = ioctl(fs->dev, GB_FUSE_BACKING_OPEN, &map);
@@ -52,7 +52,7 @@ static int32_t backing(struct gb_initfs *fs, const struct gb_file *file)
 		node->backing_id = r > 0 ? r : 0;
 	}
 	id = node->backing_id;
-	pthread_mutex_unlock(&fs->table.lock);
+	(void)pthread_mutex_unlock(&fs->table.lock);
 	return id;
 }
 

@@ -196,6 +196,12 @@ int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
 	return r < 0 ? r : 0;
 }
 
+int gb_at_change(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
+{
+	*at = (struct gb_at){ .hold.fd = -1 };
+	return gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, at);
+}
+
 int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at)
 {
 	*at = (struct gb_at){ .hold.fd = -1 };

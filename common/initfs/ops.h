@@ -82,6 +82,8 @@ struct gb_at {
 	struct gb_hold hold;
 };
 int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
+/* The same for one that is to change: -EACCES for a virtual one, -EROFS. */
+int gb_at_change(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
 /* A parent in which a name is made or removed. */
 int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at);
 void gb_at_end(struct gb_initfs *fs, struct gb_at *at);

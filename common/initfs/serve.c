@@ -141,7 +141,7 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	if (level > FUSE_LOG_WARNING)
 		return;
-	pthread_mutex_lock(&complaint.lock);
+	(void)pthread_mutex_lock(&complaint.lock);
 	if (complaint.keep) {
 		/* A line may come in pieces. */
 		size_t at = complaint.more ? strlen(complaint.line) : 0;
@@ -149,7 +149,7 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 		complaint.more = !strchr(complaint.line, '\n');
 		complaint.line[strcspn(complaint.line, "\n")] = '\0';
 	}
-	pthread_mutex_unlock(&complaint.lock);
+	(void)pthread_mutex_unlock(&complaint.lock);
 }
 
 static int fuse_failed(struct gb_err *err, int code, const char *what)
@@ -290,12 +290,11 @@ struct gb_initfs *gb_initfs_new(const struct gb_initfs_config *config, struct gb
 		goto fail;
 	if (config->inject && gb_store_open(&fs->store, config->init, config->force, err) < 0)
 		goto fail;
-	int r = gb_table_open(&fs->table, source, GB_ID_DIRS + fs->config.dir_count, fs->config.fds, config->handles);
+	int r = gb_table_open(&fs->table, gb_take_fd(&source), GB_ID_DIRS + fs->config.dir_count, fs->config.fds, config->handles);
 	if (r < 0) {
 		(void)gb_err_sys(err, -r, "%s", config->source);
 		goto fail;
 	}
-	(void)gb_take_fd(&source);
 	if (make_session(fs, err) < 0)
 		goto fail;
 	return fs;
@@ -424,7 +423,7 @@ static void write_pidfile(const char *path, int fd)
 		(void)unlink(path);
 }
 
-/* Mounts, tells the parent (report_fd, or -1) and serves until the end. */
+/* Mounts, tells the parent and serves until the end. */
 static int serve_mount(struct gb_initfs *fs, sigset_t *signals, struct gb_err *err)
 {
 	struct pool pool = { .fs = fs, .main = pthread_self() };

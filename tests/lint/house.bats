@@ -40,6 +40,7 @@ unchecked()
 	}' libc=" open close unlink unlinkat mkdir mkdirat rmdir read write pread pwrite send recv fcntl ioctl chmod fchmod chown \
 fchown kill waitpid pipe pipe2 dup dup2 dup3 setsockopt bind listen connect shutdown fclose fflush ftruncate fsync syncfs rename \
 renameat symlink link mount umount2 chdir fchdir chroot setsid prctl sigprocmask sigaction poll munmap mmap snprintf vsnprintf \
+pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock pthread_mutex_destroy pthread_create pthread_join pthread_sigmask \
 strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr lseek closedir signal asprintf " "$@"
 }
 

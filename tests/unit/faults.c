@@ -27,6 +27,8 @@ enum { ENOUGH = 20000 };
 /* One for a process and its children: of all their calls one fails. */
 static struct {
 	bool armed, failed;
+	pid_t running; /* whose close(2) is looked at */
+	int closed_twice;
 	unsigned left;
 	const char *which;
 	const char *const *except;
@@ -62,6 +64,18 @@ static bool fails(const char *name, int error)
 
 #define MEMORY(type, name, parameters, arguments) PUT_IN_PLACE(type, name, parameters, arguments, ENOMEM, NULL)
 #define CALL(type, name, parameters, arguments) PUT_IN_PLACE(type, name, parameters, arguments, error_now, -1)
+
+/* Never fails; but whoever closes a descriptor that is not open closes somebody else's the next time. */
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __wrap_close(int fd)
+{
+	int r = __real_close(fd);
+
+	if (r < 0 && errno == EBADF && plan && plan->running == getpid())
+		plan->closed_twice = fd;
+	return r;
+}
 
 MEMORY(void *, malloc, (size_t size), (size))
 MEMORY(void *, calloc, (size_t count, size_t size), (count, size))
@@ -124,7 +138,8 @@ CALL(int, timerfd_settime, (int fd, int flags, const struct itimerspec *at, stru
 CALL(int, signalfd, (int fd, const sigset_t *set, int flags), (fd, set, flags))
 CALL(int, rename, (const char *from, const char *to), (from, to))
 CALL(int, statx, (int dir, const char *path, int flags, unsigned mask, struct statx *st), (dir, path, flags, mask, st))
-PUT_IN_PLACE(void *, mmap, (void *at, size_t len, int prot, int flags, int fd, off_t offset), (at, len, prot, flags, fd, offset), ENOMEM, MAP_FAILED)
+PUT_IN_PLACE(void *, mmap, (void *at, size_t len, int prot, int flags, int fd, off_t offset),
+	(at, len, prot, flags, fd, offset), ENOMEM, MAP_FAILED)
 
 /* Those that take what they are given. */
 int __real_open(const char *path, int flags, ...);
@@ -223,13 +238,18 @@ unsigned faults_each(const struct faults *faults, int error)
 		plan->which = "none";
 		plan->left = n;
 		plan->except = faults->except;
+		plan->closed_twice = -1;
+		plan->running = getpid();
 		plan->armed = true;
 		int r = faults->run(&err);
 		plan->armed = false;
+		plan->running = 0;
 		if (getenv("GB_FAULTS")) /* to look for the one that a test does not pass */
 			print_message("# call %u, %s: %d, %s\n", n, plan->which, r, err.msg);
 		if (unit_descriptors() != before)
 			fail_msg("call %u, %s: a descriptor is left open", n, plan->which);
+		if (plan->closed_twice >= 0)
+			fail_msg("call %u, %s: descriptor %d is closed twice", n, plan->which, plan->closed_twice);
 		if (r < 0 && !plan->failed)
 			fail_msg("no call has failed, and the result is %d: %s", r, err.msg);
 		if (r < 0 && !faults->silent && !err.msg[0])

@@ -9,7 +9,7 @@
 
 /*
  * What can fail is in tests/Makemodule.am (FAULTS): the linker puts a function of faults.c in the place of each. Memory fails
- * with ENOMEM, all else with the error that faults_each() is given.
+ * with ENOMEM, all else with the error that faults_each() is given; close(2) never fails, and is looked at.
  */
 struct faults {
 	void (*before)(void);            /* before each run: nothing fails in here; NULL: nothing to do */
@@ -20,8 +20,8 @@ struct faults {
 	unsigned step;                   /* of many calls that take long only each so many-th [1; GB_FAULTS_STEP] */
 };
 
-/* Until a run has had nothing left to fail; that one must succeed. After each no descriptor is left open, and an error has its
- * words. Returns how many calls have failed. */
+/* Until a run has had nothing left to fail; that one must succeed. After each no descriptor is left open, none was closed
+ * twice, and an error has its words. Returns how many calls have failed. */
 unsigned faults_each(const struct faults *faults, int error);
 
 #endif
