@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+/* Its time in nanoseconds, microseconds and milliseconds. */
 uint64_t gb_mono_ns(void);
 
 static inline uint64_t gb_mono_us(void)

@@ -192,7 +192,7 @@ static int wait_for(struct gb_boot *boot, struct gb_err *err)
 
 	while (may_come(r = look_for(boot, err))) {
 		uint64_t spent = (gb_mono_us() - start) / 1000;
-		const char *name = boot->device ? boot->device : "/dev/arcboxhvc1 or /dev/vdb";
+		const char *name = boot->device ? boot->device : GB_BOOT_DEVICE_1 " or " GB_BOOT_DEVICE_2;
 		struct gb_err why = *err;
 
 		if (spent >= boot->wait_ms) {

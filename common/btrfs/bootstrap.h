@@ -7,9 +7,11 @@
 #include "common/sys/blockdev.h"
 
 /* Where the data disk is when nobody says so: the first that is there (arcbox-agent's places). */
-#define GB_BOOT_DEVICES "/dev/arcboxhvc1", "/dev/vdb"
+#define GB_BOOT_DEVICE_1 "/dev/arcboxhvc1"
+#define GB_BOOT_DEVICE_2 "/dev/vdb"
+#define GB_BOOT_DEVICES GB_BOOT_DEVICE_1, GB_BOOT_DEVICE_2
 
-/* Everything one run knows. Start with {0} and fd's by gb_boot_start(). */
+/* Everything one run knows. Start with {0} and gb_boot_start(). */
 struct gb_boot {
 	struct gb_wish wish;
 	struct gb_layout layout;

@@ -25,6 +25,7 @@ struct gb_btrfs_device {
 	uint64_t devid, total, used; /* bytes of it the file system has, and has given to chunks */
 	char path[1024];             /* "" when it is missing */
 };
+/* One device of the file system that fd is on: 0, or -errno (-ENODEV: none has this number). */
 int gb_btrfs_device(int fd, uint64_t devid, struct gb_btrfs_device *ret_device);
 
 /* Ids of devices: how many there are, and the highest: 0 or -errno. */

@@ -51,6 +51,7 @@ struct gb_plan {
 	size_t len;
 };
 
+/* "wait", "identify", ... */
 const char *gb_step_name(enum gb_step_kind kind);
 
 /* Whether everything that the layout mounts is mounted: then there is nothing to plan. */

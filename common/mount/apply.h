@@ -22,7 +22,7 @@ int gb_mount_apply(const struct gb_mount_plan *plan, struct gb_mount_outcome *ou
  * or MNT_DETACH). 0, -EBUSY with the holders in err, -EAGAIN for a first MNT_EXPIRE, -EINVAL when it is no mount point. */
 int gb_mount_undo(const char *target, int flags, struct gb_err *err);
 
-/* One mount(2), umount2(2) or pivot_root(2) with nothing around it: 0 or -errno. For rules and tests. */
+/* One mount(2), umount2(2) or pivot_root(2) with nothing around it: 0 or -errno. */
 int gb_mount_raw(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int gb_mount_raw_undo(const char *target, int flags);
 int gb_mount_raw_pivot(const char *new_root, const char *put_old);

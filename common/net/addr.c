@@ -175,6 +175,15 @@ static socklen_t encode(const struct gb_addr *addr, union sockany *any)
 	}
 }
 
+/* A stream socket for an address, non-blocking: the descriptor, or -errno with err set. text: the address. */
+static int open_socket(const struct gb_addr *addr, const char *text, struct gb_err *err)
+{
+	int family = addr->kind == GB_ADDR_VSOCK ? AF_VSOCK : addr->kind == GB_ADDR_TCP ? AF_INET : AF_UNIX;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd < 0 ? gb_err_sys(err, errno, "%s: socket", text) : fd;
+}
+
 /* Whether a socket file is left over from a process that is gone: nobody listens there any more. */
 static bool is_stale(const struct gb_addr *addr, const union sockany *any, socklen_t len)
 {
@@ -194,10 +203,9 @@ int gb_addr_listen(const struct gb_addr *addr, struct gb_err *err)
 	(void)gb_addr_format(addr, text);
 	if (addr->kind != GB_ADDR_VSOCK && addr->kind != GB_ADDR_UNIX)
 		return gb_err_set(err, EINVAL, "%s: not an address to listen on", text);
-	gb_autoclose int fd = socket(addr->kind == GB_ADDR_VSOCK ? AF_VSOCK : AF_UNIX,
-				     SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	gb_autoclose int fd = open_socket(addr, text, err);
 	if (fd < 0)
-		return gb_err_sys(err, errno, "%s: socket", text);
+		return fd;
 	socklen_t len = encode(addr, &any);
 	/* The mode of the file is taken from the socket (fchmod(2) before bind(2)): no moment with a wider one. */
 	if (addr->kind == GB_ADDR_UNIX && fchmod(fd, 0600) < 0)
@@ -271,10 +279,9 @@ int gb_addr_connect(const struct gb_addr *addr, int timeout_ms, struct gb_err *e
 	if (addr->kind == GB_ADDR_VSOCK && addr->cid == VMADDR_CID_ANY)
 		return gb_err_set(err, GB_E_USAGE, "address \"%s\": which CID? (vsock:CID:PORT)", text);
 
-	int family = addr->kind == GB_ADDR_VSOCK ? AF_VSOCK : addr->kind == GB_ADDR_TCP ? AF_INET : AF_UNIX;
-	gb_autoclose int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	gb_autoclose int fd = open_socket(addr, text, err);
 	if (fd < 0)
-		return gb_err_sys(err, errno, "%s: socket", text);
+		return fd;
 	socklen_t len = encode(addr, &any);
 	while (connect(fd, &any.sa, len) < 0) {
 		if (errno == EINTR)
@@ -313,10 +320,9 @@ int gb_addr_dial(const struct gb_addr *addr, bool *ret_pending, struct gb_err *e
 	(void)gb_addr_format(addr, text);
 	if (addr->kind != GB_ADDR_VSOCK && addr->kind != GB_ADDR_UNIX && addr->kind != GB_ADDR_TCP)
 		return gb_err_set(err, EINVAL, "%s: not an address to dial", text);
-	int family = addr->kind == GB_ADDR_VSOCK ? AF_VSOCK : addr->kind == GB_ADDR_TCP ? AF_INET : AF_UNIX;
-	gb_autoclose int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	gb_autoclose int fd = open_socket(addr, text, err);
 	if (fd < 0)
-		return gb_err_sys(err, errno, "%s: socket", text);
+		return fd;
 	socklen_t len = encode(addr, &any);
 	int r;
 	do

@@ -24,7 +24,7 @@ struct gb_addr {
  * `tcp:127.0.0.1:PORT` or `stdio`. 0 or -GB_E_USAGE. */
 int gb_addr_parse(const char *text, struct gb_addr *ret_addr, struct gb_err *err);
 
-/* The other way; text has GB_ADDR_TEXT bytes. Returns text. */
+/* The other way; text has GB_ADDR_TEXT bytes. Returns text. Pure. */
 const char *gb_addr_format(const struct gb_addr *addr, char *text);
 
 /* A listening, non-blocking socket (vsock and unix only; a unix socket that nobody listens on is replaced, its mode is

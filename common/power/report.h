@@ -62,6 +62,7 @@ void gb_power_report_line(const struct gb_power_event *event, char *text, size_t
 /* One line for a file system: "/dev/vda (btrfs on /var/lib/docker): clean, unmounted". */
 void gb_power_report_fs_line(const struct gb_power_fs *fs, char *text, size_t size);
 
+/* Unmounted or read-only: nothing of it is lost. */
 bool gb_power_fs_is_clean(const struct gb_power_fs *fs);
 
 /* {"action","deadline_ms","steps":[{"step","object","done","usec","error","delayed_by":[{"pid","command","ended"}]}],

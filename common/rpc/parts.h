@@ -16,6 +16,7 @@ static inline size_t gb_conn_tx_left(const struct gb_conn *conn)
 	return conn->tx.len - conn->tx_at;
 }
 
+/* Forgets the replies that are still to be written. */
 void gb_conn_drop_tx(struct gb_conn *conn);
 
 /* Hands replies to the kernel. false when the peer is gone. */

@@ -260,6 +260,35 @@ static void boot_close(struct boot *b)
 	gb_close_fd(&b->stage.userns);
 }
 
+/* All that is done in namespaces of the sandbox, and back. *ret_left: the last of its mount namespace. */
+static int in_own_namespaces(struct boot *b, int own_net, int outside, int status_fd, int orders_fd, int *ret_left)
+{
+	struct gb_err *err = b->stage.err;
+
+	layer_begin(b); /* with the daemon's namespaces */
+	/* CLONE_NEWNS gives the thread a folder and root of its own as well (unshare(2)). */
+	if (unshare(CLONE_NEWNS | (own_net < 0 ? CLONE_NEWNET : 0)) < 0) {
+		int failed = errno;
+		(void)layer_wait(b);
+		boot_close(b);
+		return gb_err_sys(err, failed, "new namespaces");
+	}
+	int r = own_net >= 0 && setns(own_net, CLONE_NEWNET) < 0 ? gb_err_sys(err, errno, "a network namespace") : 0;
+	if (r == 0)
+		r = inside(b, outside, status_fd, orders_fd);
+	*ret_left = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	back(b);
+	gb_sandbox_runtime_stop(&b->engine);
+	close_papers(b);
+	if (b->layer.threaded) {
+		struct gb_err why = *err;
+		(void)layer_wait(b);
+		*err = why;
+	}
+	boot_close(b);
+	return r;
+}
+
 int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Record *record, const struct gb_sandbox_start *how,
 		    struct gb_sandbox_booted *ret_booted, struct gb_err *err)
 {
@@ -307,27 +336,8 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 	gb_autoclose int orders_out = orders[1];
 	b->orders = orders_in;
 	b->stage.userns = gb_take_fd(&userns);
-	layer_begin(b); /* with the daemon's namespaces */
-	/* CLONE_NEWNS gives the thread a folder and root of its own as well (unshare(2)). */
-	if (unshare(CLONE_NEWNS | (place->runc ? 0 : CLONE_NEWNET)) < 0) {
-		int failed = errno;
-		(void)layer_wait(b);
-		boot_close(b);
-		return gb_err_sys(err, failed, "new namespaces");
-	}
-	int r = place->runc && setns(own_net, CLONE_NEWNET) < 0 ? gb_err_sys(err, errno, "a network namespace") : 0;
-	if (r == 0)
-		r = inside(b, outside, status_out, orders_out);
-	gb_autoclose int left = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	back(b);
-	gb_sandbox_runtime_stop(&b->engine);
-	close_papers(b);
-	if (b->layer.threaded) {
-		struct gb_err why = *err;
-		(void)layer_wait(b);
-		*err = why;
-	}
-	boot_close(b);
+	gb_autoclose int left = -1;
+	int r = in_own_namespaces(b, own_net, outside, status_out, orders_out, &left);
 	if (r == 0)
 		r = read_pid(b);
 	if (r < 0) {

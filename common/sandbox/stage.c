@@ -107,9 +107,35 @@ int gb_sandbox_open_lower(const Guestbox__Sandbox__Record *record, struct gb_err
 	return fd < 0 ? gb_err_sys(err, -fd, "rootfs %s", record->lower) : fd;
 }
 
+/* The lower layer's image, mounted: its root (O_PATH), or -errno with err set. */
+static int open_image(struct gb_sandbox_stage *s)
+{
+	const struct gb_mount_loop loop = { .file = s->record->lower, .fd = s->image, .read_only = true };
+	char target[192], device[64], options[256];
+	struct gb_fsimage kind;
+	bool read_only;
+
+	int r = gb_sandbox_fsimage(s->image, s->record->lower, &kind, s->err);
+	if (r < 0)
+		return gb_err_wrap(s->err, "rootfs");
+	gb_autoclose int held = gb_mount_loop_attach(&loop, device, sizeof device, &read_only, s->err);
+	if (held < 0)
+		return held;
+	r = put_entry(s, "image", target, sizeof target, false);
+	if (r < 0)
+		return gb_err_sys(s->err, -r, "%s", target);
+	(void)snprintf(options, sizeof options, "ro,nodev,nosuid,noexec%s", kind.options);
+	const struct gb_mount_request request = { .source = device, .target = target, .type = kind.type, .options = options };
+	r = gb_mount_do(&request, s->err);
+	if (r < 0)
+		return gb_err_wrap(s->err, "rootfs %s", s->record->lower);
+	int fd = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? gb_err_sys(s->err, errno, "%s", target) : fd;
+}
+
 int gb_sandbox_stage_root(struct gb_sandbox_stage *s)
 {
-	char layer[512], root[192], lower[192], image[192], options[1024];
+	char layer[512], root[192], lower[192], upper[192], options[1024];
 
 	gb_sandbox_box_path(s->place, s->record->instance, "layer", layer, sizeof layer);
 	int r = put_entry(s, "root", root, sizeof root, false);
@@ -122,36 +148,9 @@ int gb_sandbox_stage_root(struct gb_sandbox_stage *s)
 		r = gb_mount_tree(fd, s->userns, GB_TREE_NODEV, root);
 		return r < 0 ? gb_err_sys(s->err, -r, "%s: mount with mapped owners", layer) : 0;
 	}
-	gb_autoclose int below = -1;
-	if (!s->record->lower_image) {
-		below = gb_sandbox_open_lower(s->record, s->err);
-		if (below < 0)
-			return below;
-	} else {
-		struct gb_mount_loop loop = { .file = s->record->lower, .fd = s->image, .read_only = true };
-		struct gb_mount_request request = { .target = image, .options = options };
-		struct gb_fsimage kind;
-		char device[64];
-		bool read_only;
-		r = gb_sandbox_fsimage(s->image, s->record->lower, &kind, s->err);
-		if (r < 0)
-			return gb_err_wrap(s->err, "rootfs");
-		gb_autoclose int held = gb_mount_loop_attach(&loop, device, sizeof device, &read_only, s->err);
-		if (held < 0)
-			return held;
-		r = put_entry(s, "image", image, sizeof image, false);
-		if (r < 0)
-			return gb_err_sys(s->err, -r, "%s", image);
-		request.source = device;
-		request.type = kind.type;
-		(void)snprintf(options, sizeof options, "ro,nodev,nosuid,noexec%s", kind.options);
-		r = gb_mount_do(&request, s->err);
-		if (r < 0)
-			return gb_err_wrap(s->err, "rootfs %s", s->record->lower);
-		below = open(image, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (below < 0)
-			return gb_err_sys(s->err, errno, "%s", image);
-	}
+	gb_autoclose int below = s->record->lower_image ? open_image(s) : gb_sandbox_open_lower(s->record, s->err);
+	if (below < 0)
+		return below;
 	r = put_entry(s, "lower", lower, sizeof lower, false);
 	if (r == 0)
 		r = gb_mount_tree(below, s->userns, GB_TREE_NODEV | GB_TREE_RDONLY, lower);
@@ -160,13 +159,13 @@ int gb_sandbox_stage_root(struct gb_sandbox_stage *s)
 				  "an image, or use erofs", s->record->lower);
 	if (r < 0)
 		return gb_err_sys(s->err, -r, "rootfs %s: mount with mapped owners", s->record->lower);
-	r = put_entry(s, "layer", image, sizeof image, false);
+	r = put_entry(s, "layer", upper, sizeof upper, false);
 	if (r == 0)
-		r = gb_mount_tree(fd, s->userns, GB_TREE_NODEV, image);
+		r = gb_mount_tree(fd, s->userns, GB_TREE_NODEV, upper);
 	if (r < 0)
 		return gb_err_sys(s->err, -r, "%s: mount with mapped owners", layer);
 	/* xino off: inode numbers of a snapshot may be larger than it takes. */
-	(void)snprintf(options, sizeof options, "nodev,lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, image, image);
+	(void)snprintf(options, sizeof options, "nodev,lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower, upper, upper);
 	act_as(GB_SANDBOX_UID_BASE + s->record->slot * GB_SANDBOX_IDS);
 	r = do_mount(s, "overlay", options, root);
 	act_as(0);

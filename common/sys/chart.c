@@ -251,6 +251,51 @@ static uint64_t kernel_inside(const struct gb_timeline *t, uint64_t from)
 	return sum;
 }
 
+/* A step in its row: its bar, or what a point in time is, and its words. */
+static void print_step(const struct gb_timeline_step *s, const struct scale *scale, uint64_t ready_at, int row, int height,
+		       struct gb_buf *out)
+{
+	double x = x_of(scale, s->begin), width = x_of(scale, s->end) - x;
+	int y = TOP + row * ROW;
+	char name[512], text[600];
+	bool ready = is_point(s) && s->end == ready_at;
+
+	label(s, name, sizeof name);
+	if (is_point(s))
+		(void)snprintf(text, sizeof text, "%s  %.1f ms", name, ms(s->end));
+	else
+		(void)snprintf(text, sizeof text, "%s  %.1f ms", name, ms(s->end - s->begin));
+	if (is_point(s)) {
+		(void)gb_buf_fmt(out, "<line x1=\"%.1f\" y1=\"66\" x2=\"%.1f\" y2=\"%d\" stroke=\"%s\" "
+				      "stroke-dasharray=\"3 3\"/>\n", x, x, height - 12, ready ? "#2f9e44" : "#9aa5b1");
+		(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl5 6.5l-5 6.5l-5 -6.5z\" fill=\"%s\"/>\n", x, y,
+				 ready ? "#2f9e44" : colour(s));
+		width = 7;
+	} else {
+		(void)gb_buf_fmt(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" fill=\"%s\"/>\n", x, y,
+		       width < 1.5 ? 1.5 : width, BAR_HEIGHT, colour(s));
+		if (s->begin < scale->from) /* where it was cut */
+			(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl3 3.2l-3 3.3l3 3.2l-3 3.3\" fill=\"none\" stroke=\"#fff\" "
+					      "stroke-width=\"2\"/>\n", x + 6, y);
+	}
+	/* Beside the bar, on the side that has the room; a bar that leaves none on either is long enough to hold it. */
+	double room = (double)strlen(text) * CHAR;
+	double after = x + width + 6;
+	const char *anchor = "start", *fill = "#1f2933";
+	if (after + room > WIDTH - RIGHT) {
+		if (x - 6 - room > LEFT) {
+			anchor = "end";
+			after = x - (is_point(s) ? 11 : 6);
+		} else {
+			after = x + 16;
+			fill = "#ffffff";
+		}
+	}
+	(void)gb_buf_fmt(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\" fill=\"%s\">", after, y + 11, anchor, fill);
+	print_escaped(text, out);
+	(void)gb_buf_str(out, "</text>\n");
+}
+
 static void print_svg(const struct gb_timeline *t, struct gb_buf *out)
 {
 	uint64_t kernel;
@@ -281,48 +326,8 @@ static void print_svg(const struct gb_timeline *t, struct gb_buf *out)
 		(void)gb_buf_fmt(out, "<text x=\"%.1f\" y=\"62\" text-anchor=\"%s\" fill=\"#7b8794\">%.*f</text>\n", x,
 		       x < LEFT + 20 ? "start" : x > WIDTH - RIGHT - 20 ? "end" : "middle", tick < 1000000 ? 3 : 0, ms(at));
 	}
-	for (size_t i = 0; i < t->count; i++) {
-		const struct gb_timeline_step *s = &t->steps[i];
-		double x = x_of(&scale, s->begin), width = x_of(&scale, s->end) - x;
-		int y = TOP + (int)i * ROW;
-		char name[512], text[600];
-		bool ready = is_point(s) && s->end == t->ready;
-
-		label(s, name, sizeof name);
-		if (is_point(s))
-			(void)snprintf(text, sizeof text, "%s  %.1f ms", name, ms(s->end));
-		else
-			(void)snprintf(text, sizeof text, "%s  %.1f ms", name, ms(s->end - s->begin));
-		if (is_point(s)) {
-			(void)gb_buf_fmt(out, "<line x1=\"%.1f\" y1=\"66\" x2=\"%.1f\" y2=\"%d\" stroke=\"%s\" "
-					      "stroke-dasharray=\"3 3\"/>\n", x, x, height - 12, ready ? "#2f9e44" : "#9aa5b1");
-			(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl5 6.5l-5 6.5l-5 -6.5z\" fill=\"%s\"/>\n", x, y,
-					 ready ? "#2f9e44" : colour(s));
-			width = 7;
-		} else {
-			(void)gb_buf_fmt(out, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" fill=\"%s\"/>\n", x, y,
-			       width < 1.5 ? 1.5 : width, BAR_HEIGHT, colour(s));
-			if (s->begin < scale.from) /* where it was cut */
-				(void)gb_buf_fmt(out, "<path d=\"M%.1f %dl3 3.2l-3 3.3l3 3.2l-3 3.3\" fill=\"none\" stroke=\"#fff\" "
-						      "stroke-width=\"2\"/>\n", x + 6, y);
-		}
-		/* Beside the bar, on the side that has the room; a bar that leaves none on either is long enough to hold it. */
-		double room = (double)strlen(text) * CHAR;
-		double after = x + width + 6;
-		const char *anchor = "start", *fill = "#1f2933";
-		if (after + room > WIDTH - RIGHT) {
-			if (x - 6 - room > LEFT) {
-				anchor = "end";
-				after = x - (is_point(s) ? 11 : 6);
-			} else {
-				after = x + 16;
-				fill = "#ffffff";
-			}
-		}
-		(void)gb_buf_fmt(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\" fill=\"%s\">", after, y + 11, anchor, fill);
-		print_escaped(text, out);
-		(void)gb_buf_str(out, "</text>\n");
-	}
+	for (size_t i = 0; i < t->count; i++)
+		print_step(&t->steps[i], &scale, t->ready, (int)i, height, out);
 	(void)gb_buf_str(out, "</svg>\n");
 }
 

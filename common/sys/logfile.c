@@ -51,6 +51,7 @@ int gb_logfile_open(struct gb_logfile *log)
 void gb_logfile_aside(struct gb_logfile *log)
 {
 	char from[sizeof log->path + 16], to[sizeof from];
+	bool moved = false;
 
 	for (unsigned n = log->keep; n > 0; n--) {
 		(void)snprintf(to, sizeof to, "%s.%u", log->path, n);
@@ -58,18 +59,12 @@ void gb_logfile_aside(struct gb_logfile *log)
 			(void)snprintf(from, sizeof from, "%s.%u", log->path, n - 1);
 		else
 			(void)strlcpy(from, log->path, sizeof from);
-		if (rename(from, to) < 0 && n == 1) {
-			if (ftruncate(log->fd, 0) == 0)
-				log->size = 0;
-			return;
-		}
+		moved = rename(from, to) == 0;
 	}
-	if (log->keep == 0) {
-		if (ftruncate(log->fd, 0) == 0)
-			log->size = 0;
-		return;
-	}
-	gb_logfile_close(log);
+	if (moved)
+		gb_logfile_close(log);
+	else if (ftruncate(log->fd, 0) == 0)
+		log->size = 0;
 }
 
 static int append(struct gb_logfile *log, const void *data, size_t len)

@@ -21,6 +21,7 @@ struct gb_logfile {
 	int why;        /* ... and the errno */
 };
 
+/* path is shorter than the field for it; max in bytes. Opens nothing. */
 void gb_logfile_init(struct gb_logfile *log, const char *path, uint64_t max, unsigned keep);
 void gb_logfile_close(struct gb_logfile *log);
 

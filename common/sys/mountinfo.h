@@ -44,8 +44,9 @@ struct gb_mountinfo_table {
 	struct gb_buf text;
 };
 
+/* Reads a file (NULL: /proc/self/mountinfo): 0 or -errno. */
 int gb_mountinfo_read(const char *file, struct gb_mountinfo_table *table);
-/* The same from text that the table then owns. Pure. */
+/* The same from text that the table owns from here on, in failure as well. Pure. 0 or -ENOMEM. */
 int gb_mountinfo_table_of(struct gb_buf *text, struct gb_mountinfo_table *table);
 void gb_mountinfo_free(struct gb_mountinfo_table *table);
 #define gb_automountinfo __attribute__((cleanup(gb_mountinfo_free)))
@@ -57,6 +58,7 @@ const struct gb_mountinfo *gb_mountinfo_holder(const struct gb_mountinfo_table *
 /* The same if path is that mount's root, else NULL: the mount *at* path. */
 const struct gb_mountinfo *gb_mountinfo_top(const struct gb_mountinfo_table *table, const char *path);
 
+/* The mount with this number, or NULL. */
 const struct gb_mountinfo *gb_mountinfo_by_id(const struct gb_mountinfo_table *table, int id);
 
 /* Whether mount `row` hangs below mount `id` (or is it), by parents. Pure. */

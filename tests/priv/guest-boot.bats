@@ -137,7 +137,8 @@ devices() {
 		mount --bind "$1/nr_open" /proc/sys/fs/nr_open
 		"$2" guest-boot pseudo-fs
 		mountpoint -q /dev/shm
-		[ -f /run/guestbox/timeline ] && [ -p /run/guestbox/rpcd-ready ]
+		[ -f /run/guestbox/timeline ]
+		[ -p /run/guestbox/rpcd-ready ]
 		read -r word <"$1/devkmsg"; [ "$word" = on ]
 		[ "$(cat "$1/nr_open")" = 1048576 ]
 		echo 2000000 >"$1/nr_open"
