@@ -396,7 +396,7 @@ void rpcd_box_idle(struct rpcd_box *box, int code)
 	char text[16];
 
 	box->session = NULL;
-	box->record->first_command = false;
+	gb_sandbox_command_over(&box->all->place, box->record->instance);
 	box->record->last_exit_code = code;
 	box->record->last_exited_at = time(NULL);
 	if (box->state != RPCD_RUNNING)

@@ -75,7 +75,7 @@ static void launch_run(struct rpcd_task *base)
 	base->result = 0;
 	if (task->orders >= 0 && task->first.process.args_len) {
 		task->first.process.spec = task->record->spec;
-		gb_sandbox_exec_late(task->record, task->orders, &task->first);
+		gb_sandbox_exec_late(&base->all->place, task->record, task->orders, &task->first);
 		if (task->first.taken)
 			return;
 	}
@@ -143,6 +143,7 @@ static void launch_failed(struct rpcd_command *s, int code, const char *text)
 	struct rpcd_box *box = s->box;
 
 	box->session = NULL;
+	gb_sandbox_command_over(&box->all->place, box->record->instance);
 	if (box->state == RPCD_RUNNING) {
 		box->state = RPCD_READY;
 		rpcd_box_save(box);
@@ -171,7 +172,6 @@ static void begin_first(struct rpcd_command *s, struct rpcd_launch *task)
 	s->first = true;
 	if (box->state == RPCD_READY) /* nobody has asked it to stop meanwhile */
 		box->state = RPCD_RUNNING;
-	box->record->first_command = true;
 	s->out.io.fd = s->ex.out;
 	s->err.io.fd = s->ex.err;
 	s->in.fd = s->ex.in;

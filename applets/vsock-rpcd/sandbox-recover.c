@@ -105,36 +105,43 @@ static int on_container(const char *instance, void *arg)
 	return 0;
 }
 
-static int kill_command(const char *name, void *arg)
+/* Of commands whose processes may be there still. */
+static int past_number(const char *name, void *arg)
 {
-	const char *box = arg;
-	char path[200];
+	struct rpcd_box *box = arg;
+	unsigned long long number;
 
-	(void)snprintf(path, sizeof path, "%.120s/%.64s", box, name);
-	(void)gb_sandbox_cgroup_kill(path);
-	(void)gb_sandbox_cgroup_remove(path, 1000);
+	if (sscanf(name, "exec-%llu", &number) == 1 && number > box->execs)
+		box->execs = number;
 	return 0;
 }
 
 /* It runs on. A command's host is gone with the daemon that served it: the command goes, too. */
 static void take_over(struct rpcd_box *box)
 {
-	char path[160];
+	const struct gb_sandbox_place *place = &box->all->place;
+	char path[160], what[64], command[240];
 
 	int r = rpcd_box_watch(box);
 	if (r < 0) {
 		mark_failed(box, "the daemon could not find it again");
 		return;
 	}
-	(void)snprintf(path, sizeof path, "%s/%s", box->all->place.cgroup + 1, box->record->instance);
+	(void)snprintf(path, sizeof path, "%s/%s", place->cgroup + 1, box->record->instance);
 	(void)gb_sandbox_cgroup_freeze(path, false, 0); /* a checkpoint of it was being taken */
-	if (box->state == RPCD_RUNNING) {
-		(void)gb_sandbox_cgroup_each(path, kill_command, path);
-		if (box->record->first_command)
-			(void)gb_sandbox_kill_first(&box->all->place, box->record);
-		box->record->first_command = false;
-		box->state = RPCD_READY;
+	if (gb_sandbox_command_noted(place, box->record->instance, what)) {
+		(void)snprintf(command, sizeof command, "%s/%s", path, what);
+		if (strcmp(what, GB_SANDBOX_FIRST) == 0) {
+			(void)gb_sandbox_kill_first(place, box->record);
+		} else {
+			(void)gb_sandbox_cgroup_kill(command);
+			(void)gb_sandbox_cgroup_remove(command, 1000);
+		}
+		gb_sandbox_command_over(place, box->record->instance);
 	}
+	(void)gb_sandbox_cgroup_each(path, past_number, box);
+	if (box->state == RPCD_RUNNING)
+		box->state = RPCD_READY;
 	gb_log(GB_LOG_INFO, "sandbox \"%s\": found again, %s", box->record->spec->id, rpcd_state_name[box->state]);
 }
 

@@ -218,7 +218,7 @@ static int inside(struct boot *b, int outside, int status_fd, int orders_fd)
 		return r;
 	struct gb_sandbox_first *first = b->how->first ? b->how->first(b->how->data) : NULL;
 	if (first) {
-		gb_sandbox_exec_first(b->record, path, b->orders, first);
+		gb_sandbox_exec_first(b->stage.place, b->record, path, b->orders, first);
 		b->begun = first->taken;
 	}
 	r = write_bundle(b);

@@ -180,6 +180,41 @@ static int spawn_detached(const char *program, char *const *argv, const struct g
 	return 0;
 }
 
+static void command_path(const struct gb_sandbox_place *place, const char *instance, char path[160])
+{
+	(void)snprintf(path, 160, "%.90s/%.50s/command", place->run, instance);
+}
+
+/* A link is there with what it says, or not at all (symlink(2)). */
+int gb_sandbox_command_note(const struct gb_sandbox_place *place, const char *instance, const char *what)
+{
+	char path[160];
+
+	command_path(place, instance, path);
+	if (symlink(what, path) == 0)
+		return 0;
+	/* One of a command that is over. */
+	return errno == EEXIST && unlink(path) == 0 && symlink(what, path) == 0 ? 0 : -errno;
+}
+
+bool gb_sandbox_command_noted(const struct gb_sandbox_place *place, const char *instance, char *what)
+{
+	char path[160];
+
+	command_path(place, instance, path);
+	ssize_t n = readlink(path, what, 63);
+	what[n < 0 ? 0 : n] = '\0';
+	return n > 0;
+}
+
+void gb_sandbox_command_over(const struct gb_sandbox_place *place, const char *instance)
+{
+	char path[160];
+
+	command_path(place, instance, path);
+	(void)unlink(path);
+}
+
 int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, uint64_t number,
 			  const struct gb_sandbox_process *process, bool input, struct gb_sandbox_exec *ret_exec,
 			  struct gb_err *err)
@@ -228,6 +263,8 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__
 		if (r == 0)
 			r = give_pipes(record, process, (const int[]){ in, out, errs });
 	}
+	if (r == 0)
+		r = gb_sandbox_command_note(place, instance, sub);
 	if (r == 0) {
 		const char *argv[20] = { place->runtime, "--root", state, "--log", "/proc/self/fd/4", "exec", "--process",
 					 "/proc/self/fd/3", "--cgroup", sub };
@@ -254,6 +291,7 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__
 	gb_close_fd(&errs);
 	gb_close_fd(&log);
 	if (r < 0) {
+		gb_sandbox_command_over(place, instance);
 		close_exec(&exec);
 		return gb_err_sys(err, -r, "%s exec", place->runtime);
 	}
@@ -281,7 +319,8 @@ static int send_orders(int sock, uint64_t len, const int fds[4])
 	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *path, int sock, struct gb_sandbox_first *first)
+void gb_sandbox_exec_first(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *path,
+			   int sock, struct gb_sandbox_first *first)
 {
 	gb_autobuf struct gb_buf text = { 0 };
 	struct gb_err ignored;
@@ -306,10 +345,13 @@ void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *
 	if (r == 0 && theirs[0] < 0 && (theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
 		r = -errno;
 	if (r == 0)
+		r = gb_sandbox_command_note(place, record->instance, GB_SANDBOX_FIRST);
+	if (r == 0)
 		r = send_orders(sock, text.len, (const int[]){ orders, theirs[0], theirs[1], theirs[2] });
 	for (int i = 0; i < 3; i++)
 		gb_close_fd(&theirs[i]);
 	if (r < 0) {
+		gb_sandbox_command_over(place, record->instance);
 		close_exec(&exec);
 		return;
 	}
@@ -317,12 +359,13 @@ void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *
 	first->taken = true;
 }
 
-void gb_sandbox_exec_late(const Guestbox__Sandbox__Record *record, int sock, struct gb_sandbox_first *first)
+void gb_sandbox_exec_late(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, int sock,
+			  struct gb_sandbox_first *first)
 {
 	char path[64];
 
 	(void)snprintf(path, sizeof path, "/proc/%" PRIu32 "/root", record->pid);
-	gb_sandbox_exec_first(record, path, sock, first);
+	gb_sandbox_exec_first(place, record, path, sock, first);
 	if (first->taken)
 		(void)kill((pid_t)record->pid, SIGCHLD); /* so that it looks */
 }

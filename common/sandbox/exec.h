@@ -39,11 +39,22 @@ struct gb_sandbox_first {
 /* Such a command is the runtime's first process's first child: what it is to be told waits in a socket, sock. root: where
  * the sandbox's root is mounted now. Whatever speaks against it has an answer of its own when the command is started in the
  * usual way: then it is not taken. */
-void gb_sandbox_exec_first(const Guestbox__Sandbox__Record *record, const char *root, int sock, struct gb_sandbox_first *first);
+void gb_sandbox_exec_first(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, const char *root,
+			   int sock, struct gb_sandbox_first *first);
 /* The same in a sandbox that runs and has had no command yet. */
-void gb_sandbox_exec_late(const Guestbox__Sandbox__Record *record, int sock, struct gb_sandbox_first *first);
+void gb_sandbox_exec_late(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, int sock,
+			  struct gb_sandbox_first *first);
 /* PID 1 does not wait for one any more when this returns, or its time is over; whoever held the socket has closed it. */
 void gb_sandbox_exec_never(const Guestbox__Sandbox__Record *record);
+
+/* Which command a sandbox has now, kept beside its container from before it starts until it is over: whoever daemon comes
+ * next ends it then, of which none is left to tell. what: the name of its cgroup in the sandbox's, GB_SANDBOX_FIRST of one
+ * that PID 1 has started. 0 or -errno. */
+#define GB_SANDBOX_FIRST "first"
+int gb_sandbox_command_note(const struct gb_sandbox_place *place, const char *instance, const char *what);
+/* false: it has none. size of what: 64. */
+bool gb_sandbox_command_noted(const struct gb_sandbox_place *place, const char *instance, char *what);
+void gb_sandbox_command_over(const struct gb_sandbox_place *place, const char *instance);
 
 /* The most descriptors that a process in a sandbox may have. */
 uint64_t gb_sandbox_nofile(void);

@@ -450,6 +450,36 @@ bob wheel
 	'
 }
 
+@test "kill -9 of the daemon before it has noted a command: that ends, too; what others left behind stays, and is none of a later one’s" {
+	sandbox_inside '
+		kill $daemon; wait $daemon || true
+		under() { # HOW
+			ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -D -f -qq -o /dev/null -e trace=rename,renameat,renameat2 -e inject=rename,renameat,renameat2:$1" daemon_start
+		}
+		end() { kill -9 $daemon; wait $daemon || true; wait $client || true; daemon_start; }
+		ended() { not pgrep -f "^sleep 10000"; }
+		# PID 1 has started it, and every record comes late
+		under delay_enter=700000
+		sb launch --id a --rootfs $R sh -c "sleep 10001 & echo up; sleep 10000" >$T/up 2>/dev/null & client=$!
+		until_ grep -q up $T/up
+		end
+		until_ ended
+		sb run a sh -c "sleep 10002 & true"
+		# the runtime has started it, and none is written
+		kill $daemon; wait $daemon || true
+		under error=EIO
+		sb exec a sh -c "echo on; sleep 10000" </dev/null >$T/up 2>/dev/null & client=$!
+		until_ grep -q on $T/up
+		end
+		until_ ended
+		not pgrep -f "^sleep 10001"
+		status=0; sb run --limit 1 a sleep 10000 || status=$?
+		[ $status = 137 ]
+		runs a "sleep 10002"
+		sb rm -f a
+	'
+}
+
 @test "a reboot: records and snapshots stay, what ran is failed, and can be removed" {
 	sandbox_inside '
 		sb create --id a --rootfs $R --wait
