@@ -38,6 +38,7 @@ static void turn(struct gb_conn *conn, uint32_t events);
 
 static void bury(struct gb_conn *conn)
 {
+	conn->busy = true; /* once, whatever those that are told of it do */
 	gb_loop_timer_stop(&conn->timer);
 	gb_loop_del(&conn->in);
 	gb_loop_del(&conn->out);
@@ -56,11 +57,16 @@ static void bury(struct gb_conn *conn)
 
 void gb_conn_end(struct gb_conn *conn)
 {
-	if (conn->dead)
-		return;
 	conn->dead = true;
 	if (!conn->busy)
 		bury(conn);
+}
+
+void gb_conn_lose(struct gb_conn *conn)
+{
+	conn->dead = true;
+	if (!conn->busy)
+		gb_loop_timer(conn->host->loop, &conn->timer, 0);
 }
 
 /* ---- deadlines ---- */
@@ -134,6 +140,10 @@ static void on_timer(struct gb_timer *timer)
 	struct gb_conn *conn = (struct gb_conn *)((char *)timer - offsetof(struct gb_conn, timer));
 	uint64_t now = gb_loop_now(conn->host->loop);
 
+	if (conn->dead) {
+		bury(conn);
+		return;
+	}
 	if (conn->deadline > now) {
 		if (conn->deadline != UINT64_MAX)
 			gb_loop_timer(conn->host->loop, timer, conn->deadline - now);
@@ -499,7 +509,8 @@ static bool vanished(struct gb_conn *conn, uint32_t events)
 static void turn(struct gb_conn *conn, uint32_t events)
 {
 	conn->busy = true;
-	pump(conn);
+	if (!conn->dead)
+		pump(conn);
 	if (!conn->dead && conn->linger && !gb_conn_tx_left(conn) && !conn->shut) {
 		conn->shut = true;
 		if (shutdown(conn->wfd, SHUT_WR) < 0) /* a pipe cannot: it is over */
@@ -552,12 +563,13 @@ void gb_conn_resume(struct gb_conn *conn)
 	conn->rx_since = gb_loop_now(conn->host->loop); /* it was not the peer who let the rest of a frame wait */
 	if (!conn->in.loop && !conn->ended) {
 		/* It had hung up while the handler was at work; what it sent before is still to be read. */
-		int r = gb_loop_add(conn->host->loop, &conn->in);
-		if (r < 0)
+		int r = conn->dead ? 0 : gb_loop_add(conn->host->loop, &conn->in);
+		if (r < 0) {
 			gb_conn_end(conn);
+			return;
+		}
 	}
-	if (!conn->dead)
-		turn(conn, 0);
+	turn(conn, 0);
 }
 
 void gb_conn_finish(struct gb_conn *conn)

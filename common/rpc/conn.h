@@ -104,7 +104,8 @@ void gb_conn_hurry(struct gb_conn *conn, uint64_t ms);
 void gb_conn_end(struct gb_conn *conn);
 
 /* Replies with a message, or with an Error frame. The trace id is the request's. A reply that no client could take
- * becomes an Error frame. */
+ * becomes an Error frame. Without memory for it the connection ends, in its next turn: it is there as long as its caller
+ * takes none. */
 void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_t trace_len,
 		   const ProtobufCMessage *message);
 void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, int code, const char *fmt, ...)

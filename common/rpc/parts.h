@@ -19,6 +19,10 @@ static inline size_t gb_conn_tx_left(const struct gb_conn *conn)
 /* Forgets the replies that are still to be written. */
 void gb_conn_drop_tx(struct gb_conn *conn);
 
+/* It has an end, but not before its next turn: whoever has a reply that there is no memory for goes on with the connection, as
+ * after any other reply. */
+void gb_conn_lose(struct gb_conn *conn);
+
 /* Hands replies to the kernel. false when the peer is gone. */
 bool gb_conn_flush(struct gb_conn *conn);
 

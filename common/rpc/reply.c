@@ -89,7 +89,7 @@ void gb_conn_reply(struct gb_conn *conn, uint32_t type, const void *trace, size_
 	}
 	if (!put_frame(conn, head, trace, trace_len, len) || (message && gb_pb_encode(message, &conn->tx) < 0)) {
 		gb_log(GB_LOG_ERR, "%s: out of memory for a reply of %zu bytes", conn->name, len);
-		gb_conn_end(conn); /* better no answer than half of one */
+		gb_conn_lose(conn); /* better no answer than half of one */
 	}
 }
 
@@ -104,12 +104,12 @@ void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, in
 	va_end(ap);
 	size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
 	if (gb_frame_head(head, GB_WIRE_ERROR, trace_len, sizeof inner + len) < 0) {
-		gb_conn_end(conn);
+		gb_conn_lose(conn);
 		return;
 	}
 	gb_frame_error_head(inner, code, len);
 	if (!put_frame(conn, head, trace, trace_len, sizeof inner + len)) {
-		gb_conn_end(conn);
+		gb_conn_lose(conn);
 		return;
 	}
 	(void)gb_buf_add(&conn->tx, inner, sizeof inner);
