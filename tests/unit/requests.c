@@ -14,6 +14,7 @@
 #include "applets/vsock-rpcd/sandbox.h"
 #include "common/base/cleanup.h"
 #include "common/base/log.h"
+#include "common/rpc/tables.h"
 #include "common/sys/rmtree.h"
 #include "tests/unit/faults.h"
 
@@ -288,6 +289,7 @@ static int set_up(void **state)
 	fd = open(unit_path(dir, "crun"), O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
 	assert_int_equal(write(fd, script, sizeof script - 1), sizeof script - 1);
 	(void)close(fd);
+	gb_pb_start();
 	gb_log_level(GB_LOG_ERR);
 	TAILQ_INIT(&rpcd.conns);
 	rpcd.conns_max = 4;
