@@ -155,7 +155,7 @@ static int ask(struct gb_err *err)
 	}
 	r = got < 0 ? gb_err_sys(err, (int)-got, "no answer") : judge(&frame, err);
 	if (asked.event) /* whoever has ended his side alone still watches */
-		gb_close_fd(&fd);
+		(void)close(gb_take_fd(&fd));
 	else
 		(void)shutdown(fd, SHUT_WR);
 	while (rpcd.conns_len) {
