@@ -246,20 +246,22 @@ int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, b
 	return gb_json_print(&json, err);
 }
 
-static int print_text(const ProtobufCMessage *reply, struct gb_err *err)
+int rpc_print_text(const struct gb_buf *text, struct gb_err *err)
 {
-	gb_autobuf struct gb_buf text = { 0 };
-
-	gb_pb_text(&text, reply);
-	if (text.failed)
+	if (text->failed)
 		return gb_err_sys(err, ENOMEM, "reply");
-	(void)fwrite(gb_buf_text(&text), 1, text.len, stdout); /* main() checks stdout */
+	(void)fwrite(gb_buf_text(text), 1, text->len, stdout); /* main() checks stdout */
 	return 0;
 }
 
 int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct gb_err *err)
 {
-	return call->json ? rpc_print_json(reply, call, false, err) : print_text(reply, err);
+	gb_autobuf struct gb_buf text = { 0 };
+
+	if (call->json)
+		return rpc_print_json(reply, call, false, err);
+	gb_pb_text(&text, reply);
+	return rpc_print_text(&text, err);
 }
 
 bool rpc_pause(uint64_t deadline, uint64_t *pause)

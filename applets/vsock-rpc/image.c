@@ -104,8 +104,8 @@ int sandbox_run_image_import(struct gb_cmd *cmd, struct gb_err *err)
 		(void)gb_buf_fmt(&text, ", %" PRIu32 " layer%s", image->layers, image->layers == 1 ? "" : "s");
 	if (image->left_out)
 		(void)gb_buf_fmt(&text, "; %" PRIu64 " device nodes and attributes left out", image->left_out);
-	printf("%s\n", gb_buf_text(&text));
-	return 0;
+	(void)gb_buf_str(&text, "\n");
+	return rpc_print_text(&text, err);
 }
 
 int sandbox_run_image_ls(struct gb_cmd *cmd, struct gb_err *err)

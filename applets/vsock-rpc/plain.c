@@ -71,8 +71,8 @@ int rpc_run_ping(struct gb_cmd *cmd, struct gb_err *err)
 	gb_pb_plain(&text, reply->message);
 	(void)gb_buf_str(&text, " (version ");
 	gb_pb_plain(&text, reply->version);
-	printf("%s, protocol %" PRIu32 ", %.3f ms)\n", gb_buf_text(&text), reply->protocol_version, call->seconds * 1e3);
-	return 0;
+	(void)gb_buf_fmt(&text, ", protocol %" PRIu32 ", %.3f ms)\n", reply->protocol_version, call->seconds * 1e3);
+	return rpc_print_text(&text, err);
 }
 
 int rpc_run_info(struct gb_cmd *cmd, struct gb_err *err)
@@ -112,7 +112,7 @@ int rpc_run_trim(struct gb_cmd *cmd, struct gb_err *err)
 			gb_pb_plain(&text, result);
 			(void)gb_buf_str(&text, "\n");
 		}
-		(void)fputs(gb_buf_text(&text), stdout);
+		r = rpc_print_text(&text, err);
 	}
 	return r < 0 ? r : failed ? 1 : 0;
 }

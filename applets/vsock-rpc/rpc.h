@@ -80,6 +80,9 @@ int rpc_ask_empty_on(struct rpc_call *call, int conn, uint32_t type, const Proto
 enum { RPC_PAUSE_MS = 120 };
 bool rpc_pause(uint64_t deadline, uint64_t *pause);
 
+/* Prints text that was put together: 0, or -ENOMEM when there was no memory for all of it. */
+int rpc_print_text(const struct gb_buf *text, struct gb_err *err);
+
 /* Prints a reply as text or JSON, as call says. */
 int rpc_print(const struct rpc_call *call, const ProtobufCMessage *reply, struct gb_err *err);
 int rpc_print_json(const ProtobufCMessage *reply, const struct rpc_call *call, bool timed, struct gb_err *err);

@@ -113,12 +113,13 @@ void sandbox_texts(struct sandbox_table *table, const char *const *texts, size_t
 		sandbox_put_or_dash(sandbox_cell(table), texts[i]);
 }
 
-void sandbox_print_word(const char *word)
+int sandbox_print_word(const char *word, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf text = { 0 };
 
 	sandbox_put(&text, word);
-	puts(gb_buf_text(&text));
+	(void)gb_buf_str(&text, "\n");
+	return rpc_print_text(&text, err);
 }
 
 int sandbox_print_done(const struct rpc_call *call, const char *key, const char *word, struct gb_err *err)

@@ -59,9 +59,7 @@ static int create(const struct sandbox_create *c, struct gb_err *err)
 		r = wait_ready(c->args->call, id, &info, err);
 	if (r == 0 && c->args->call->json)
 		return rpc_print_json(info ? info : message, c->args->call, false, err);
-	if (r == 0)
-		sandbox_print_word(id);
-	return r;
+	return r < 0 ? r : sandbox_print_word(id, err);
 }
 
 int sandbox_run_create(struct gb_cmd *cmd, struct gb_err *err)
@@ -230,10 +228,7 @@ int sandbox_run_inspect(struct gb_cmd *cmd, struct gb_err *err)
 	if (info->last_exited_at)
 		(void)gb_buf_fmt(&text, ", status %" PRId32, info->last_exit_code);
 	(void)gb_buf_str(&text, "\n");
-	if (text.failed)
-		return gb_err_sys(err, ENOMEM, "reply");
-	(void)fputs(gb_buf_text(&text), stdout);
-	return 0;
+	return rpc_print_text(&text, err);
 }
 
 int sandbox_run_checkpoint(struct gb_cmd *cmd, struct gb_err *err)
@@ -248,7 +243,7 @@ int sandbox_run_checkpoint(struct gb_cmd *cmd, struct gb_err *err)
 	SANDBOX_SET(request, name, asked.args->name);
 	r = ask(&asked, GB_WIRE_SANDBOX_CHECKPOINT, &request.base, err);
 	if (r == 0)
-		sandbox_print_word(((Sandbox__V1__CheckpointResponse *)(void *)asked.reply)->snapshot_id);
+		r = sandbox_print_word(((Sandbox__V1__CheckpointResponse *)(void *)asked.reply)->snapshot_id, err);
 	return r < 0 ? r : 0;
 }
 
@@ -266,7 +261,7 @@ int sandbox_run_restore(struct gb_cmd *cmd, struct gb_err *err)
 	request.ttl_seconds = asked.args->ttl;
 	r = ask(&asked, GB_WIRE_SANDBOX_RESTORE, &request.base, err);
 	if (r == 0)
-		sandbox_print_word(((Sandbox__V1__RestoreResponse *)(void *)asked.reply)->id);
+		r = sandbox_print_word(((Sandbox__V1__RestoreResponse *)(void *)asked.reply)->id, err);
 	return r < 0 ? r : 0;
 }
 

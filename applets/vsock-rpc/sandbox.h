@@ -57,7 +57,7 @@ void sandbox_when(struct gb_buf *buf, int64_t seconds);
 void sandbox_labels(struct gb_buf *buf, const void *list, size_t len);
 void sandbox_put_or_dash(struct gb_buf *buf, const char *text);
 /* A line of one word. */
-void sandbox_print_word(const char *word);
+int sandbox_print_word(const char *word, struct gb_err *err);
 /* What an answer without content is shown by: the operand that was asked for, in JSON under this key. */
 int sandbox_print_done(const struct rpc_call *call, const char *key, const char *word, struct gb_err *err);
 

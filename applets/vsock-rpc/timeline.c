@@ -68,7 +68,5 @@ int rpc_run_timeline(struct gb_cmd *cmd, struct gb_err *err)
 	if (r < 0)
 		return r;
 	r = gb_chart_draw(&timeline, how, own.all, &text, err);
-	if (r == 0)
-		(void)fwrite(gb_buf_text(&text), 1, text.len, stdout); /* main() checks stdout */
-	return r;
+	return r < 0 ? r : rpc_print_text(&text, err);
 }
