@@ -107,6 +107,14 @@ int rpcd_record_number(struct rpcd_sandboxes *all, const struct rpcd_call *call,
 	return 0;
 }
 
+void rpcd_record_drop(struct rpcd_sandboxes *all, rpcd_record *record)
+{
+	(void)gb_numbers_release(&all->slots, record->slot);
+	if (record->address)
+		(void)gb_numbers_release(&all->addresses, record->address - GB_SANDBOX_POOL);
+	gb_pb_free((ProtobufCMessage **)&record);
+}
+
 static void release_address(struct rpcd_box *box)
 {
 	if (box->addressed && !gb_numbers_release(&box->all->addresses, box->record->address - GB_SANDBOX_POOL))

@@ -239,19 +239,20 @@ void rpcd_sandbox_restore(struct rpcd_call *call)
 	record->pid = 0;
 	record->start_time = 0;
 	record->expires_at = request->ttl_seconds ? (uint64_t)record->created_at + request->ttl_seconds : 0;
-	rpcd_set_text(&record->error, "");
-	rpcd_set_text(&record->state, "starting");
 	gb_sandbox_new_name(instance);
 	gb_sandbox_new_uuid(uuid);
-	rpcd_set_text(&record->instance, instance);
-	rpcd_set_text(&record->spec->id, *request->id ? request->id : uuid);
-	/* An address of its own, or none: that of the sandbox it was taken of may be another's by now. */
-	rpcd_set_text(&record->spec->network->mode, request->network_override ? "tap" : "none");
-	if (request->n_labels) {
+	/* With its old names it would be the one that it was taken of. An address of its own, or none: that one's may be
+	 * another's by now. */
+	bool copied = gb_pb_set(&record->instance, instance) == 0 &&
+		      gb_pb_set(&record->spec->id, *request->id ? request->id : uuid) == 0 &&
+		      gb_pb_set(&record->spec->network->mode, request->network_override ? "tap" : "none") == 0 &&
+		      gb_pb_set(&record->error, "") == 0 && gb_pb_set(&record->state, "starting") == 0;
+	if (copied && request->n_labels) {
 		Sandbox__V1__CreateSandboxRequest shell = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT, *copy;
 		shell.labels = (Sandbox__V1__CreateSandboxRequest__LabelsEntry **)request->labels;
 		shell.n_labels = request->n_labels;
 		copy = rpcd_copy(&shell);
+		copied = copy != NULL;
 		if (copy) { /* they change places: what was there goes with the copy */
 			Sandbox__V1__CreateSandboxRequest__LabelsEntry **old = record->spec->labels;
 			size_t old_n = record->spec->n_labels;
@@ -262,17 +263,21 @@ void rpcd_sandbox_restore(struct rpcd_call *call)
 			gb_pb_free((ProtobufCMessage **)&copy);
 		}
 	}
-	if (rpcd_record_number(all, call, record, request->network_override) < 0) {
+	if (!copied)
+		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+	if (!copied || rpcd_record_number(all, call, record, request->network_override) < 0) {
 		gb_pb_free((ProtobufCMessage **)&record);
 		return;
 	}
 	struct rpcd_box *box = rpcd_box_new(all, record, RPCD_STARTING);
-	struct rpcd_waiter *waiter = box ? rpcd_wait(call) : NULL;
+	if (!box) {
+		rpcd_record_drop(all, record);
+		rpcd_error(call, GB_RPC_FAILED, "out of memory");
+		return;
+	}
+	struct rpcd_waiter *waiter = rpcd_wait(call);
 	if (!waiter) {
-		if (box)
-			rpcd_box_free(box);
-		else
-			rpcd_error(call, GB_RPC_FAILED, "out of memory");
+		rpcd_box_free(box);
 		return;
 	}
 	STAILQ_INSERT_TAIL(&box->starts, waiter, link);

@@ -10,11 +10,6 @@
 
 const char *const rpcd_state_name[] = { "starting", "ready", "running", "stopping", "stopped", "failed" };
 
-char *rpcd_text(const char *text)
-{
-	return strdup(text);
-}
-
 void rpcd_set_text(char **field, const char *text)
 {
 	(void)gb_pb_set(field, text); /* without memory the old text stays */

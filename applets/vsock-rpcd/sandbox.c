@@ -54,16 +54,14 @@ static bool fill(rpcd_record *record)
 		sandbox__v1__network_spec__init(spec->network);
 	if (!spec->limits || !spec->network)
 		return false;
-	if (!*spec->network->mode)
-		rpcd_set_text(&spec->network->mode, "tap");
-	return true;
+	return *spec->network->mode || gb_pb_set(&spec->network->mode, "tap") == 0;
 }
 
 /* One whose root and mounts are there. */
 static void create(const struct rpcd_call *call, struct rpcd_sandboxes *all, const Sandbox__V1__CreateSandboxRequest *request)
 {
 	Sandbox__V1__CreateSandboxResponse reply = SANDBOX__V1__CREATE_SANDBOX_RESPONSE__INIT;
-	char instance[GB_SANDBOX_INSTANCE + 1], uuid[37], text[INET_ADDRSTRLEN] = "", images[300];
+	char instance[GB_SANDBOX_INSTANCE + 1], uuid[37], text[INET_ADDRSTRLEN] = "", images[300], starting[] = "starting";
 	rpcd_record *record;
 	struct gb_err err;
 
@@ -101,16 +99,14 @@ static void create(const struct rpcd_call *call, struct rpcd_sandboxes *all, con
 		return;
 	}
 	gb_sandbox_new_name(instance);
-	rpcd_set_text(&record->instance, instance);
-	if (!*record->spec->id) {
-		gb_sandbox_new_uuid(uuid);
-		rpcd_set_text(&record->spec->id, uuid);
-	}
+	gb_sandbox_new_uuid(uuid);
 	record->created_at = time(NULL);
 	record->expires_at = request->ttl_seconds ? (uint64_t)record->created_at + request->ttl_seconds : 0;
-	rpcd_set_text(&record->state, "starting");
-	struct rpcd_box *box = rpcd_box_new(all, record, RPCD_STARTING);
+	bool named = gb_pb_set(&record->instance, instance) == 0 &&
+		     (*record->spec->id || gb_pb_set(&record->spec->id, uuid) == 0) && gb_pb_set(&record->state, starting) == 0;
+	struct rpcd_box *box = named ? rpcd_box_new(all, record, RPCD_STARTING) : NULL;
 	if (!box) {
+		rpcd_record_drop(all, record);
 		rpcd_error(call, GB_RPC_FAILED, "out of memory");
 		return;
 	}
@@ -121,9 +117,8 @@ static void create(const struct rpcd_call *call, struct rpcd_sandboxes *all, con
 	}
 	reply.id = record->spec->id;
 	reply.ip_address = text;
-	reply.state = rpcd_text("starting");
+	reply.state = starting;
 	rpcd_reply(call, &reply.base);
-	free(reply.state);
 	rpcd_box_expire_in(box, request->ttl_seconds);
 	rpcd_box_start(box, NULL);
 }

@@ -99,7 +99,6 @@ int rpcd_code(int error);
 
 /* A copy by way of the wire: NULL when out of memory. */
 void *rpcd_copy(const void *message);
-char *rpcd_text(const char *text);
 void rpcd_set_text(char **field, const char *text);
 
 /* Answers later: NULL (out of memory) after an Error frame. */
@@ -129,6 +128,8 @@ struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, e
 void rpcd_box_free(struct rpcd_box *box);
 /* What a create or restore claims for its record: 0, or -ENOSPC after an Error frame. */
 int rpcd_record_number(struct rpcd_sandboxes *all, const struct rpcd_call *call, rpcd_record *record, bool network);
+/* Frees one that has numbers, which are free again then, and no box. */
+void rpcd_record_drop(struct rpcd_sandboxes *all, rpcd_record *record);
 /* Its record is written, off the loop. */
 void rpcd_box_save(struct rpcd_box *box);
 /* The pid's descriptor is watched from here on: 0 or -errno. */
