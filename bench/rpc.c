@@ -317,6 +317,7 @@ int main(int argc, char **argv)
 		return echo(argv[2]);
 	if (argc == 5 && strcmp(argv[1], "ping") == 0)
 		return ping(argv[2], atoi(argv[3]), atoi(argv[4]));
-	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT | flood PATH COUNT | raw PATH [COUNT]\n");
+	fprintf(stderr, "usage: rpc echo PATH | ping PATH COUNT DEPTH | start PROGRAM ARG... | hold PATH COUNT | "
+			"flood PATH COUNT | raw PATH [COUNT]\n");
 	return 2;
 }

@@ -13,7 +13,8 @@
 #include "tests/fuzz/json.h"
 
 /* What is read from the bytes alone, for payloads too large to be copied, is what the decoder has read. */
-static inline void fuzz_payload_field(const uint8_t *data, size_t size, const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+static inline void fuzz_payload_field(const uint8_t *data, size_t size, const ProtobufCMessage *message,
+				      const ProtobufCFieldDescriptor *field)
 {
 	const void *member = (const char *)message + field->offset;
 	const unsigned char *at = NULL;

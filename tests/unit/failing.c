@@ -358,7 +358,8 @@ static int run_connect(struct gb_err *err)
 static void loops_relays_and_sockets(void **state)
 {
 	const struct faults rows[] = {
-		{ NULL, run_loop, NULL, true, NULL, 1 }, { make_ends, run_relay, look_at_ends, true, NULL, 1 }, { NULL, run_listen, NULL, false, NULL, 1 },
+		{ NULL, run_loop, NULL, true, NULL, 1 }, { make_ends, run_relay, look_at_ends, true, NULL, 1 },
+		{ NULL, run_listen, NULL, false, NULL, 1 },
 	}, connecting = { NULL, run_connect, NULL, false, NULL, 1 };
 	char name[160];
 

@@ -35,7 +35,8 @@ static void what_is_json(void **state)
 {
 	static const char *const good[] = { "0", "-0", "12", "1.5", "-1.25e+10", "1E-2", "true", "false", "null", "\"\"", "\"\\u0041\\n\\/\"",
 		"[]", "{}", " [ 1 , 2 ] ", "{\"a\":{\"b\":[{}]}}", "\t\r\n1\n", "\"\xff\"" };
-	static const char *const bad[] = { "", " ", "01", "1.", ".5", "1e", "1e+", "-", "+1", "tru", "True", "nul", "\"", "\"a", "\"\\x\"", "\"\\u12\"",
+	static const char *const bad[] = { "", " ", "01", "1.", ".5", "1e", "1e+", "-", "+1", "tru", "True", "nul", "\"",
+					   "\"a", "\"\\x\"", "\"\\u12\"",
 		"\"\\u12g4\"", "\"\n\"", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}", "{a:1}",
 		"{1:2}", "{\"a\" 1}", "1 2", "[]]", "nullx", "'a'", "\"\\" };
 	struct gb_jsonread value;
@@ -57,7 +58,8 @@ static void what_is_json(void **state)
 
 static void members_and_items(void **state)
 {
-	static const char json[] = "{ \"a\" : [ 1 , [2,3], \"x,]\" ] , \"b\":{\"a\":\"inner\"}, \"\":7, \"twice\":1, \"twice\":2, \"\\u0061\":\"trick\" }";
+	static const char json[] = "{ \"a\" : [ 1 , [2,3], \"x,]\" ] , \"b\":{\"a\":\"inner\"}, \"\":7, "
+				   "\"twice\":1, \"twice\":2, \"\\u0061\":\"trick\" }";
 	struct gb_jsonread object, value, item = { 0 };
 
 	(void)state;
@@ -118,7 +120,8 @@ static void strings(void **state)
 
 static void docker(void **state)
 {
-	static const char good[] = "[{\"Config\":\"" DIGEST ".json\",\"RepoTags\":null,\"Layers\":[\"l1/layer.tar\",\"./blobs/sha256/" OTHER "\"]}]";
+	static const char good[] = "[{\"Config\":\"" DIGEST ".json\",\"RepoTags\":null,"
+				   "\"Layers\":[\"l1/layer.tar\",\"./blobs/sha256/" OTHER "\"]}]";
 	static const struct { int code; const char *json, *says; } bad[] = {
 		{ -EBADMSG, "{", "manifest.json is no JSON" },
 		{ -EBADMSG, "[]", "names no image" },
@@ -181,7 +184,8 @@ static void too_many_layers(void **state)
 
 static void oci(void **state)
 {
-	static const char good[] = "{\"schemaVersion\":2,\"config\":{\"digest\":\"sha256:" DIGEST "\"},\"layers\":[{\"digest\":\"sha256:" OTHER "\",\"size\":9}]}";
+	static const char good[] = "{\"schemaVersion\":2,\"config\":{\"digest\":\"sha256:" DIGEST "\"},"
+				   "\"layers\":[{\"digest\":\"sha256:" OTHER "\",\"size\":9}]}";
 	static const struct { const char *json, *says; } bad[] = {
 		{ "]", "its manifest is no JSON" },
 		{ "[]", "the configuration: its digest is none of SHA-256" },
@@ -189,7 +193,8 @@ static void oci(void **state)
 		{ "{\"config\":{\"digest\":\"sha512:" DIGEST "\"},\"layers\":[]}", "none of SHA-256" },
 		{ "{\"config\":{\"digest\":\"sha256:" DIGEST "0\"},\"layers\":[]}", "none of SHA-256" },
 		{ "{\"config\":{\"digest\":\"sha256:0123\"},\"layers\":[]}", "none of SHA-256" },
-		{ "{\"config\":{\"digest\":\"sha256:../../../../../../../../../../../../../../../../../../../etc/passwd\"},\"layers\":[]}", "none of SHA-256" },
+		{ "{\"config\":{\"digest\":\"sha256:../../../../../../../../../../../../../../../../../../../etc/passwd\"},\"layers\":[]}",
+		  "none of SHA-256" },
 		{ "{\"config\":{\"digest\":\"sha256:" DIGEST "\"}}", "no layers" },
 		{ "{\"config\":{\"digest\":\"sha256:" DIGEST "\"},\"layers\":[{}]}", "a layer: its digest is none of SHA-256" },
 	};
@@ -215,10 +220,13 @@ static void indexes(void **state)
 #define ENTRY(digest, os, arch) "{\"digest\":\"sha256:" digest "\",\"platform\":{\"os\":\"" os "\",\"architecture\":\"" arch "\"}}"
 	static const struct { int code; const char *json, *says; } rows[] = {
 		{ 0, "{\"manifests\":[{\"digest\":\"sha256:" DIGEST "\"}]}", NULL },
-		{ 0, "{\"manifests\":[" ENTRY(OTHER, "linux", "s390x") "," ENTRY(DIGEST, "linux", ARCH) "," ENTRY(OTHER, "unknown", "unknown") "]}", NULL },
+		{ 0, "{\"manifests\":[" ENTRY(OTHER, "linux", "s390x") "," ENTRY(DIGEST, "linux", ARCH) ","
+		     ENTRY(OTHER, "unknown", "unknown") "]}", NULL },
 		{ 1, "{\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"digest\":\"sha256:" DIGEST "\"}]}", NULL },
-		{ 1, "{\"manifests\":[{\"mediaType\":\"application/vnd.docker.distribution.manifest.list.v2+json\",\"digest\":\"sha256:" DIGEST "\"}]}", NULL },
-		{ -EOPNOTSUPP, "{\"manifests\":[" ENTRY(DIGEST, "linux", ARCH) "," ENTRY(OTHER, "linux", ARCH) "]}", "more than one image for linux/" ARCH },
+		{ 1, "{\"manifests\":[{\"mediaType\":\"application/vnd.docker.distribution.manifest.list.v2+json\","
+		     "\"digest\":\"sha256:" DIGEST "\"}]}", NULL },
+		{ -EOPNOTSUPP, "{\"manifests\":[" ENTRY(DIGEST, "linux", ARCH) "," ENTRY(OTHER, "linux", ARCH) "]}",
+		  "more than one image for linux/" ARCH },
 		{ -EBADMSG, "{\"manifests\":[" ENTRY(DIGEST, "windows", ARCH) "]}", "no image for linux/" ARCH },
 		{ -EBADMSG, "{\"manifests\":[]}", "no image for" },
 		{ -EBADMSG, "{\"manifests\":{}}", "no manifests" },

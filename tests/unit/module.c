@@ -34,7 +34,8 @@ static void fill(struct gb_modules *m)
 	assert_int_equal(gb_buf_str(&m->builtin, "kernel/net/packet/af_packet.ko\n"), 0);
 	assert_int_equal(gb_buf_str(&m->alias, "# Aliases\nalias virtio:d00000001v* virtio_net\nalias fs-btrfs btrfs\n"
 					       "alias virtio:d*v* any_virtio\nalias broken\n"), 0);
-	assert_int_equal(gb_buf_str(&m->cmdline, "quiet virtio-net.napi_tx=0 virtio_net.csum btrfs.a=\"x y\" xor.b=1 btrfsx.c=1 btrfs. -- btrfs.d=1"), 0);
+	assert_int_equal(gb_buf_str(&m->cmdline, "quiet virtio-net.napi_tx=0 virtio_net.csum btrfs.a=\"x y\" "
+						   "xor.b=1 btrfsx.c=1 btrfs. -- btrfs.d=1"), 0);
 	tries = fail_at = 0;
 }
 

@@ -288,8 +288,10 @@ static void wind_up(struct slot *slot)
 	/* Unix sockets know no delay: when nothing has moved for so many turns of the loop, nothing ever will. */
 	slot->quiet++;
 	CHECK(slot, slot->tcp ? time(NULL) - slot->began < TCP_HANG_S : slot->quiet < PATIENCE,
-	      "hangs: tcp %d%d over %d lingering %d done %d%d held %zu %zu, side 0 fd %d ended %d got %" PRIu64 " of %" PRIu64 ", side 1 fd %d ended %d got %" PRIu64
-	      " of %" PRIu64 "\n", slot->relay.end[0].tcp, slot->relay.end[1].tcp, slot->over, slot->relay.lingering, slot->relay.flow[0].done, slot->relay.flow[1].done,
+	      "hangs: tcp %d%d over %d lingering %d done %d%d held %zu %zu, "
+	      "side 0 fd %d ended %d got %" PRIu64 " of %" PRIu64 ", side 1 fd %d ended %d got %" PRIu64 " of %" PRIu64 "\n",
+	      slot->relay.end[0].tcp, slot->relay.end[1].tcp, slot->over, slot->relay.lingering,
+	      slot->relay.flow[0].done, slot->relay.flow[1].done,
 	      slot->relay.flow[0].held, slot->relay.flow[1].held, slot->side[0].fd, slot->side[0].ended, slot->side[0].got, slot->side[1].wrote,
 	      slot->side[1].fd, slot->side[1].ended, slot->side[1].got, slot->side[0].wrote);
 }

@@ -102,7 +102,8 @@ static int start(void **state)
 {
 	static int ends[2];
 	struct gb_err err = { 0 };
-	struct fuse_init_in init = { .major = 7, .minor = 38, .max_readahead = 1 << 17, .flags = FUSE_DO_READDIRPLUS | FUSE_DONT_MASK | FUSE_MAX_PAGES };
+	struct fuse_init_in init = { .major = 7, .minor = 38, .max_readahead = 1 << 17,
+				     .flags = FUSE_DO_READDIRPLUS | FUSE_DONT_MASK | FUSE_MAX_PAGES };
 
 	(void)state;
 	assert_non_null(mkdtemp(top));
