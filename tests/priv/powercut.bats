@@ -15,11 +15,12 @@ teardown() {
 }
 
 @test "power cut at 1,000 points and more: always ready, nothing lost that was synced" {
-	run "$abs_top_srcdir/tests/torture/powercut" --max 270
+	max=${GB_POWER_CUTS:-270} # of each of four runs, and less where one process takes seconds (tests/analysis/valgrind)
+	run "$abs_top_srcdir/tests/torture/powercut" --max "$max"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ ${lines[-1]} =~ ^power\ cuts:\ ([0-9]+)\ disks\ set\ up,\ 0\ failed$ ]]
-	[ "${BASH_REMATCH[1]}" -ge 1000 ]
+	[ "${BASH_REMATCH[1]}" -ge $((max * 1000 / 270)) ]
 }
 
 @test "the power cut test sees a loss: a file that was never written, and a format of what was ready" {
