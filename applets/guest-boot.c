@@ -119,7 +119,7 @@ static void become_step(int argc, char **argv, int out)
 static bool run_step(const char *name, int argc, char **argv)
 {
 	gb_autobuf struct gb_buf words = { 0 };
-	int status = 0, fds[2];
+	int status, fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		gb_log(GB_LOG_ERR, "step %s: failed: pipe: %s", name, strerror(errno));
@@ -136,8 +136,11 @@ static bool run_step(const char *name, int argc, char **argv)
 	(void)close(gb_take_fd(&writer));
 	relay(name, reader);
 	(void)close(gb_take_fd(&reader)); /* whoever writes on is not waited for */
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	int r = gb_io_wait(pid, &status);
+	if (r < 0) {
+		gb_log(GB_LOG_ERR, "step %s: failed: wait: %s", name, strerror(-r));
+		return false;
+	}
 	if (status == 0) {
 		gb_log(GB_LOG_WARNING, "step %s: done", name);
 		return true;
@@ -312,17 +315,16 @@ static void load_for(struct gb_modules *modules, const char *bus, const char *pr
 	(void)snprintf(path, sizeof path, "/sys/bus/%s/devices", bus);
 	dir = opendir(path);
 	while (dir && gb_dir_next(dir, &e) > 0) {
-		gb_autobuf struct gb_buf alias = { 0 };
+		char alias[4096];
 		const char *module;
 		size_t pos = 0;
 
 		if (e->d_name[0] == '.' || strncmp(e->d_name, prefix, strlen(prefix)) != 0)
 			continue;
 		(void)snprintf(path, sizeof path, "%s/modalias", e->d_name);
-		if (gb_io_slurp(dirfd(dir), path, 4096, &alias) < 0 || !alias.len)
+		if (gb_io_line(dirfd(dir), path, alias, sizeof alias) < 0 || !alias[0])
 			continue;
-		alias.data[strcspn(alias.data, "\n")] = '\0';
-		while ((module = gb_modules_match(modules, alias.data, &pos, name)))
+		while ((module = gb_modules_match(modules, alias, &pos, name)))
 			(void)load(modules, module);
 	}
 }

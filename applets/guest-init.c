@@ -275,7 +275,6 @@ static int open_signals(struct gb_err *err)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGTTIN, SIG_IGN);
 	(void)signal(SIGTTOU, SIG_IGN);
-	(void)signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would lose the command's status */
 	init.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return init.signals < 0 ? gb_err_sys(err, errno, "signalfd") : 0;
 }
@@ -423,11 +422,8 @@ static int run_applet(const char *name)
 	}
 	if (pid < 0)
 		return -errno;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return exit_status(status);
+	int r = gb_io_wait(pid, &status);
+	return r < 0 ? r : exit_status(status);
 }
 
 /* Whether there is a data disk to set up: one is named, or the one that btrfs-bootstrap(8) takes by itself is there. */

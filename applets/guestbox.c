@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -291,6 +292,7 @@ int main(int argc, char **argv)
 	const char *slash = strrchr(name, '/');
 
 	hold_standard();
+	(void)signal(SIGCHLD, SIG_DFL); /* an inherited SIG_IGN would lose what children end with */
 	if (slash)
 		name = slash + 1;
 	if (*name == '-')

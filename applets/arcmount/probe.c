@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "applets/arcmount/arcmount.h"
@@ -83,7 +82,7 @@ static int move_in(void)
 
 static void run_rule(const struct probe_rule *rule, struct probe_result *result)
 {
-	int ends[2], status = 0;
+	int ends[2], status;
 
 	*result = (struct probe_result){ 0 };
 	if (pipe2(ends, O_CLOEXEC) < 0) {
@@ -111,8 +110,8 @@ static void run_rule(const struct probe_rule *rule, struct probe_result *result)
 	else if (gb_io_read(ends[0], result, sizeof *result) != (ssize_t)sizeof *result)
 		*result = (struct probe_result){ .verdict = PROBE_NOT_OK, .expected = "-", .seen = "the rule's process died" };
 	(void)close(ends[0]);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	if (pid > 0)
+		(void)gb_io_wait(pid, &status);
 	if (result->verdict == PROBE_NOT_RUN)
 		arcmount_probe_judge(result, PROBE_NOT_OK, "-", "the rule's process said nothing");
 }

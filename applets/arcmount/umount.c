@@ -141,14 +141,12 @@ static const struct gb_mountinfo *by_source(const struct gb_mountinfo_table *tab
 		if (there && S_ISBLK(st.st_mode) && major(st.st_rdev) == row->major && minor(st.st_rdev) == row->minor)
 			return row;
 		if (there && S_ISREG(st.st_mode) && strncmp(row->source, "/dev/loop", 9) == 0) {
-			gb_autobuf struct gb_buf file = { 0 };
-			char path[PATH_MAX];
+			char path[PATH_MAX], file[PATH_MAX];
 
 			(void)snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", row->source + 5);
-			if (gb_io_slurp(AT_FDCWD, path, PATH_MAX + 16, &file) < 0 || !file.len)
+			if (gb_io_line(AT_FDCWD, path, file, sizeof file) < 0)
 				continue;
-			file.data[strcspn(file.data, "\n")] = '\0';
-			if (stat(file.data, &back) == 0 && back.st_dev == st.st_dev && back.st_ino == st.st_ino)
+			if (stat(file, &back) == 0 && back.st_dev == st.st_dev && back.st_ino == st.st_ino)
 				return row;
 		}
 	}

@@ -57,6 +57,13 @@ setup() {
 	[ "$(jq -r '.steps[].track' <<<"$output" | sort -u)" = mmapcat ]
 }
 
+@test "steps: who was started with SIGCHLD ignored sees how each ended all the same" {
+	run env --ignore-signal=CHLD "$GUESTBOX" guest-boot steps --log stderr one false , two true
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"step one: failed with status 1: false"*"step two: done"*$'\none' ]]
+}
+
 @test "steps: one that cannot be started has failed, and the others go on" {
 	run faulty clone:error=EAGAIN:when=1 guest-boot steps --log stderr one true , two echo out
 	echo "$output"
