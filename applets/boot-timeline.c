@@ -17,8 +17,6 @@ static const struct gb_opt opts[] = {
 	{ 0 },
 };
 
-/* ---- the command ---- */
-
 static int run_mark(struct gb_cmd *cmd, struct gb_err *err)
 {
 	struct gb_optscan scan;
