@@ -106,7 +106,8 @@ field() { jq -r "$1" out/report.json; }
 	report --torture ./mounter
 	[ "$status" -eq 0 ]
 	[ "$(cat out/mounter.log)" = 1 ]
-	[ -z "$(ls place)" ] && ! grep "$PWD/place " /proc/self/mountinfo
+	[ -z "$(ls place)" ]
+	not grep "$PWD/place " /proc/self/mountinfo
 }
 
 @test "bad usage says what is missing" {
