@@ -84,6 +84,7 @@ static int one(const char *path, const struct job *job, struct gb_err *err)
 	static const char *const kinds[] = { "unknown", "page-cache", "dax" };
 	gb_automapfile struct gb_mapfile file = { .fd = -1 };
 	uint64_t start = gb_mono_ns(), done = 0;
+	int tries = 0;
 
 	int r = gb_mapfile_open(&file, path, err);
 	if (r < 0)
@@ -111,9 +112,11 @@ static int one(const char *path, const struct job *job, struct gb_err *err)
 		done += n;
 		if (n < window.len) {
 			r = gb_mapfile_cause(&file, job->offset + done);
-			if (r < 0)
+			if (r == 0)
+				break;
+			tries = n ? 1 : tries + 1;
+			if (tries == GB_MAP_TRIES)
 				return gb_err_sys(err, -r, "%s: mapped byte %" PRIu64, path, job->offset + done);
-			break;
 		}
 	}
 	if (job->report) {

@@ -225,11 +225,12 @@ static void run(struct rpcd_job *base)
 	r = gb_mapfile_map(&file, job->offset, job->length < most ? job->length : most, &window);
 	size_t want = window.len < sizeof piece ? window.len : sizeof piece, got = 0;
 	if (r == 0 && want) {
-		got = gb_mapwindow_copy(&window, 0, piece, want);
-		if (got < want) {
-			window.len = got;
+		for (int i = 0; i < GB_MAP_TRIES && got == 0 && (i == 0 || r < 0); i++) {
+			got = gb_mapwindow_copy(&window, 0, piece, want);
 			r = got ? 0 : gb_mapfile_cause(&file, job->offset);
 		}
+		if (got < want)
+			window.len = got;
 	}
 	if (r == 0)
 		r = reply(job, &file, &window, piece, got);

@@ -53,7 +53,8 @@ size_t gb_mapwindow_copy(const struct gb_mapwindow *window, size_t from, void *d
 size_t gb_mapwindow_touch(const struct gb_mapwindow *window);
 
 /* Why a page at `offset` could not be had: 0 when the file has become shorter (an end of file like another), else
- * -EIO. */
+ * -EIO: then it is to be tried again, GB_MAP_TRIES times in all. A file that was cut may have grown again since. */
+#define GB_MAP_TRIES 4
 int gb_mapfile_cause(const struct gb_mapfile *file, uint64_t offset);
 
 #endif
