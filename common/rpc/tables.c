@@ -67,6 +67,6 @@ void gb_pb_start(void)
 	if (started)
 		return;
 	started = true;
-	for (const struct gb_pb_tables *const *t = __start_gb_pb_tables; t < __stop_gb_pb_tables; t++)
+	for (const struct gb_pb_tables *const *t = __start_gb_pb_tables; t != __stop_gb_pb_tables; t++)
 		make(*t);
 }
