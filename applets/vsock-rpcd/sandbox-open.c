@@ -94,9 +94,7 @@ struct rpcd_sandboxes *rpcd_sandboxes_of(struct rpcd_call *call)
 	move_to_data_disk(all);
 	/* Not with each request: it may be on a share, which may have ceased to answer. */
 	bool look = !all->place.runtime[0] || all->look_again;
-	if (look && gb_sandbox_find_runtime(&all->place, &err) < 0)
-		look = false;
-	else if (look)
+	if (look && gb_sandbox_find_runtime(&all->place, &err) >= 0)
 		all->look_again = false;
 	if (!all->place.runtime[0] || (!all->open && open_all(all, &err) < 0)) {
 		rpcd_error(call, GB_RPC_UNAVAILABLE, "sandbox service not available: %s", err.msg);
