@@ -213,6 +213,10 @@ static void second_line(enum gb_power_action action, unsigned grace_ms, int latc
 	gb_power_detach(latch, -1, true);
 	(void)signal(SIGTERM, SIG_DFL); /* it ends us with all the others: then it is at work */
 	(void)poll(NULL, 0, (int)(deadline - GB_POWER_GRACE_MIN));
+	/* Little time is left, and processes may take all of it: the kernel writes meanwhile, in a thread of its own
+	 * (emergency_sync() in fs/sync.c). */
+	if (gb_proc_is_machine())
+		(void)gb_io_put(AT_FDCWD, "/proc/sysrq-trigger", "s");
 	sequence(action, GB_POWER_GRACE_MIN, latch);
 }
 
