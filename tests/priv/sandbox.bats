@@ -450,7 +450,7 @@ bob wheel
 	'
 }
 
-@test "kill -9 of the daemon before it has noted a command: that ends, too; what others left behind stays, and is none of a later one’s" {
+@test "a daemon that dies before it has noted a command: that ends, too; what others left behind stays, and is none of a later one’s" {
 	sandbox_inside '
 		kill $daemon; wait $daemon || true
 		under() { # HOW
