@@ -24,6 +24,9 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err);
 /* Appends WORDS to a comma list. */
 int arcmount_join(struct gb_buf *list, const char *words, struct gb_err *err);
 
+/* Prints the mounts of these types (NULL: all), as mount(8) without operands does. */
+int arcmount_mounted(const char *types, struct gb_err *err);
+
 /* Rows that tables share. */
 #define ARCMOUNT_DRY_RUN(key) GB_OPT(key, "dry-run", "", "print the system calls, and make none")
 #define ARCMOUNT_VERBOSE GB_OPT('v', "verbose", "", "say what is done")

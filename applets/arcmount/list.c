@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/base/vis.h"
+#include "common/mount/options.h"
 #include "common/sys/mountinfo.h"
 
 enum { OPT_JSON = GB_OPT_LONG, OPT_FROM };
@@ -59,7 +61,7 @@ static const char *dax(const struct gb_mountinfo *row, char *text, size_t size)
 }
 
 /* A tab and a newline part the fields and the lines: they, and all that a terminal would obey, are encoded. */
-static void field(const char *text, char end)
+static void words(const char *text)
 {
 	for (; *text; text++) {
 		if (*text >= ' ' && *text < 0x7f) {
@@ -71,6 +73,11 @@ static void field(const char *text, char end)
 		(void)gb_vis(shown, *text);
 		(void)fputs(shown, stdout);
 	}
+}
+
+static void field(const char *text, char end)
+{
+	words(text);
 	(void)putchar(end);
 }
 
@@ -106,6 +113,45 @@ static int show(const struct gb_mountinfo *row, void *arg)
 		gb_json_str(&l->json, "dax", d);
 	gb_json_close(&l->json, '}');
 	return 0;
+}
+
+/* As mount(8) has it: the words of the mount, then those of its file system, and "ro" in front if either is so. */
+static int show_mounted(const struct gb_mountinfo *row, void *arg)
+{
+	const char *types = arg, *lists[] = { row->options, row->super };
+	bool read_only = false;
+
+	if (types && !gb_mount_type_match(row->type, types))
+		return 0;
+	for (size_t i = 0; i < GB_ARRAY_LEN(lists); i++) {
+		size_t n = strcspn(lists[i], ",");
+
+		if (n != 2 || (memcmp(lists[i], "ro", 2) != 0 && memcmp(lists[i], "rw", 2) != 0))
+			continue;
+		read_only = read_only || lists[i][1] == 'o';
+		lists[i] += n + (lists[i][n] == ',');
+	}
+	words(row->source);
+	(void)fputs(" on ", stdout);
+	words(row->target);
+	(void)fputs(" type ", stdout);
+	words(row->type);
+	(void)fputs(read_only ? " (ro" : " (rw", stdout);
+	for (size_t i = 0; i < GB_ARRAY_LEN(lists); i++) {
+		if (*lists[i]) {
+			(void)putchar(',');
+			words(lists[i]);
+		}
+	}
+	(void)puts(")");
+	return 0;
+}
+
+int arcmount_mounted(const char *types, struct gb_err *err)
+{
+	int r = gb_mountinfo_foreach(NULL, show_mounted, (void *)(uintptr_t)types);
+
+	return r < 0 ? gb_err_sys(err, -r, "/proc/self/mountinfo") : 0;
 }
 
 int arcmount_list(struct gb_cmd *cmd, struct gb_err *err)

@@ -301,18 +301,6 @@ static int mount_all(const struct gb_cmd *cmd, const char *file, struct all *all
 	return all->done ? ARCMOUNT_SOME : ARCMOUNT_FAILED;
 }
 
-static int print_row(const struct gb_mountinfo *row, void *arg)
-{
-	const char *types = arg;
-	struct gb_err shown;
-
-	if (types && !gb_mount_type_match(row->type, types))
-		return 0;
-	(void)gb_err_set(&shown, 0, "%s on %s type %s (%s)", row->source, row->target, row->type, row->options);
-	puts(shown.msg);
-	return 0;
-}
-
 /* One operand, or two of which one is in the table: what fstab says, then what the command line says. */
 static int from_table(const char *file, const char *name, struct arcmount_job *job, struct gb_mount_table *table,
 		      struct gb_buf *words, struct gb_err *err)
@@ -407,10 +395,8 @@ int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
 	}
 	if (all.wanted)
 		return gb_err_set(err, GB_E_USAGE, "-O goes with -a");
-	if (operands == 0 && !tag.len && !spread && !job.flags) {
-		r = gb_mountinfo_foreach(NULL, print_row, (void *)(uintptr_t)job.type);
-		return r < 0 ? gb_err_sys(err, -r, "/proc/self/mountinfo") : 0;
-	}
+	if (operands == 0 && !tag.len && !spread && !job.flags)
+		return arcmount_mounted(job.type, err);
 	if (tag.len) {
 		r = gb_opt_operands(&scan, 1, 1, "target", err);
 		job.source = tag.data;

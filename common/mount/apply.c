@@ -126,13 +126,11 @@ static int remount_attrs(const char *target, unsigned long set, unsigned long cl
 /* The MS_ flags of a step that a mount_setattr(2) call of it stands for. */
 static int attrs_by_mount(const struct gb_mount_step *step, const char *target)
 {
-	int r = 0;
-
-	if (step->rec_set | step->rec_clear)
-		r = remount_attrs(target, step->rec_set, step->rec_clear, true);
+	const bool recursive = step->rec_set | step->rec_clear;
+	int r = recursive ? remount_attrs(target, step->rec_set, step->rec_clear, true) : 0;
 	unsigned long set = step->set & ~step->rec_set & GB_MOUNT_ATTRS;
 	unsigned long clear = step->clear & ~step->rec_clear & GB_MOUNT_ATTRS;
-	if (r == 0 && (set | clear))
+	if (r == 0 && (set | clear || (step->what == GB_MOUNT_SETATTR && !recursive)))
 		r = remount_attrs(target, set, clear, false);
 	return r;
 }

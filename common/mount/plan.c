@@ -164,6 +164,7 @@ static int add_propagation(struct gb_mount_plan *plan, const struct gb_mount_req
 static int add_remount(struct gb_mount_plan *plan, struct gb_mount_step *step, const struct gb_mount_options *o,
 		       bool bind, unsigned long set, unsigned long clear, struct gb_err *err)
 {
+	const size_t before = plan->count;
 	int r = 0;
 
 	/* What was asked for recursively is a thing of mounts, never of the file system. */
@@ -185,6 +186,11 @@ static int add_remount(struct gb_mount_plan *plan, struct gb_mount_step *step, c
 		step->clear = clear & GB_MOUNT_ATTRS;
 		step->rec_set = o->rec_set;
 		step->rec_clear = o->rec_clear;
+		r = append(plan, step, err);
+	}
+	/* Nothing changes, which is only done where there is a mount (M5). */
+	if (r == 0 && plan->count == before) {
+		step->what = bind ? GB_MOUNT_SETATTR : GB_MOUNT_RECONFIGURE;
 		r = append(plan, step, err);
 	}
 	return r;
@@ -408,6 +414,9 @@ int gb_mount_calls(const struct gb_mount_step *step, gb_mount_call_fn *fn, void 
 			r = configure(&v, step);
 		return r != 0 ? r : say(&v, (struct gb_mount_call){ .id = GB_CALL_RECONFIGURE });
 	case GB_MOUNT_SETATTR:
+		/* mount_setattr(2) with nothing to do does not even look at the path. */
+		if (!(set | step->clear | step->rec_set | step->rec_clear))
+			return say(&v, (struct gb_mount_call){ .id = GB_CALL_FSPICK, .a = step->target });
 		return set_attrs(&v, step, GB_CALL_SETATTR_PATH);
 	case GB_MOUNT_PROPAGATE:
 		return say(&v, (struct gb_mount_call){ .id = GB_CALL_MOUNT, .b = step->target,

@@ -95,6 +95,9 @@ int gb_mount_switch(const char *new_root, const char *init, struct gb_err *err)
 				  (int)getpid());
 	if ((unsigned long)fs.f_type != RAMFS_MAGIC && (unsigned long)fs.f_type != TMPFS_MAGIC)
 		return gb_err_set(err, EINVAL, "/ is no initramfs (neither ramfs nor tmpfs): use pivot-root");
+	if (root.st_dev == new.st_dev)
+		return gb_err_set(err, EINVAL, "new root %s: part of the initramfs, whose files go away (copy it to a file system of its "
+				  "own)", new_root);
 	if (snprintf(path, sizeof path, "%s%s%s", is_carried(init) ? "" : new_root, *init == '/' ? "" : "/", init) >= (int)sizeof path)
 		return gb_err_sys(err, ENAMETOOLONG, "%s", init);
 	/* Symbolic links in it may be absolute, which counts only from inside: what cannot be told is left to execv(3). */

@@ -351,11 +351,29 @@ loops() { losetup -n -O NAME -j "$1"; }
 	[ "$status" -eq 32 ]
 }
 
+@test "remount without a change: done where there is a mount, and nowhere else" {
+	gb arcmount mount -t tmpfs -o nodev none a
+	before=$(options a)
+	for words in remount remount,defaults remount,nofail remount,bind; do
+		gb mount -o "$words" a
+		[ "$(options a)" = "$before" ]
+		run gb mount -o "$words" b
+		[ "$status" -eq 32 ]
+		[[ $output == *"b is not a mount point"* ]]
+		run gb mount -o "$words" none
+		[ "$status" -eq 32 ]
+	done
+	fails 1 "not a mount point" gb arcmount remount -o defaults b
+}
+
 @test "under mount's name: what is mounted, -v, -w, -R, -U, and words of both kinds of --make" {
 	gb mount -v -t tmpfs -o nodev the-source a >said
 	grep -q "^mount the-source on a" said
 	run gb mount
 	[[ $output == *"the-source on $dir/a type tmpfs (rw,nodev,relatime)"* ]]
+	gb mount -t overlay -o "ro,lowerdir=$dir/a:$dir/b" over c
+	[ "$(gb mount -t overlay | tail -n 1)" = "over on $dir/c type overlay ($(findmnt -n -o OPTIONS c))" ]
+	umount c
 	run gb mount -t notmpfs
 	[ "$status" -eq 0 ]
 	[[ $output == *" type proc "* && $output != *the-source* ]]
@@ -593,6 +611,15 @@ initramfs() {
 	[ "$status" -eq 0 ]
 	[ "$output" = $'own /proc proc rw,relatime 0 0\nrun' ]
 	[ ! -e a/deep ]
+}
+
+@test "switch-root: a new root that is a part of the initramfs would go with it, and is refused" {
+	initramfs 'mkdir -p /part/bin /part/proc; cp /bin/busybox /new/bin/init /part/bin/; busybox mount --bind /part /part
+		exec /bin/guestbox arcmount switch-root /part /bin/init'
+	[ "$status" -eq 1 ]
+	[[ $output == "arcmount: new root /part: part of the initramfs, whose files go away"* ]]
+	[ -e a/part/bin/init ]
+	[ "$(cat a/deep/er/file)" = data ]
 }
 
 @test "switch-root that cannot succeed changes nothing" {
