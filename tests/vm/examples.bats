@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # examples/vmm: QEMU's is run as it stands; of the others, which Debian does not have, what can be seen without them.
+# examples/from-shell: both scripts boot, by the commands of docs/from-shell.md.
 load lib.bash
 
 setup_file() { vm_test_can || true; }
@@ -8,6 +9,8 @@ setup_file() { vm_test_can || true; }
 teardown()
 {
 	[ -z "${machine:-}" ] || kill "$machine" 2>/dev/null || true
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || [ -z "$VM_DIR" ] || vm_console_tail 40 >&2
+	vm_stop
 	cat "$BATS_TEST_TMPDIR/console" >&2 2>/dev/null || true
 }
 
@@ -66,4 +69,52 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"
 	run timeout 120 "$abs_top_srcdir/examples/vmm/cloud-hypervisor" /k /i "/d d" 3>&-
 	[ "$status" -eq 0 ]
 	[[ $output == *$'\npath=/d d\n--cmdline\nconsole=ttyS0 loglevel=5 panic=-1 guestbox.data=/dev/vda '* ]]
+}
+
+@test "a boot script, and what docs/from-shell.md makes of it: both boot, the second on the disk of the first" {
+	local page=$abs_top_srcdir/docs/from-shell.md uuid
+	cd "$BATS_TEST_TMPDIR"
+	truncate -s 1G disk.img
+	printf '%s\n' '#!/bin/sh' 'guest-boot port org.guestbox.rpc.0 && set -- "$@" --listen virtio:org.guestbox.rpc.0' \
+		'grep -c " btrfs " /proc/mounts >/run/mounts' 'exec vsock-rpcd --mmap-root /run "$@"' >agent
+	chmod +x agent
+	VM_DISKS=("$PWD/disk.img")
+	VM_INITRD_OPTIONS=(--init "$abs_top_srcdir/examples/from-shell/before" --add "$PWD/agent:/bin/agent"
+		--program "$(vm_program blkid)" --program "$(vm_program btrfs)" --program "$(vm_program chattr)")
+	vm_start 3>&-
+	vm_wait_console 'init: ready after' "$patience"
+	vm_wait_rpc "$patience"
+	[ "$(vm_rpc --timeout "$patience" mmap /run/mounts)" = 3 ]
+	vm_rpc --timeout "$patience" shutdown
+	vm_wait_off "$patience"
+	run console
+	echo "$output"
+	[[ $output == *"init: formatting /dev/vda"*"init: going down"*"reboot: Power down"* ]]
+	[[ $output != *FAILED* && $output != *"not found"* ]]
+	vm_stop
+	uuid=$(blkid -p -s UUID -o value disk.img)
+
+	# The page's own commands, where they find what they name.
+	ln -s "$abs_top_srcdir"/{vm,init,examples} .
+	mkdir -p build/static
+	ln -s "$GUESTBOX" build/static/guestbox
+	sed -n 's/^    //p' "$page" >commands
+	grep -q '^vm/run ' commands
+	sed -i -e "s|^vm/run |&--timeout $patience |" -e "s|info'|info; cat \$VM_DIR/console.log'|" commands
+	GUESTBOX_VM_CACHE=$VM_CACHE run bash -e commands 3>&-
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"hostname: "*" guestbox"*" btrfs"*"subvolume   @k3s: already so"*"guestbox: ready"* ]]
+	[[ $output != *"failed:"* ]]
+	[ "$(blkid -p -s UUID -o value disk.img)" = "$uuid" ]
+	# What the page says of the two.
+	for name in before after; do
+		lines=$(wc -l <"$abs_top_srcdir/examples/from-shell/$name")
+		tr '\n' ' ' <"$page" | grep -qE "examples/from-shell/$name\)[^,]*, $lines lines"
+	done
+	functions=$(sed -n 's/^| `\([a-z]*_[a-z_]*\)`.*/\1/p' "$page")
+	[ "$(wc -w <<<"$functions")" -ge 6 ]
+	for function in $functions; do
+		grep -qx "$function()" "$abs_top_srcdir/examples/from-shell/before"
+	done
 }
