@@ -134,17 +134,21 @@ static int plan(const struct net_job *job, struct net_step *steps)
 	return n;
 }
 
-static void print_step(const struct net_result *result)
+static void print_failed(const struct net_result *result)
 {
-	if (result->state == NET_SKIPPED)
-		return;
-	printf("%s: %s%s\n", result->step, result->state == NET_FAILED ? "failed: " : "", result->detail);
-	(void)fflush(stdout); /* the next may take its time */
+	char text[NET_DETAIL + 32];
+
+	(void)snprintf(text, sizeof text, "%s: %s", result->step, result->detail);
+	if (result->state == NET_FAILED)
+		gb_complain(text);
 }
 
-static void print_nothing(const struct net_result *result)
+static void print_step(const struct net_result *result)
 {
-	(void)result;
+	if (result->state == NET_DONE)
+		printf("%s: %s\n", result->step, result->detail);
+	(void)fflush(stdout); /* the next may take its time */
+	print_failed(result);
 }
 
 static int print_json(const struct net_job *job, int failed, struct gb_err *err)
@@ -259,16 +263,9 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	int count = plan(job, steps);
 	if (choice.dry_run)
 		return dry_run(job, steps, count, err);
-	int failed = net_steps_run(job, steps, count, choice.json ? print_nothing : print_step);
-	if (choice.json) {
-		r = print_json(job, failed, err);
-		if (r < 0)
-			return r;
-		for (int i = 0; i < job->results_len; i++) {
-			if (job->results[i].state == NET_FAILED)
-				fprintf(stderr, "%s: %s: %s\n", cmd->applet->name, job->results[i].step, job->results[i].detail);
-		}
-	}
+	int failed = net_steps_run(job, steps, count, choice.json ? print_failed : print_step);
+	if (choice.json && (r = print_json(job, failed, err)) < 0)
+		return r;
 	return failed ? gb_err_set(err, GB_E_SILENT, "failed") : 0;
 }
 

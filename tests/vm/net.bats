@@ -71,7 +71,7 @@ unplugged() {
 	VM_TEST_HOOK=unplugged
 	vm_test_start
 	run console
-	[[ $output == *"network: link: eth0 up, no carrier yet"*"network: dhcp: failed: eth0: no lease within 6.0 s; the client goes on asking"* ]]
+	[[ $output == *"network: link: eth0 up, no carrier yet"*"network: guest-net: dhcp: eth0: no lease within 6.0 s; the client goes on asking"* ]]
 	[[ $output == *"ready, degraded: failed: network"* ]]
 	vm_qmp '{"execute":"set_link","arguments":{"name":"one","up":true}}' >&2
 	run guest 'for i in $(seq 1000); do grep -qs address=10.0.2.15 /run/guestbox/net/eth0 && break; usleep 100000; done
