@@ -82,7 +82,7 @@ static int move_in(void)
 
 static void run_rule(const struct probe_rule *rule, struct probe_result *result)
 {
-	int ends[2], status;
+	int ends[2];
 
 	*result = (struct probe_result){ 0 };
 	if (pipe2(ends, O_CLOEXEC) < 0) {
@@ -111,7 +111,7 @@ static void run_rule(const struct probe_rule *rule, struct probe_result *result)
 		*result = (struct probe_result){ .verdict = PROBE_NOT_OK, .expected = "-", .seen = "the rule's process died" };
 	(void)close(ends[0]);
 	if (pid > 0)
-		(void)gb_io_wait(pid, &status);
+		(void)gb_io_wait(pid, NULL);
 	if (result->verdict == PROBE_NOT_RUN)
 		arcmount_probe_judge(result, PROBE_NOT_OK, "-", "the rule's process said nothing");
 }

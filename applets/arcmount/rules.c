@@ -12,7 +12,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "applets/arcmount/probe.h"
@@ -565,7 +564,7 @@ static void ask_task(struct task *t, char *seen)
 	(void)gb_io_read(t->answer, seen, 2);
 	(void)close(t->ask);
 	(void)close(t->answer);
-	(void)waitpid(t->pid, NULL, 0);
+	(void)gb_io_wait(t->pid, NULL);
 }
 
 static void p8(struct probe_result *r)

@@ -109,7 +109,7 @@ static pid_t start_client(const struct net_job *job, int lock, struct gb_err *er
 	if (pid < 0)
 		return gb_err_sys(err, fork_failed, "%s", name);
 	if (gb_io_read(in, &saved, sizeof saved) == (ssize_t)sizeof saved) {
-		(void)waitpid(pid, NULL, 0);
+		(void)gb_io_wait(pid, NULL);
 		return gb_err_sys(err, saved, "%s", name);
 	}
 	int len = snprintf(text, sizeof text, "%d\n", (int)pid);

@@ -119,10 +119,12 @@ int net_steps_run(struct net_job *job, const struct net_step *steps, int count, 
 		}
 		if (fd < 0)
 			continue;
-		/* A process in the kernel's hands for good is not waited for. */
-		if (r < 0)
+		if (r < 0) { /* it may be in the kernel's hands for good: not waited for */
 			(void)kill(pid, SIGKILL);
-		(void)waitpid(pid, NULL, r < 0 ? WNOHANG : 0);
+			(void)waitpid(pid, NULL, WNOHANG);
+		} else {
+			(void)gb_io_wait(pid, NULL);
+		}
 	}
 	return failed;
 }

@@ -14,6 +14,7 @@
 #include "applets/vsock-rpcd/rpcd.h"
 #include "applets/vsock-rpcd/services.h"
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/sys/memory.h"
 
@@ -286,7 +287,7 @@ static int start_front(struct rpcd *rpcd)
 		gb_log(GB_LOG_ERR, "front: %s", strerror(-r));
 		if (pid > 0) {
 			(void)kill(pid, SIGKILL);
-			(void)waitpid(pid, NULL, 0);
+			(void)gb_io_wait(pid, NULL);
 		}
 		rpcd->child.pid = 0;
 		return r;
@@ -415,7 +416,7 @@ int rpcd_helper_run(struct rpcd *rpcd, struct gb_err *err)
 	rpcd_logs_close();
 	if (rpcd->child.pid > 0) {
 		(void)kill(rpcd->child.pid, SIGKILL);
-		(void)waitpid(rpcd->child.pid, NULL, 0);
+		(void)gb_io_wait(rpcd->child.pid, NULL);
 		gb_loop_child_forget(&rpcd->child);
 		rpcd_link_close(&rpcd->link);
 	}

@@ -420,10 +420,10 @@ void rpcd_command_cut(struct rpcd_command *s)
 {
 	if (!s->exited) { /* the runtime is about to see what has become of it */
 		gb_loop_child_forget(&s->child);
-		if (s->ex.pid > 0)
+		if (s->ex.pid > 0) {
 			(void)kill(s->ex.pid, SIGKILL);
-		while (s->ex.pid > 0 && waitpid(s->ex.pid, NULL, 0) < 0 && errno == EINTR)
-			;
+			(void)gb_io_wait(s->ex.pid, NULL);
+		}
 		s->exited = true;
 		s->code = 128 + SIGKILL;
 	}

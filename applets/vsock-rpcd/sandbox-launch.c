@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "applets/vsock-rpcd/sandbox-command.h"
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/sandbox/cgroup.h"
 #include "common/sandbox/runtime.h"
@@ -212,7 +212,7 @@ static void launch_done(struct rpcd_task *base)
 		r = gb_loop_child(all->loop, &s->child, s->ex.pid);
 		if (r < 0) {
 			(void)kill(s->ex.pid, SIGKILL);
-			(void)waitpid(s->ex.pid, NULL, 0);
+			(void)gb_io_wait(s->ex.pid, NULL);
 		}
 		if (r == 0 && s->out.io.fd >= 0)
 			r = gb_loop_add(all->loop, &s->out.io);

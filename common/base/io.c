@@ -142,7 +142,8 @@ int gb_io_wait(pid_t pid, int *ret_status)
 		if (errno != EINTR)
 			return -errno;
 	}
-	*ret_status = status;
+	if (ret_status)
+		*ret_status = status;
 	return 0;
 }
 

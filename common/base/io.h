@@ -41,7 +41,8 @@ const char *gb_io_path(int fd, struct gb_io_path *path);
 /* openat2(2) with O_CLOEXEC; resolve: RESOLVE_ flags. A descriptor or -errno. */
 int gb_io_openat2(int dirfd, const char *path, int flags, uint64_t resolve);
 
-/* Waits for a child of ours to end: 0 with the status of waitpid(2), or -errno (-ECHILD: somebody else has it). */
+/* Waits for a child of ours to end: 0 with the status of waitpid(2) (NULL: nowhere), or -errno (-ECHILD: somebody else has
+ * it). */
 int gb_io_wait(pid_t pid, int *ret_status);
 
 /* mkdir -p, mode 0755 for what is missing: 0 or -errno. An existing path of another type is -ENOTDIR. */

@@ -528,7 +528,7 @@ static int await(int fd, pid_t child, const char *mountpoint, struct gb_err *err
 		r.msg[sizeof r.msg - 1] = '\0';
 		if (r.code == 0)
 			return 0;
-		(void)gb_io_wait(child, &status);
+		(void)gb_io_wait(child, NULL);
 		return gb_err_set(err, r.code, "%s", r.msg);
 	}
 	if (gb_io_wait(child, &status) == 0 && WIFSIGNALED(status))

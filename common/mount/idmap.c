@@ -39,7 +39,6 @@ static int write_map(pid_t pid, const char *file, const char *map)
 int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 {
 	char map[64];
-	int status;
 
 	/* A thread cannot unshare CLONE_NEWUSER: a child holds the namespace until it is open. It makes only bare system
 	 * calls, so that a copy of a process with threads will do; and it ends with the thread that made it, or it would keep
@@ -61,7 +60,7 @@ int gb_mount_userns(uint32_t base, uint32_t count, int *ret_net)
 	gb_autoclose int user = r < 0 ? r : open_ns(pid, "user");
 	gb_autoclose int net = user >= 0 && ret_net ? open_ns(pid, "net") : -1;
 	(void)kill(pid, SIGKILL);
-	(void)gb_io_wait(pid, &status);
+	(void)gb_io_wait(pid, NULL);
 	if (user >= 0 && ret_net) {
 		if (net < 0)
 			return net;

@@ -130,12 +130,10 @@ int gb_sandbox_runtime_wait(struct gb_sandbox_engine *e, struct gb_err *err)
 
 void gb_sandbox_runtime_stop(struct gb_sandbox_engine *e)
 {
-	int status;
-
 	if (e->pid <= 0)
 		return;
 	(void)kill(e->pid, SIGKILL);
-	(void)gb_io_wait(e->pid, &status);
+	(void)gb_io_wait(e->pid, NULL);
 	e->pid = 0;
 	(void)unlink(e->log);
 }

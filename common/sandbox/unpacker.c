@@ -9,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -92,7 +91,7 @@ int gb_untar_confined(int in, int root, const struct gb_untar_limits *limits, st
 		      struct gb_err *err)
 {
 	struct report report;
-	int ends[2], status;
+	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return gb_err_sys(err, errno, "archive: pipe");
@@ -105,7 +104,7 @@ int gb_untar_confined(int in, int root, const struct gb_untar_limits *limits, st
 	if (pid < 0)
 		return gb_err_sys(err, failed_fork, "archive: fork");
 	ssize_t n = gb_io_read(from, &report, sizeof report);
-	(void)gb_io_wait(pid, &status);
+	(void)gb_io_wait(pid, NULL);
 	if (n != (ssize_t)sizeof report)
 		return gb_err_set(err, EIO, "archive: the process that unpacks it has ended before its time");
 	if (report.code) {

@@ -64,7 +64,7 @@ static int pipe_above(int *ret_reader, int *ret_writer)
 
 pid_t gb_spawn(const struct gb_spawn *spawn)
 {
-	int code = 0, status;
+	int code = 0;
 	sigset_t all, old;
 
 	/* Above 2, so that dup2(2) of one does not close another. */
@@ -91,7 +91,7 @@ pid_t gb_spawn(const struct gb_spawn *spawn)
 	(void)close(gb_take_fd(&writer));
 	/* Its end is closed by execve(2), or says why that failed. */
 	if (gb_io_read(reader, &code, sizeof code) == (ssize_t)sizeof code) {
-		(void)gb_io_wait(pid, &status);
+		(void)gb_io_wait(pid, NULL);
 		return code > 0 ? -code : -EIO;
 	}
 	return pid;
