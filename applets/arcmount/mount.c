@@ -26,7 +26,7 @@ enum { OPT_DRY_RUN = GB_OPT_LONG, OPT_LOWER, OPT_UPPER, OPT_WORK, OPT_MAKE };
 #define MKDIR GB_OPT('m', "mkdir", "", "make the target directory, with parents, if it is absent")
 
 const struct gb_opt arcmount_mount_opts[] = {
-	GB_OPT('t', "types", "TYPE", "the file system's type; with -a a list, with \"no\" in front none of the list"),
+	GB_OPT('t', "types", "TYPE", "the file system's type, or a list of them; with \"no\" in front none of the list"),
 	WORDS,
 	GB_OPT('r', "read-only", "", "as -o ro"),
 	GB_OPT('w', "rw", "", "as -o rw: a write-protected source is an error"),
@@ -114,14 +114,22 @@ static int absent(const char *source)
 	return stat(source, &st) < 0 && (errno == ENOENT || errno == ENXIO);
 }
 
-/* The type that the source holds. */
-static int find_type(const char *source, char *type, size_t size, struct gb_err *err)
+/* Whether the source has to be asked: of a list of types ("ext4,xfs") it has one. */
+static bool is_open(const char *type)
+{
+	return !type || strcmp(type, "auto") == 0 || strchr(type, ',');
+}
+
+/* The type that the source holds; `wanted` is what was asked for, an open one. */
+static int find_type(const char *source, const char *wanted, char *type, size_t size, struct gb_err *err)
 {
 	int r = gb_mount_tag_type(source, type, size, err);
 
 	/* A label of another layer is no file system. */
 	if (r == 0 && (strcmp(type, "swap") == 0 || strcmp(type, "crypto_LUKS") == 0 || strstr(type, "_member")))
 		return gb_err_set(err, EINVAL, "source %s holds no file system but %s", source, type);
+	if (r == 0 && wanted && strchr(wanted, ',') && !gb_mount_type_match(type, wanted))
+		return gb_err_set(err, EINVAL, "source %s holds %s, which is not among the types %s", source, type, wanted);
 	return r;
 }
 
@@ -151,8 +159,8 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 						      .size = o.loop_size, .read_only = o.set & MS_RDONLY };
 			bool read_only = want.read_only;
 
-			if (!real && (!q.type || strcmp(q.type, "auto") == 0)) { /* without the device its file has to tell */
-				if (find_type(device, type, sizeof type, err) < 0)
+			if (!real && is_open(q.type)) { /* without the device its file has to tell */
+				if (find_type(device, q.type, type, sizeof type, err) < 0)
 					return gb_err_wrap(err, "cannot mount on %s", job->target);
 				q.type = type;
 			}
@@ -176,10 +184,10 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 			}
 		}
 	}
-	if (!work && !spread_only && (!q.type || strcmp(q.type, "auto") == 0)) {
+	if (!work && !spread_only && is_open(q.type)) {
 		if (!q.source)
 			return gb_err_set(err, GB_E_USAGE, "missing source");
-		r = find_type(q.source, type, sizeof type, err);
+		r = find_type(q.source, q.type, type, sizeof type, err);
 		if (r < 0)
 			return gb_err_wrap(err, "cannot mount %s on %s", job->source, job->target);
 		q.type = type;

@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "applets/arcmount/arcmount.h"
@@ -14,6 +16,7 @@
 #include "common/mount/apply.h"
 #include "common/mount/dax.h"
 #include "common/mount/table.h"
+#include "common/mount/tag.h"
 #include "common/sys/cmdline.h"
 #include "common/sys/mountinfo.h"
 
@@ -67,17 +70,41 @@ static int without_dax(const char *options, struct gb_buf *out)
 
 static int mount_it(struct share *s, const char *options, bool there, struct gb_err *err)
 {
-	struct gb_mount_request q = { .source = s->entry->source, .target = s->entry->target, .type = s->entry->type,
-				      .options = options, .mkdir = !there };
+	const struct gb_mount_entry *e = s->entry;
+	char source[PATH_MAX];
 	enum gb_mount_dax mode;
 
-	if (!s->ladder)
-		return gb_mount_do(&q, err);
+	if (!s->ladder) {
+		const struct arcmount_job job = { .source = e->source, .target = e->target, .type = e->type, .options = options,
+						  .mkdir = !there };
+		return arcmount_do(&job, err);
+	}
+	int r = gb_mount_tag_resolve(e->source, source, sizeof source, err);
+	if (r < 0)
+		return gb_err_wrap(err, "cannot mount on %s", e->target);
+	const struct gb_mount_request q = { .source = source, .target = e->target, .type = e->type, .options = options,
+					    .mkdir = !there };
 	return gb_mount_dax_best(&q, &mode, &s->note, err);
 }
 
-/* A mount that is there already stays, but one without the DAX it should have: a remount changes nothing on virtiofs, so
- * it is unmounted, when nobody uses it, and mounted again. */
+/* Whether what is mounted there is the share, and not somebody's tmpfs. */
+static bool is_there(const struct gb_mount_entry *e)
+{
+	gb_automountinfo struct gb_mountinfo_table table = { 0 };
+	int id = gb_mountinfo_id_at(AT_FDCWD, e->target, 0);
+	char source[PATH_MAX];
+	struct stat st;
+
+	if (id < 0 || gb_mountinfo_read(NULL, &table) < 0 || gb_mount_tag_resolve(e->source, source, sizeof source, NULL) < 0)
+		return false;
+	const struct gb_mountinfo *row = gb_mountinfo_by_id(&table, id);
+	return row && strcmp(row->type, e->type) == 0 &&
+	       (strcmp(row->source, source) == 0 ||
+		(stat(source, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == makedev(row->major, row->minor)));
+}
+
+/* A mount that is there already stays, but the share's own without the DAX it should have: a remount changes nothing on
+ * virtiofs, so it is unmounted, when nobody uses it, and mounted again. */
 static int bring_to_dax(struct share *s, const char *options, struct gb_err *err)
 {
 	int r = gb_mount_dax_prove(s->entry->target, &s->proof);
@@ -87,6 +114,10 @@ static int bring_to_dax(struct share *s, const char *options, struct gb_err *err
 		return gb_err_sys(err, -r, "cannot read the options of %s back", s->entry->target);
 	if (gb_mount_dax_holds(&s->proof))
 		return 0;
+	if (!is_there(s->entry)) {
+		(void)gb_err_set(&s->note, EBUSY, "%s has another mount, which is left alone", s->entry->target);
+		return 0;
+	}
 	r = gb_mount_undo(s->entry->target, 0, err);
 	if (r < 0) {
 		/* It works, only slower: that is said, and is no failure. */

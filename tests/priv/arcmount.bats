@@ -45,6 +45,17 @@ loops() { losetup -n -O NAME -j "$1"; }
 	unmounted b
 }
 
+@test "mount: of a list of types the source has one" {
+	image disk
+	gb arcmount mount -t xfs,ext4 -o loop disk a
+	[ "$(findmnt -n -o FSTYPE a)" = ext4 ]
+	umount a
+	fails 1 "holds ext4, which is not among the types xfs,btrfs" gb arcmount mount -t xfs,btrfs -o loop disk a
+	fails 1 "holds ext4, which is not among the types noxfs,ext4" gb arcmount mount -t noxfs,ext4 -o loop disk a
+	unmounted a
+	[ -z "$(loops disk)" ]
+}
+
 @test "mount: a file system is not put on top of itself, another one is" {
 	image disk
 	dev=$(losetup -f --show disk)
@@ -650,6 +661,26 @@ initramfs() {
 	gb arcmount mount -o loop disk a
 	[[ $(gb arcmount list "$dir/a") == *$'\tnone' ]]
 	fails 1 "dax" gb arcmount remount -o dax=always a
+}
+
+@test "shares: a mount that is not the share's own stays, with dax=always as well; a table knows labels and images" {
+	export GUESTBOX_CMDLINE=/dev/null
+	gb arcmount mount -t tmpfs mine a
+	echo precious >a/file
+	echo "arcbox $dir/a virtiofs dax=always,nofail,x-guestbox.warn" >tab
+	run gb arcmount shares --table tab
+	[ "$status" -eq 0 ]
+	[ "$output" = "arcbox on $dir/a: mounted already, without dax ($dir/a has another mount, which is left alone)" ]
+	[ "$(cat a/file)" = precious ]
+	image disk
+	tune2fs -L arcshares disk
+	printf '%s\n' "$dir/disk $dir/b auto loop" "LABEL=arcshares $dir/c ext4 nodev,dax=always" >tab
+	gb arcmount shares --table tab
+	has b rw
+	has c nodev
+	[ "$(findmnt -n -o SOURCE b)" = "$(findmnt -n -o SOURCE c)" ]
+	umount b c
+	[ -z "$(loops disk)" ]
 }
 
 @test "shares: absent optional ones are silent, a required one is status 1 and has its cause" {
