@@ -125,10 +125,16 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 
 @test "more connections than allowed are told so" {
 	start_daemon --max-connections 1
-	mkfifo "$dir/hold"
-	socat -t 60 "UNIX-CONNECT:$dir/s" "PIPE:$dir/hold" 3>&- &
-	holder=$!
-	until_true not rpc ping
+	# One that was answered has its place; one that comes before the daemon has seen the end of another has not.
+	bytes "0000000a 00000001 0000 0a026869" >"$dir/in"
+	hold() {
+		: >"$dir/answer"
+		socat -t 60 "UNIX-CONNECT:$dir/s" SYSTEM:"cat '$dir/in'; head -c 20 >'$dir/answer'; cat >/dev/null" 3>&- &
+		holder=$!
+		until_true test -s "$dir/answer"
+		grep -q 'pong: hi' "$dir/answer" || { kill "$holder"; return 1; }
+	}
+	until_true hold
 	run rpc ping
 	kill "$holder"
 	echo "$output"
