@@ -53,7 +53,8 @@ static int get(struct rpcd_link *link, struct rpcd_word *word, int *fd)
 {
 	struct iovec part = { .iov_base = word, .iov_len = sizeof *word };
 	union control control = { 0 };
-	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes };
+	/* CMSG_SPACE() has room for two: of more than one the kernel then gives us none but the first. */
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(sizeof *fd) };
 
 	ssize_t n = recvmsg(link->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n <= 0)

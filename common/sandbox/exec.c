@@ -114,8 +114,8 @@ int gb_sandbox_console_take(int conn)
 	} control;
 	char data[256];
 	struct iovec iov = { data, sizeof data };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-	int fd;
+	int fd; /* CMSG_SPACE() has room for two */
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(sizeof fd) };
 
 	ssize_t n = recvmsg(conn, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n < 0)

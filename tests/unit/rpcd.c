@@ -45,20 +45,7 @@ static int spin(struct gb_loop *loop)
 
 static void say(int to, const struct rpcd_word *word, size_t len, int fd)
 {
-	struct iovec part = { .iov_base = (void *)(uintptr_t)word, .iov_len = len };
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
-
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof control.bytes;
-		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) };
-		memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
-	}
-	assert_int_equal(sendmsg(to, &msg, MSG_NOSIGNAL), len);
+	unit_send_fds(to, word, len, fd, fd >= 0);
 }
 
 static void tell(int to, uint32_t kind, uint32_t id, int fd)
@@ -228,6 +215,18 @@ static void half_a_word_ends_the_link(void **state)
 	assert_int_equal(t.words, 1);
 	assert_int_equal(t.last.id, 5);
 	assert_int_equal(t.gone, 1);
+}
+
+static void more_descriptors_than_one_leave_none(void **state)
+{
+	const struct rpcd_word word = { .kind = RPCD_OPEN };
+
+	(void)state;
+	for (int count = 2; count <= 8; count++) /* end() counts */
+		unit_send_fds(t.raw, &word, sizeof word, t.raw, count);
+	assert_int_equal(spin(&t.loop), 77);
+	assert_int_equal(t.words, 7);
+	assert_int_equal(t.gone, 0);
 }
 
 static void a_text_without_an_end_gets_one(void **state)
@@ -469,6 +468,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_waits_when_the_link_is_closed_leaves_no_descriptor, begin, end),
 		cmocka_unit_test_setup_teardown(the_other_end_is_gone_while_words_wait, begin, end),
 		cmocka_unit_test_setup_teardown(half_a_word_ends_the_link, begin, end),
+		cmocka_unit_test_setup_teardown(more_descriptors_than_one_leave_none, begin, end),
 		cmocka_unit_test_setup_teardown(a_text_without_an_end_gets_one, begin, end),
 		cmocka_unit_test_setup_teardown(the_helper_opens_no_more_channels_than_there_can_be, helper, done),
 		cmocka_unit_test_setup_teardown(the_helper_dials_for_proxies_alone, helper, done),

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/base/cleanup.h"
 #include "common/sandbox/bundle.h"
+#include "common/sandbox/exec.h"
 #include "common/sandbox/fsimage.h"
 #include "common/sandbox/network.h"
 #include "common/sandbox/pid1.h"
@@ -334,6 +336,29 @@ static void images(void **state)
 	}
 }
 
+/* It comes alone, whatever else its sender has sent. */
+static void the_terminal_of_a_command(void **state)
+{
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	size_t before = unit_descriptors();
+	assert_int_equal(gb_sandbox_console_take(pair[0]), -EAGAIN);
+	for (int count = 1; count <= 8; count++) {
+		unit_send_fds(pair[1], "/dev/ptmx", 9, pair[0], count);
+		int fd = gb_sandbox_console_take(pair[0]);
+		assert_true(fd > pair[1]);
+		assert_int_equal(unit_descriptors(), before + 1);
+		assert_int_equal(close(fd), 0);
+	}
+	unit_send_fds(pair[1], "/dev/ptmx", 9, -1, 0);
+	assert_int_equal(gb_sandbox_console_take(pair[0]), -EPROTO);
+	assert_int_equal(close(pair[1]), 0);
+	assert_int_equal(gb_sandbox_console_take(pair[0]), -EPROTO);
+	assert_int_equal(close(pair[0]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +372,7 @@ int main(void)
 		cmocka_unit_test(the_last_variable_wins),
 		cmocka_unit_test(reasons),
 		cmocka_unit_test(names),
+		cmocka_unit_test(the_terminal_of_a_command),
 	};
 
 	gb_pb_start();
