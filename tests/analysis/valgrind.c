@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* System calls that valgrind 3.19 answers with ENOSYS, and that hardly any test gets on without: pidfd_open(2) and
  * pidfd_send_signal(2), openat2(2), and those that fsopen(2) and open_tree(2) begin, and reboot(2) in a namespace of
- * processes, whose end it is. And an ioctl(2) whose answer valgrind takes for memory that nobody has written.
+ * processes, whose end it is. And an ioctl(2) whose answer valgrind takes for memory that nobody has written, and what a
+ * process has lost that was forked beside other threads.
  *
  * As a program, `valgrind-helper SOCKET`, it makes them for others: in the caller's namespaces of mounts and processes, its root
  * and its folder, and gives it the descriptor. As a shared object in LD_PRELOAD it is syscall(2), fsopen(3)... of the program
@@ -14,6 +15,7 @@
 #include <linux/loop.h>
 #include <linux/openat2.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,6 +28,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -290,6 +293,55 @@ int main(int argc, char **argv)
 #else
 static char server[108];
 
+/* ---- what is lost in a process that a thread forked ----
+ *
+ * There it is the only thread: what the others alone pointed to, from their stacks and registers, valgrind takes for lost in it.
+ * So such a process counts what is lost as it begins, and says at its end what has become more. One that a signal ends does not. */
+
+static bool beside_threads, threads_gone;
+
+static void before_fork(void)
+{
+	beside_threads = !__libc_single_threaded;
+}
+
+static void in_child(void)
+{
+	if (!beside_threads && !threads_gone)
+		return;
+	threads_gone = true;
+	VALGRIND_CLO_CHANGE("--leak-check=full"); /* a child of such a child */
+	VALGRIND_CLO_CHANGE("--show-leak-kinds=none");
+	VALGRIND_CLO_CHANGE("--errors-for-leak-kinds=none");
+	VALGRIND_DO_LEAK_CHECK;
+	VALGRIND_CLO_CHANGE("--leak-check=no"); /* valgrind's own, which is of all */
+}
+
+static void at_end(void)
+{
+	if (!threads_gone)
+		return;
+	threads_gone = false;
+	VALGRIND_CLO_CHANGE("--leak-check=full");
+	VALGRIND_CLO_CHANGE("--show-leak-kinds=definite");
+	VALGRIND_CLO_CHANGE("--errors-for-leak-kinds=definite");
+	VALGRIND_DO_ADDED_LEAK_CHECK;
+	VALGRIND_CLO_CHANGE("--leak-check=no");
+}
+
+/* exit(3) does not come by here, but by what follows. */
+void _exit(int status)
+{
+	at_end();
+	for (;;)
+		(void)syscall(SYS_exit_group, status);
+}
+
+__attribute__((destructor)) static void finish(void)
+{
+	at_end();
+}
+
 /* What it starts is not under test. */
 __attribute__((constructor)) static void begin(void)
 {
@@ -301,6 +353,7 @@ __attribute__((constructor)) static void begin(void)
 		strncpy(server, path, sizeof server - 1);
 	(void)unsetenv("LD_PRELOAD");
 	(void)unsetenv("GB_VALGRIND_HELPER");
+	(void)pthread_atfork(before_fork, NULL, in_child);
 }
 
 /* -errno, as the kernel has it. */
