@@ -29,10 +29,11 @@ static const struct gb_opt opts[] = {
 struct job {
 	uint64_t offset, length;
 	bool report, verify, touch;
+	bool lost; /* the standard output takes no more */
 };
 
 /* write(2) reads the mapping inside the kernel: a page that is gone is EFAULT there, never a signal. */
-static int emit(const struct gb_mapwindow *window, size_t *ret_done, const char *path, struct gb_err *err)
+static int emit(struct job *job, const struct gb_mapwindow *window, size_t *ret_done, const char *path, struct gb_err *err)
 {
 	size_t done = 0;
 
@@ -42,8 +43,10 @@ static int emit(const struct gb_mapwindow *window, size_t *ret_done, const char 
 			continue;
 		if (n < 0 && errno == EFAULT)
 			break;
-		if (n < 0)
+		if (n < 0) {
+			job->lost = true;
 			return gb_err_sys(err, errno, "%s: standard output", path);
+		}
 		done += (size_t)n;
 	}
 	*ret_done = done;
@@ -79,7 +82,7 @@ static int compare(const struct gb_mapfile *file, const struct gb_mapwindow *win
 	return 0;
 }
 
-static int one(const char *path, const struct job *job, struct gb_err *err)
+static int one(const char *path, struct job *job, struct gb_err *err)
 {
 	static const char *const kinds[] = { "unknown", "page-cache", "dax" };
 	gb_automapfile struct gb_mapfile file = { .fd = -1 };
@@ -106,7 +109,7 @@ static int one(const char *path, const struct job *job, struct gb_err *err)
 		else if (job->touch)
 			n = gb_mapwindow_touch(&window);
 		else
-			r = emit(&window, &n, path, err);
+			r = emit(job, &window, &n, path, err);
 		if (r < 0)
 			return r;
 		done += n;
@@ -151,9 +154,22 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	if (job.verify && job.touch)
 		return gb_err_set(err, GB_E_USAGE, "--verify and --touch exclude each other");
 	r = gb_opt_operands(&scan, 1, -1, "file", err);
-	for (int i = scan.index; r == 0 && i < scan.argc; i++)
-		r = one(scan.argv[i], &job, err);
-	return r;
+	if (r < 0)
+		return r;
+	/* As cat(1): one file that fails does not keep the others back; the last error is the one that main() prints. */
+	int failed = 0;
+	for (int i = scan.index; i < scan.argc && !job.lost; i++) {
+		struct gb_err now = { 0 };
+
+		r = one(scan.argv[i], &job, &now);
+		if (r >= 0)
+			continue;
+		if (failed < 0)
+			gb_complain(err->msg);
+		*err = now;
+		failed = r;
+	}
+	return failed;
 }
 
 const struct gb_applet gb_applet_mmapcat = {

@@ -121,9 +121,19 @@ static int query_one(const struct job *job, const char *path, bool name, struct 
 
 struct each {
 	const struct job *job;
-	struct gb_err *err; /* the first one's */
-	int first;
+	struct gb_err *err; /* the last one's */
+	int failed;
+	bool other; /* something that was not refused */
 };
+
+/* A refusal says that nothing was changed, of all that was asked for. */
+static int settle(int failed, bool other, struct gb_err *err)
+{
+	if (failed != -GB_E_REFUSED || !other)
+		return failed;
+	err->code = EBUSY;
+	return -EBUSY;
+}
 
 static int visit(void *arg, const struct gb_walk_entry *e, struct gb_err *err)
 {
@@ -139,12 +149,15 @@ static int visit(void *arg, const struct gb_walk_entry *e, struct gb_err *err)
 		r = query_one(job, e->path, true, &one);
 	else if (job->mode == CONVERT && S_ISREG(e->st->st_mode))
 		r = gb_nocow_convert(e->path, &one);
+	else
+		return 0;
+	each->other = each->other || r != -GB_E_REFUSED;
 	if (r >= 0 || passed(job, r))
 		return 0;
-	if (each->first < 0)
+	if (each->failed < 0)
 		gb_log(GB_LOG_ERR, "%s", each->err->msg);
 	*each->err = one;
-	each->first = r;
+	each->failed = r;
 	return 0;
 }
 
@@ -158,12 +171,12 @@ static int each(const struct job *job, const char *path, struct gb_err *err)
 		return job->mode == QUERY ? query_one(job, path, false, err) : gb_nocow_convert(path, err);
 	int r = gb_walk(path, visit, &each, &walk);
 	if (r < 0) { /* the walk itself could not go on */
-		if (each.first < 0)
+		if (each.failed < 0)
 			gb_log(GB_LOG_ERR, "%s", err->msg);
 		*err = walk;
 		return r;
 	}
-	return each.first;
+	return settle(each.failed, each.other, err);
 }
 
 static int one(const struct job *job, const char *path, struct gb_err *err)
@@ -229,10 +242,12 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	}
 	/* One path that fails does not keep the others from being done; the last error is the one that main() prints. */
 	int failed = 0;
+	bool other = false;
 	for (int i = scan.index; i < scan.argc; i++) {
 		struct gb_err now = { 0 };
 
 		r = one(&job, scan.argv[i], &now);
+		other = other || r != -GB_E_REFUSED;
 		if (r >= 0)
 			continue;
 		if (failed < 0)
@@ -242,7 +257,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	}
 	if (fflush(stdout) != 0)
 		return gb_err_sys(err, errno, "standard output");
-	return failed;
+	return settle(failed, other, err);
 }
 
 const struct gb_applet gb_applet_nocow = {

@@ -14,6 +14,15 @@ setup() {
 	cat "$dir/a" "$dir/b" | cmp - "$dir/out"
 }
 
+@test "a file that fails does not keep the others back; an output that fails ends it" {
+	run gb mmapcat "$dir/b" "$dir/none" "$dir" "$dir/b"
+	[ "$status" -eq 1 ]
+	[[ $output == "tailmmapcat: $dir/none: No such file or directory"*"tailmmapcat: $dir: Is a directory" ]]
+	run bash -c "'$GUESTBOX' mmapcat '$dir/a' '$dir/b' >/dev/full"
+	[ "$status" -eq 1 ]
+	[ "$output" = "mmapcat: $dir/a: standard output: No space left on device" ]
+}
+
 @test "offset and length cut, and end short at the end of the file" {
 	gb mmapcat -o 4097 -l 10000 "$dir/a" >"$dir/out"
 	tail -c +4098 "$dir/a" | head -c 10000 | cmp - "$dir/out"

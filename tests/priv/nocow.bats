@@ -143,6 +143,13 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	chattr -i "$m/f"
 	exec 7>>"$m/f"
 	fails 3 "open for writing" gb nocow --convert "$m/f"
+	# Status 3 says that nothing was changed: not where another file was.
+	seq 1 1000 >"$m/other"
+	run gb nocow --convert "$m/f" "$m/f"
+	[ "$status" -eq 3 ]
+	fails 1 "open for writing" gb nocow --convert "$m/other" "$m/f"
+	is_nocow "$m/other"
+	fails 1 "open for writing" gb nocow --convert -R "$m"
 	exec 7>&-
 	not is_nocow "$m/f"
 	run gb nocow --convert -R "$m"
