@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* initfs: mounts a folder as it is, with one more file at its root: the virtual init. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,8 @@ static int take(struct gb_initfs_config *c, struct gb_buf *options, const struct
 	case 'f': c->foreground = true; break;
 	case OPT_READY_FD:
 		r = gb_parse_number(arg, "ready-fd", 0, INT_MAX, &value, err);
+		if (r == 0 && fcntl((int)value, F_SETFD, FD_CLOEXEC) < 0)
+			r = gb_err_sys(err, errno, "--ready-fd %s", arg);
 		if (r == 0)
 			c->ready_fd = (int)value;
 		break;

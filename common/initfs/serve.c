@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* From a configuration to a mount and back: set-up, worker threads, signals, unmount. */
+#include <bsd/libutil.h>
 #include <bsd/string.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,6 +23,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/dir.h"
 #include "common/base/io.h"
+#include "common/base/log.h"
 #include "common/initfs/ops.h"
 
 #define OVERLAYFS_MAGIC 0x794c7630L
@@ -388,10 +391,16 @@ int gb_initfs_serve(struct gb_initfs *fs, int fd, struct gb_err *err)
 
 /* --- the process --- */
 
+/* Whoever reads it to the end is not kept waiting. */
 static void tell_ready(struct gb_initfs *fs)
 {
-	if (fs->config.ready_fd >= 0)
-		(void)gb_io_write(fs->config.ready_fd, "\n", 1);
+	const int fd = fs->config.ready_fd;
+	int r = fd >= 0 ? gb_io_write(fd, "\n", 1) : 0;
+
+	if (r < 0)
+		gb_log(GB_LOG_WARNING, "--ready-fd %d: %s", fd, strerror(-r));
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
 }
 
 static bool still_mounted(const struct gb_initfs *fs)
@@ -414,13 +423,28 @@ static int start_workers(struct pool *pool, struct gb_err *err)
 	return 0;
 }
 
-static void write_pidfile(const char *path, int fd)
+/* Locked as long as it serves: a second server does not take the first one's, and finds one that was left behind free. */
+static int open_pidfile(const char *path, struct gb_err *err)
+{
+	gb_autoclose int fd = flopen(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644);
+	struct stat st;
+
+	if (fd < 0 && errno == EWOULDBLOCK)
+		return gb_err_set(err, EBUSY, "%s: of a process that serves", path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return gb_err_sys(err, errno, "%s", path);
+	if (!S_ISREG(st.st_mode)) /* it is removed at the end */
+		return gb_err_set(err, EINVAL, "%s: not a regular file", path);
+	return gb_take_fd(&fd);
+}
+
+static int write_pidfile(const char *path, int fd, struct gb_err *err)
 {
 	char text[32];
 	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	int r = ftruncate(fd, 0) < 0 ? -errno : gb_io_write(fd, text, (size_t)n);
 
-	if (ftruncate(fd, 0) < 0 || gb_io_write(fd, text, (size_t)n) < 0)
-		(void)unlink(path);
+	return r < 0 ? gb_err_sys(err, -r, "%s", path) : 0;
 }
 
 /* Mounts, tells the parent and serves until the end. */
@@ -547,9 +571,9 @@ int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
 	if (r < 0)
 		return r;
 	if (config->pidfile) {
-		pidfile = open(config->pidfile, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		pidfile = open_pidfile(config->pidfile, err);
 		if (pidfile < 0)
-			return gb_err_sys(err, errno, "%s", config->pidfile);
+			return pidfile;
 	}
 	/* Whoever serves takes signals in order, where it waits for them. */
 	(void)sigemptyset(&signals);
@@ -580,17 +604,17 @@ int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
 	(void)signal(SIGPIPE, SIG_IGN);
 
 	struct gb_initfs *fs = gb_initfs_new(config, err);
-	if (fs) {
+	r = fs ? 0 : -err->code;
+	if (r == 0 && pidfile >= 0)
+		r = write_pidfile(config->pidfile, pidfile, err);
+	if (r == 0) {
 		fs->on_ready = on_ready;
-		if (pidfile >= 0)
-			write_pidfile(config->pidfile, pidfile);
 		r = serve_mount(fs, &signals, err);
-		if (pidfile >= 0)
-			(void)unlink(config->pidfile);
-		gb_initfs_free(fs);
-	} else {
-		r = -err->code;
 	}
+	if (pidfile >= 0)
+		(void)unlink(config->pidfile);
+	if (fs)
+		gb_initfs_free(fs);
 	if (!config->foreground && report_fd >= 0 && r < 0) {
 		report(err); /* the parent says it */
 		return gb_err_set(err, GB_E_SILENT, "reported");

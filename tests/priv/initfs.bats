@@ -414,6 +414,27 @@ reads() {
 	wait "$init_pid"
 }
 
+@test "--ready-fd is open or an error, and comes to its end; a pidfile is one server's, and gone with it" {
+	fails 1 "--ready-fd 77: Bad file descriptor" gb initfs --init "$payload" --force --ready-fd 77 "$src" "$mnt"
+	not mountpoint -q "$mnt"
+	# The background server keeps no end of the pipe: this cat ends.
+	"$GUESTBOX" initfs --init "$payload" --force --ready-fd 8 --pidfile "$DISK/pid" "$src" "$mnt" 8>&1 3>&- | cat >"$DISK/ready"
+	[ "$(stat -c %s "$DISK/ready")" -eq 1 ]
+	pid=$(cat "$DISK/pid")
+	[[ $(readlink "/proc/$pid/exe") == "$(realpath "$GUESTBOX")" ]]
+	mkdir "$DISK/other"
+	fails 1 "of a process that serves" gb initfs --init "$payload" --force --pidfile "$DISK/pid" "$src" "$DISK/other"
+	[ "$(cat "$DISK/pid")" = "$pid" ]
+	umount "$mnt"
+	until_true test ! -e "$DISK/pid"
+	fails 1 "No such file" gb initfs --init "$DISK/none" --pidfile "$DISK/pid" "$src" "$mnt"
+	[ ! -e "$DISK/pid" ]
+	mknod "$DISK/null" c 1 3
+	fails 1 "not a regular file" gb initfs --init "$payload" --force --pidfile "$DISK/null" "$src" "$mnt"
+	[ -c "$DISK/null" ]
+	not mountpoint -q "$mnt"
+}
+
 @test "a mount that fails says why, in one line, and leaves no process" {
 	fails 1 "Not a directory" gb initfs --init "$payload" --force "$src" "$payload"
 	fails 2 "unknown option" gb initfs --init "$payload" --force -o no_such_option "$src" "$mnt"
