@@ -31,7 +31,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const struct gb_mountinfo *holder = gb_mountinfo_holder(&table, row->target);
 		if (top && (top != holder || strcmp(top->target, row->target) != 0))
 			abort();
-		if (holder && strncmp(holder->target, row->target, strlen(holder->target)) != 0)
+		size_t above = holder ? strlen(holder->target) : 0;
+		while (above && holder->target[above - 1] == '/') /* "/", and more of them, which the kernel does not write */
+			above--;
+		if (holder && strncmp(holder->target, row->target, above) != 0)
 			abort();
 		(void)gb_mountinfo_below(&table, row, table.rows[0].id);
 		(void)gb_mountinfo_has(row->super, "dax", NULL);
