@@ -61,6 +61,8 @@ load sandbox.bash
 		for i in 1 2 3; do sb run a true; done
 		status=0; sb run a sh -c "exit 9" || status=$?
 		[ "$(stat -c "%i %Y" $record)" = "$before" ]
+		# It is answered before it is noted, by a thread: last_exit_code, 9.
+		until_ env LC_ALL=C grep -qaP "\x38\x09" $RUN/*/record
 		kill -9 $daemon; wait $daemon || true
 		daemon_start
 		state_is a ready
@@ -131,6 +133,8 @@ load sandbox.bash
 			sb stop --grace 600 $id 2>/dev/null & clients+=" $!"
 			until_ state_is $id stopping
 		done
+		all_noted() { [ "$(grep -la stopping $RUN/*/record | wc -l)" = 2 ]; }
+		until_ all_noted
 		kill -9 $daemon; wait $daemon || true
 		for client in $clients; do wait $client || true; done
 		# b ends while nobody looks
