@@ -228,11 +228,11 @@ static ssize_t disk_read(void *ctx, void *buf, size_t len, uint64_t offset)
 	return gb_io_pread(disk->fd, buf, len, (off_t)offset);
 }
 
-static int disk_signature(void *ctx, char *name, size_t size)
+static int disk_signature(void *ctx, uint64_t own, uint64_t own_end, char *name, size_t size)
 {
 	const struct gb_blockdev *disk = ctx;
 
-	return gb_foreign_find(disk->fd, disk->size, name, size);
+	return gb_foreign_find(disk->fd, disk->size, own, own_end, name, size);
 }
 
 int gb_boot_identify(struct gb_boot *boot, struct gb_err *err)

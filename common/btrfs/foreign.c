@@ -5,9 +5,34 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/io.h"
 #include "common/sys/blkid.h"
+
+enum { BOOT_TABLE = 446, BOOT_TABLE_LEN = 64 }; /* where a boot sector has its four partitions */
+
+/* Whether what was found stands in [own, own_end). */
+static bool is_within(blkid_probe pr, const char *key, uint64_t own, uint64_t own_end)
+{
+	const char *value;
+
+	if (blkid_probe_lookup_value(pr, key, &value, NULL) < 0)
+		return false;
+	uint64_t at = strtoull(value, NULL, 10);
+	return at >= own && at < own_end;
+}
+
+/* A boot loader's sector has the signature of a partition table, and no partition. */
+static bool is_bare(int fd, const char *type)
+{
+	static const unsigned char none[BOOT_TABLE_LEN];
+	unsigned char table[BOOT_TABLE_LEN];
+
+	return strcmp(type, "dos") == 0 && gb_io_pread(fd, table, sizeof table, BOOT_TABLE) == sizeof table &&
+	       memcmp(table, none, sizeof none) == 0;
+}
 
 /* "ext4 file system", "crypto_LUKS", "gpt partition table". */
 static int describe(blkid_probe pr, char *name, size_t len)
@@ -33,7 +58,20 @@ static int describe(blkid_probe pr, char *name, size_t len)
 	return 0;
 }
 
-int gb_foreign_find(int fd, uint64_t size, char *name, size_t len)
+/* Whether it is a Btrfs's own after all. */
+static bool is_own(blkid_probe pr, int fd, uint64_t own, uint64_t own_end)
+{
+	const char *type;
+
+	if (own == own_end)
+		return false;
+	if (blkid_probe_has_value(pr, "TYPE"))
+		return is_within(pr, "SBMAGIC_OFFSET", own, own_end);
+	return is_within(pr, "PTMAGIC_OFFSET", own, own_end) ||
+	       (blkid_probe_lookup_value(pr, "PTTYPE", &type, NULL) == 0 && is_bare(fd, type));
+}
+
+int gb_foreign_find(int fd, uint64_t size, uint64_t own, uint64_t own_end, char *name, size_t len)
 {
 	gb_autoblkid blkid_probe pr = blkid_new_probe();
 	int r;
@@ -50,7 +88,7 @@ int gb_foreign_find(int fd, uint64_t size, char *name, size_t len)
 		return -ENOMEM;
 	/* One result a call, until there are no more: not safeprobe, whose "ambivalent" names nothing. */
 	while ((errno = 0, r = blkid_do_probe(pr)) == 0) {
-		if (describe(pr, name, len) > 0)
+		if (!is_own(pr, fd, own, own_end) && describe(pr, name, len) > 0)
 			return 1;
 	}
 	return r < 0 ? (errno ? -errno : -EIO) : 0;

@@ -30,7 +30,8 @@ const uint64_t gb_super_offset[GB_SUPER_COPIES] = { 64 << 10, 64 << 20, (uint64_
 static const uint8_t magic[8] = { 0x5f, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f, 0x4d };      /* _BHRfS_M */
 static const uint8_t magic_temp[8] = { 0x21, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f, 0x4d }; /* !BHRfS_M */
 
-enum { EDGE = 1 << 20, PIECE = 1 << 16 };
+/* A Btrfs leaves the first MiB of a device alone, but for its superblock (BTRFS_DEVICE_RANGE_RESERVED). */
+enum { EDGE = 1 << 20, PIECE = 1 << 16, OWN = 1 << 20 };
 
 enum gb_copy gb_super_judge(const struct gb_super *super, uint64_t offset)
 {
@@ -199,14 +200,24 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 		found.copy[i] = gb_super_judge(&super[i], gb_super_offset[i]);
 		temp |= found.copy[i] == GB_COPY_TEMP;
 	}
-	/* Another owner's signature, and no Btrfs magic where the primary belongs: the good copy is what mkfs of that
-	 * other file system did not happen to overwrite. Restoring its primary would write into somebody's data. */
-	if (by_supers(&found, super) && (found.state != GB_STATE_DAMAGED || found.copy[0] != GB_COPY_NONE))
-		goto out;
+	int r, decided = by_supers(&found, super);
 
-	int r = disk->signature(disk->ctx, name, sizeof name);
-	if (r == 0 && found.state == GB_STATE_DAMAGED)
-		goto out;
+	/* A partition table that was written later and did not happen to touch a superblock, a RAID whose own block is behind
+	 * the file system: to mount it is to write into what belongs to another by now. */
+	if (decided && (found.state == GB_STATE_BTRFS || found.copy[0] != GB_COPY_NONE)) {
+		r = disk->signature(disk->ctx, OWN, le64toh(found.super.dev_total_bytes), found.beside, sizeof found.beside);
+		if (r <= 0)
+			found.beside[0] = '\0';
+		/* A sector that cannot be read is no reason to leave a file system alone, but one not to write over it. */
+		if (r >= 0 || found.state == GB_STATE_BTRFS)
+			goto out;
+	} else {
+		/* Another owner's signature, and no Btrfs magic where the primary belongs: the good copy is what mkfs of that
+		 * other file system did not happen to overwrite. Restoring its primary would write into somebody's data. */
+		r = disk->signature(disk->ctx, 0, 0, name, sizeof name);
+		if (r == 0 && decided)
+			goto out;
+	}
 	if (r < 0) {
 		(void)unreadable(&found, r, 0);
 		(void)snprintf(found.detail, sizeof found.detail, "%s in the search for signatures", strerror(-r));

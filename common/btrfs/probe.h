@@ -54,8 +54,9 @@ struct gb_disk {
 	uint64_t size;
 	/* len bytes at offset: the count (short only at the end), or -errno. */
 	ssize_t (*read)(void *ctx, void *buf, size_t len, uint64_t offset);
-	/* Looks for signatures of anything but Btrfs; writes the name ("ext4", "gpt"): 1 found, 0 none, or -errno. */
-	int (*signature)(void *ctx, char *name, size_t size);
+	/* Looks for signatures of anything but Btrfs, outside of [own, own_end); writes the name ("ext4", "gpt"): 1 found, 0
+	 * none, or -errno. */
+	int (*signature)(void *ctx, uint64_t own, uint64_t own_end, char *name, size_t size);
 };
 
 struct gb_found {
@@ -67,6 +68,7 @@ struct gb_found {
 	struct gb_super super; /* btrfs: the primary; damaged: the newest good copy */
 	int best;              /* which copy that is */
 	bool two;              /* damaged: the good copies are of different file systems */
+	char beside[64];       /* btrfs, damaged: another's signature where this file system has nothing, "" if there is none */
 };
 
 /* Reads and decides; never writes. 0 or -ENOMEM: whatever the disk does is a state. */

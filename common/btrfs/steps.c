@@ -79,7 +79,8 @@ static void nothing(int signal)
 	(void)signal;
 }
 
-/* getrandom(2) makes the kernel collect entropy from timing while it blocks; poll(2) of /dev/random only waits. */
+/* 1 when they had to be waited for. getrandom(2) makes the kernel collect entropy from timing while it blocks; poll(2) of
+ * /dev/random only waits. */
 static int need_random(const struct gb_boot *boot, struct gb_err *err)
 {
 	struct sigaction on_alarm = { .sa_handler = nothing }, old; /* without SA_RESTART */
@@ -110,7 +111,7 @@ static int need_random(const struct gb_boot *boot, struct gb_err *err)
 	if (saved)
 		return gb_err_sys(err, saved, "%s: random bytes", boot->path);
 	note(boot, "%s: random bytes came after %" PRIu64 " ms", boot->path, (gb_mono_us() - start) / 1000);
-	return 0;
+	return 1;
 }
 
 /* A program: as given, on PATH, or where such programs usually are. 0 or -errno. */
@@ -193,6 +194,22 @@ static int expect_btrfs(struct gb_boot *boot, const char *after, struct gb_err *
 	return r;
 }
 
+/* A minute is long: what was found before it must be what is there now, on the device that the path still names. */
+static int still_so(struct gb_boot *boot, struct gb_err *err)
+{
+	enum gb_state before = boot->facts.found.state;
+	struct stat st;
+
+	int r = gb_boot_identify(boot, err);
+	if (r < 0)
+		return r;
+	bool gone = !boot->disk.file && (stat(boot->path, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != boot->disk.rdev);
+	if (boot->facts.found.state == before && !gone)
+		return 0;
+	return gb_err_set(err, GB_E_REFUSED, "%s: %s when random bytes were waited for, now %s: not touched (another run looks anew)",
+			  boot->path, gb_state_name(before), gone ? "another device" : gb_state_name(boot->facts.found.state));
+}
+
 static int do_format(struct gb_boot *boot, struct gb_err *err)
 {
 	char program[PATH_MAX], words[256] = "";
@@ -201,6 +218,8 @@ static int do_format(struct gb_boot *boot, struct gb_err *err)
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s: not formatted: %s", boot->path, boot->wish.mkfs);
 	r = need_random(boot, err);
+	if (r > 0)
+		r = still_so(boot, err);
 	if (r == 0)
 		r = need_block(boot, err);
 	if (r < 0)

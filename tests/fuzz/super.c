@@ -39,9 +39,11 @@ static ssize_t read_disk(void *ctx, void *buf, size_t len, uint64_t offset)
 	return (ssize_t)len;
 }
 
-static int no_signature(void *ctx, char *name, size_t size)
+static int no_signature(void *ctx, uint64_t own, uint64_t own_end, char *name, size_t size)
 {
 	(void)ctx;
+	(void)own;
+	(void)own_end;
 	(void)name;
 	(void)size;
 	return 0;

@@ -282,6 +282,27 @@ broken() {
 	[ "$(stat -c %b "$DISK/img")" -eq 0 ]
 }
 
+@test "data that comes while random bytes are waited for is not formatted" {
+	traced() { # [OPTION...]: as faulty does, and what was seen goes to a file
+		ASAN_OPTIONS=detect_leaks=0 exec strace -f -qq -o "$DISK/trace" -e trace=getrandom "$@"
+	}
+	# The C library may ask for some, too.
+	(traced "$GUESTBOX" btrfs-bootstrap --device="$loop" --root="$root" --plan >/dev/null)
+	first=$(awk '/getrandom\(/ { n++ } END { print n + 1 }' "$DISK/trace")
+	traced -e inject=getrandom:error=EAGAIN:signal=STOP:when=$first "$GUESTBOX" btrfs-bootstrap --device="$loop" --root="$root" \
+		2>"$DISK/err" &
+	pid=$!
+	until_true grep "stopped by SIGSTOP" "$DISK/trace"
+	echo precious | dd of="$loop" conv=fsync,notrunc status=none
+	kill -CONT "$(awk '/stopped by SIGSTOP/ { print $1 }' "$DISK/trace")"
+	status=0
+	wait "$pid" || status=$?
+	cat "$DISK/err"
+	[ "$status" -eq 3 ]
+	grep "$loop: blank when random bytes were waited for, now foreign: not touched" "$DISK/err"
+	[ "$(head -c 8 "$loop")" = precious ]
+}
+
 @test "a device that does not grow works as it is; what cannot be undone is told beside the error" {
 	boot >/dev/null
 	unmount_all

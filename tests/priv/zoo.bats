@@ -271,6 +271,33 @@ md() { # METADATA: a member of an array, by its superblock alone, since this ker
 	printf '\x55\xaa' | dd of="$img" bs=1 seek=510 conv=notrunc status=none
 	accepted btrfs
 }
+@test "a Btrfs that another's table or RAID has been written beside is not mounted; files on it may look like anything" {
+	# The partitions begin at 1 MiB: the table leaves the superblock as it was.
+	for table in gpt dos; do
+		rm -f "$img"
+		truncate -s ${mib}M "$img"
+		mkfs.btrfs -q "$img" >/dev/null
+		echo 'start=2048, size=100000' | sfdisk -q -X $table --wipe=never --wipe-partitions=never "$img"
+		refused btrfs "btrfs, and a $table partition table that is not its own"
+		refused btrfs "$table partition table" --format=foreign
+	done
+	# The tables of a disk that has become larger since, and a RAID's block of data behind what it mirrors.
+	rm -f "$img"
+	truncate -s ${mib}M "$img"
+	mkfs.btrfs -q -b 140M "$img" >/dev/null
+	md 0.90
+	refused btrfs "linux_raid_member member that is not its own"
+	# A broken primary is not restored into it, either.
+	printf '\xff' | dd of="$img" bs=1 seek=$((65536 + 3000)) conv=notrunc status=none
+	refused damaged "linux_raid_member" --repair
+	# The same block where this file system has its files.
+	rm -f "$img"
+	truncate -s ${mib}M "$img"
+	mkfs.btrfs -q "$img" >/dev/null
+	md 0.90
+	blkid -p "$img" | grep linux_raid_member
+	accepted btrfs
+}
 @test "a blank disk with a third copy's place: 257 GiB, sparse" {
 	truncate -s 257G "$img"
 	# Only the third copy is left.

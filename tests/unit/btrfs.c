@@ -26,6 +26,7 @@ struct fake {
 	uint64_t size;
 	uint64_t bad_from, bad_to; /* reads in here fail */
 	const char *signature;
+	uint64_t signature_at;
 	int signature_error;
 	uint64_t reads;
 };
@@ -52,13 +53,13 @@ static ssize_t fake_read(void *ctx, void *buf, size_t len, uint64_t offset)
 	return (ssize_t)len;
 }
 
-static int fake_signature(void *ctx, char *name, size_t size)
+static int fake_signature(void *ctx, uint64_t own, uint64_t own_end, char *name, size_t size)
 {
 	struct fake *f = ctx;
 
 	if (f->signature_error)
 		return f->signature_error;
-	if (!f->signature)
+	if (!f->signature || (f->signature_at >= own && f->signature_at < own_end))
 		return 0;
 	(void)snprintf(name, size, "%s", f->signature);
 	return 1;
@@ -280,6 +281,54 @@ static void unfinished_and_what_is_not(void **state)
 	assert_int_equal(look(&g).state, GB_STATE_FOREIGN);
 }
 
+/* Behind the file system and in its first MiB, where it has nothing, and not where a file of it may stand. */
+static void another_signature_beside_it(void **state)
+{
+	struct gb_super good = make_super(0, 9, 0), copy = make_super(1, 9, 0);
+	static const struct { uint64_t at; bool own; } places[] = {
+		{ 512, false }, { (1 << 20) - 1, false }, { 1 << 20, true }, { GIB / 2 - 1, true }, { GIB / 2, false },
+		{ GIB - 512, false },
+	};
+	gb_autolayout struct gb_layout layout = { 0 };
+
+	(void)state;
+	assert_int_equal(gb_layout_load(NULL, &layout, NULL), 0);
+	good.dev_total_bytes = copy.dev_total_bytes = htole64(GIB / 2);
+	assert_int_equal(gb_super_move(&good, gb_super_offset[0]), 0);
+	assert_int_equal(gb_super_move(&copy, gb_super_offset[1]), 0);
+	for (int broken = 0; broken < 2; broken++) {
+		struct fake f = { .size = GIB, .signature = "gpt partition table" };
+
+		good.csum[0] ^= (uint8_t)broken;
+		put(&f, gb_super_offset[0], &good, sizeof good);
+		put(&f, gb_super_offset[1], &copy, sizeof copy);
+		for (size_t i = 0; i < GB_ARRAY_LEN(places); i++) {
+			f.signature_at = places[i].at;
+			struct gb_facts facts = { .device = "/dev/x", .size = GIB, .found = look(&f) };
+			assert_int_equal(facts.found.state, broken ? GB_STATE_DAMAGED : GB_STATE_BTRFS);
+			for (int mode = GB_FORMAT_BLANK; mode <= GB_FORMAT_NEVER; mode++) {
+				const struct gb_wish wish = { .layout = &layout, .root = "", .mkfs = "mkfs.btrfs",
+							      .format = (enum gb_format)mode, .repair = true };
+				gb_autoplan struct gb_plan plan = { 0 };
+				struct gb_err err = { 0 };
+
+				int r = gb_plan_make(&wish, &facts, &plan, &err);
+				if (places[i].own) {
+					assert_int_equal(r, 0);
+				} else {
+					assert_int_equal(r, -GB_E_REFUSED);
+					assert_non_null(strstr(err.msg, "a gpt partition table that is not its own"));
+				}
+				for (size_t k = 0; k < plan.len; k++)
+					assert_true(plan.step[k].kind != GB_STEP_FORMAT);
+			}
+		}
+		/* That nobody could look is no reason to leave a good one alone, and one not to write over a broken one. */
+		f.signature_error = -EIO;
+		assert_int_equal(look(&f).state, broken ? GB_STATE_UNREADABLE : GB_STATE_BTRFS);
+	}
+}
+
 static void a_read_error_is_never_blank(void **state)
 {
 	const uint64_t places[] = { 0, 65536, 500000, 64 << 20, GIB - 4096 };
@@ -472,6 +521,7 @@ int main(void)
 		cmocka_unit_test(generations),
 		cmocka_unit_test(copies_of_two_file_systems),
 		cmocka_unit_test(unfinished_and_what_is_not),
+		cmocka_unit_test(another_signature_beside_it),
 		cmocka_unit_test(a_read_error_is_never_blank),
 		cmocka_unit_test(layout_defaults),
 		cmocka_unit_test(layout_files),
