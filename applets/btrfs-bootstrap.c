@@ -247,8 +247,7 @@ static int set_root(struct gb_boot *boot, const char *root, struct gb_err *err)
 
 static int run(struct gb_cmd *cmd, struct gb_err *err)
 {
-	static const struct gb_setting data = { .environment = { "GUESTBOX_DATA" },
-						.cmdline = { "guestbox.data", "arcbox.docker_data_device" }, .file = "data" };
+	static const struct gb_setting data = GB_BOOT_SETTING;
 	gb_autoboot struct gb_boot boot = { .wait_ms = 5000, .entropy_ms = 60000, .note = log_note };
 	bool plan_only = false, show = false, as_json = false;
 	const char *layout = NULL, *first = NULL;
@@ -293,8 +292,8 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	if (!boot.device) {
 		const char *origin = NULL;
 		r = gb_setting_get(&data, device, sizeof device, &origin);
-		if (r == -ENAMETOOLONG)
-			return gb_err_sys(err, ENAMETOOLONG, "%s", origin);
+		if (r < 0 && r != -ENOENT)
+			return gb_err_sys(err, -r, "%s", origin);
 		if (r > 0)
 			boot.device = device;
 	}

@@ -429,7 +429,7 @@ static int run_applet(const char *name)
 /* Whether there is a data disk to set up: one is named, or the one that btrfs-bootstrap(8) takes by itself is there. */
 static bool has_disk(void)
 {
-	static const struct gb_setting named = { .cmdline = { "guestbox.data", "arcbox.docker_data_device" } };
+	static const struct gb_setting named = GB_BOOT_SETTING;
 	static const char *const usual[] = { GB_BOOT_DEVICES };
 	char value[256];
 	int r = gb_setting_get(&named, value, sizeof value, NULL);

@@ -216,6 +216,14 @@ static int no_such_applet(const char *name)
 	return EXIT_UNKNOWN_APPLET;
 }
 
+static int by_name(int argc, char **argv)
+{
+	const struct gb_verb *alias;
+	const struct gb_applet *applet = find(argv[0], &alias);
+
+	return applet ? run(applet, alias, argc, argv) : no_such_applet(argv[0]);
+}
+
 static int own_run(struct gb_cmd *cmd, struct gb_err *err)
 {
 	struct gb_optscan scan;
@@ -272,7 +280,8 @@ static int own_run(struct gb_cmd *cmd, struct gb_err *err)
 			gb_help_dump(stdout, applets[i]);
 		return 0;
 	}
-	return gb_opt_operands(&scan, 1, -1, "applet", err);
+	r = gb_opt_operands(&scan, 1, -1, "applet", err);
+	return r < 0 ? r : by_name(scan.argc - scan.index, scan.argv + scan.index);
 }
 
 /* Where a standard descriptor is closed (a kernel without a console starts PID 1 so) the next file would get its number, and
@@ -304,10 +313,8 @@ int main(int argc, char **argv)
 		return no_such_applet(name);
 
 	setprogname("guestbox");
-	if (argc > 1 && argv[1][0] != '-') {
-		applet = find(argv[1], &alias);
-		return applet ? run(applet, alias, argc - 1, argv + 1) : no_such_applet(argv[1]);
-	}
+	if (argc > 1 && argv[1][0] != '-')
+		return by_name(argc - 1, argv + 1);
 	struct gb_cmd cmd = { .applet = &own, .argc = argc, .argv = argv };
 	struct gb_err err = { 0 };
 	int r = own_run(&cmd, &err);

@@ -19,13 +19,14 @@
 #include "common/mount/tag.h"
 #include "common/sys/cmdline.h"
 #include "common/sys/mountinfo.h"
+#include "common/sys/setting.h"
 
 enum { OPT_DRY_RUN = GB_OPT_LONG, OPT_JSON, OPT_TABLE };
 
 const struct gb_opt arcmount_shares_opts[] = {
 	GB_OPT(OPT_DRY_RUN, "dry-run", "", "print the system calls of each share that is not mounted, and make none"),
 	GB_OPT(OPT_JSON, "json", "", "one JSON value instead of lines"),
-	GB_OPT(OPT_TABLE, "table", "FILE", "a table in fstab's format instead of the built-in one"),
+	GB_OPT(OPT_TABLE, "table", "FILE", "the table, in fstab's format [/etc/guestbox/shares if it is there, or built in]"),
 	{ 0 },
 };
 
@@ -251,6 +252,23 @@ static int from_cmdline(struct gb_mount_table *table, struct gb_err *err)
 	return 0;
 }
 
+/* The table: an option's, the environment's, the usual one if it is there, or what is built in. The kernel command line adds
+ * to each of them. */
+static int load(struct gb_mount_table *table, const char *option, struct gb_err *err)
+{
+	static const char usual[] = "/etc/guestbox/shares";
+	static const struct gb_setting setting = { .environment = { "GUESTBOX_SHARES" } };
+	const char *origin;
+	char path[PATH_MAX];
+	int r = option ? 0 : gb_setting_get(&setting, path, sizeof path, &origin);
+
+	if (r < 0 && r != -ENOENT)
+		return gb_err_sys(err, -r, "%s", origin);
+	if (r == -ENOENT && access(usual, F_OK) < 0 && errno == ENOENT)
+		return gb_mount_table_parse(table, builtin, sizeof builtin - 1, "built-in shares", err);
+	return gb_mount_table_read(table, option ? option : r > 0 ? path : usual, err);
+}
+
 int arcmount_shares(struct gb_cmd *cmd, struct gb_err *err)
 {
 	gb_automounttable struct gb_mount_table table = { 0 };
@@ -274,8 +292,7 @@ int arcmount_shares(struct gb_cmd *cmd, struct gb_err *err)
 		return r;
 	if (all.dry_run && all.as_json)
 		return gb_err_set(err, GB_E_USAGE, "--dry-run and --json exclude each other");
-	r = file ? gb_mount_table_read(&table, file, err)
-		 : gb_mount_table_parse(&table, builtin, sizeof builtin - 1, "built-in shares", err);
+	r = load(&table, file, err);
 	if (r == 0)
 		r = from_cmdline(&table, err);
 	if (r < 0)

@@ -49,13 +49,13 @@ static int setting(const char *name, const char *option, const struct gb_setting
 	if (option)
 		return strlcpy(value, option, size) < size ? 1 : gb_err_set(err, GB_E_USAGE, "--%s: too long", name);
 	int r = gb_setting_get(setting, value, size, ret_origin);
-	return r == -ENAMETOOLONG ? gb_err_sys(err, ENAMETOOLONG, "%s", *ret_origin) : r > 0;
+	return r < 0 && r != -ENOENT ? gb_err_sys(err, -r, "%s", *ret_origin) : r > 0;
 }
 
 static int choose_name(const struct choice *choice, struct net_job *job, struct gb_err *err)
 {
 	static const struct gb_setting said = { .environment = { "GUESTBOX_HOSTNAME" }, .cmdline = { "guestbox.hostname" } };
-	static const struct gb_setting kept = { .file = "hostname" };
+	static const struct gb_setting kept = { .file = "/etc/guestbox/hostname" };
 	gb_autobuf struct gb_buf text = { 0 };
 	char path[PATH_MAX], name[256] = "";
 	const char *origin;
@@ -72,7 +72,10 @@ static int choose_name(const struct choice *choice, struct net_job *job, struct 
 			(void)strlcpy(name, job->conf.hostname, sizeof name);
 		} else {
 			job->hostname_said = false;
-			if (gb_setting_get(&kept, name, sizeof name, &origin) <= 0) {
+			r = setting("hostname", NULL, &kept, name, sizeof name, &origin, err);
+			if (r < 0)
+				return r;
+			if (!r) {
 				/* hostname(5): the first line that is no comment; most have one line. */
 				(void)snprintf(path, sizeof path, "%s/hostname", job->etc);
 				if (gb_io_slurp(AT_FDCWD, path, 4096, &text) == 0)
@@ -94,8 +97,9 @@ static int choose_name(const struct choice *choice, struct net_job *job, struct 
 /* What is to be done, from all that says so. */
 static int choose(const struct choice *choice, struct net_job *job, struct gb_err *err)
 {
-	static const struct gb_setting ip = { .environment = { "GUESTBOX_IP" }, .cmdline = { "ip" }, .file = "ip" };
-	static const struct gb_setting net = { .environment = { "GUESTBOX_NET" }, .cmdline = { "guestbox.net" }, .file = "net" };
+	static const struct gb_setting ip = { .environment = { "GUESTBOX_IP" }, .cmdline = { "ip" }, .file = "/etc/guestbox/ip" };
+	static const struct gb_setting net = { .environment = { "GUESTBOX_NET" }, .cmdline = { "guestbox.net" },
+					       .file = "/etc/guestbox/net" };
 	const char *origin;
 	char text[512];
 

@@ -78,14 +78,14 @@ int rpc_options(struct gb_cmd *cmd, const struct rpc_scan *scan, char ***ret_ope
 static int default_address(struct rpc_call *call, struct gb_err *err)
 {
 	static const struct gb_setting setting = {
-		.environment = { "GUESTBOX_RPC" }, .cmdline = { "guestbox.rpc" }, .file = "rpc",
+		.environment = { "GUESTBOX_RPC" }, .cmdline = { "guestbox.rpc" }, .file = "/etc/guestbox/rpc",
 	};
 	char value[GB_ADDR_TEXT], cid[GB_ADDR_TEXT + 16];
 	const char *origin = "the default", *text = "vsock:1:1024";
 
 	int r = gb_setting_get(&setting, value, sizeof value, &origin);
-	if (r == -ENAMETOOLONG)
-		return gb_err_sys(err, ENAMETOOLONG, "%s", origin);
+	if (r < 0 && r != -ENOENT)
+		return gb_err_sys(err, -r, "%s", origin);
 	if (r > 0) {
 		text = value;
 	} else {

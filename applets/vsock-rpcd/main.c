@@ -126,8 +126,8 @@ static int load_policy(struct rpcd *rpcd, const char *option, struct gb_err *err
 	if (option && strlcpy(path, option, size) >= size)
 		return gb_err_set(err, GB_E_USAGE, "--policy: the path is too long");
 	int said = option ? 0 : gb_setting_get(&setting, path, size, &origin);
-	if (said == -ENAMETOOLONG)
-		return gb_err_sys(err, ENAMETOOLONG, "policy: %s", origin);
+	if (said < 0 && said != -ENOENT)
+		return gb_err_sys(err, -said, "policy: %s", origin);
 	if (said < 0)
 		(void)strlcpy(path, "/etc/guestbox/vsock-rpcd.policy", size);
 	int r = gb_io_slurp(AT_FDCWD, path, POLICY_SIZE, &text);

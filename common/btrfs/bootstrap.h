@@ -11,6 +11,10 @@
 #define GB_BOOT_DEVICE_2 "/dev/vdb"
 #define GB_BOOT_DEVICES GB_BOOT_DEVICE_1, GB_BOOT_DEVICE_2
 
+/* Who says so: a struct gb_setting. */
+#define GB_BOOT_SETTING { .environment = { "GUESTBOX_DATA" }, .cmdline = { "guestbox.data", "arcbox.docker_data_device" }, \
+			  .file = "/etc/guestbox/data" }
+
 /* Everything one run knows. Start with {0} and gb_boot_start(). */
 struct gb_boot {
 	struct gb_wish wish;

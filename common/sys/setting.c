@@ -5,7 +5,6 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,14 +13,14 @@
 
 enum { FILE_MAX = 65536 };
 
-static int from_file(const char *name, char *value, size_t size)
+static int from_file(const char *path, char *value, size_t size)
 {
 	gb_autobuf struct gb_buf text = { 0 };
-	char path[256], *rest, *line;
+	char *rest, *line;
+	int r = gb_io_slurp(AT_FDCWD, path, FILE_MAX, &text);
 
-	(void)snprintf(path, sizeof path, "/etc/guestbox/%s", name);
-	if (gb_io_slurp(AT_FDCWD, path, FILE_MAX, &text) < 0 || !text.data)
-		return -ENOENT;
+	if (r < 0 || !text.data)
+		return r < 0 && r != -ENOTDIR ? r : -ENOENT;
 	for (line = strtok_r(text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		line += strspn(line, " \t\r");
 		size_t len = strlen(line);

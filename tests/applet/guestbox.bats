@@ -31,6 +31,16 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 	[[ ${lines[0]} == "Usage: $applet"* ]]
 }
 
+@test "the options end at --: what follows is an applet" {
+	applet=$(gb --list | head -1)
+	run gb -- "$applet" --help
+	[ "$status" -eq 0 ]
+	[[ ${lines[0]} == "Usage: $applet"* ]]
+	run gb -- frobnicate
+	[ "$status" -eq 127 ]
+	fails 2 "missing applet" gb --
+}
+
 @test "an unknown applet is one line and status 127, by argument and by name" {
 	run gb frobnicate
 	[ "$status" -eq 127 ]

@@ -683,6 +683,31 @@ initramfs() {
 	[ -z "$(loops disk)" ]
 }
 
+@test "shares: the table is the option's, the environment's, that of /etc/guestbox, or built in" {
+	export GUESTBOX_CMDLINE=/dev/null
+	mkdir up work
+	mount -t overlay -o "lowerdir=/etc,upperdir=$dir/up,workdir=$dir/work" etc /etc
+	mkdir -p /etc/guestbox
+	rm -f /etc/guestbox/shares
+	targets() { gb arcmount shares --dry-run "$@" | sed -n 's/^move_mount.*AT_FDCWD, "\([^"]*\)".*/\1/p' | xargs; }
+	built_in=$(targets)
+	echo "usual $dir/a tmpfs" >/etc/guestbox/shares
+	usual=$(targets)
+	echo "set $dir/b tmpfs" >set
+	by_environment=$(GUESTBOX_SHARES=set targets)
+	echo "said $dir/c tmpfs" >said
+	by_option=$(GUESTBOX_SHARES=set targets --table said)
+	rm /etc/guestbox/shares
+	mkdir /etc/guestbox/shares
+	run gb arcmount shares --dry-run
+	umount /etc
+	[ "$built_in" = "/arcbox /private /Users" ]
+	[ "$usual $by_environment $by_option" = "$dir/a $dir/b $dir/c" ]
+	# One that cannot be read is not passed over.
+	[ "$status" -eq 1 ]
+	[ "$output" = "arcmount: /etc/guestbox/shares: Is a directory" ]
+}
+
 @test "shares: absent optional ones are silent, a required one is status 1 and has its cause" {
 	: >cmdline
 	export GUESTBOX_CMDLINE=$dir/cmdline

@@ -65,6 +65,7 @@ static void environment_goes_before_the_command_line(void **state)
 
 /* The file of a setting (--wrap in the linker); NULL: there is none. */
 static const char *file;
+static int slurp_error = -ENOENT;
 
 int __wrap_gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf);
 int __real_gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *buf);
@@ -73,12 +74,12 @@ int __wrap_gb_io_slurp(int dirfd, const char *path, size_t max, struct gb_buf *b
 {
 	if (strcmp(path, "/etc/guestbox/t") != 0)
 		return __real_gb_io_slurp(dirfd, path, max, buf);
-	return !file ? -ENOENT : *file ? gb_buf_str(buf, file) : 0;
+	return !file ? slurp_error : *file ? gb_buf_str(buf, file) : 0;
 }
 
 static void the_file_comes_last(void **state)
 {
-	const struct gb_setting s = { .environment = { "GUESTBOX_T" }, .cmdline = { "guestbox.t" }, .file = "t" };
+	const struct gb_setting s = { .environment = { "GUESTBOX_T" }, .cmdline = { "guestbox.t" }, .file = "/etc/guestbox/t" };
 	char value[8];
 	const char *origin = NULL;
 
@@ -91,9 +92,15 @@ static void the_file_comes_last(void **state)
 	file = "# a comment\n\n \t\r\n  one two\t\r\nthree\n";
 	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), 7);
 	assert_string_equal(value, "one two");
-	assert_string_equal(origin, "t");
+	assert_string_equal(origin, "/etc/guestbox/t");
 	file = "too long for it\nshort";
 	assert_int_equal(gb_setting_get(&s, value, sizeof value, NULL), -ENAMETOOLONG);
+	/* One that is there and cannot be read is not passed over: what is built in may be another disk. */
+	file = NULL;
+	slurp_error = -EACCES;
+	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -EACCES);
+	assert_string_equal(origin, "/etc/guestbox/t");
+	slurp_error = -ENOENT;
 	file = "# nothing";
 	assert_int_equal(gb_setting_get(&s, value, sizeof value, &origin), -ENOENT);
 	file = "file";

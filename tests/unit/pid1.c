@@ -169,7 +169,9 @@ int __wrap_gb_mount_pseudo(const char *root, void (*report)(const char *text))
 int __wrap_gb_setting_get(const struct gb_setting *setting, char *value, size_t size, const char **ret_origin);
 int __wrap_gb_setting_get(const struct gb_setting *setting, char *value, size_t size, const char **ret_origin)
 {
+	/* btrfs-bootstrap's own: the file, too. */
 	assert_string_equal(setting->cmdline[0], "guestbox.data");
+	assert_string_equal(setting->file, "/etc/guestbox/data");
 	assert_null(ret_origin);
 	return played.data ? snprintf(value, size, "%s", played.data) : -ENOENT;
 }
