@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* btrfs-bootstrap: sets up the data disk, and formats none that it does not know to be empty. */
-#include <bsd/stdlib.h>
 #include <bsd/string.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -40,19 +39,12 @@ enum { WAIT_MAX_MS = 24 * 3600 * 1000 };
 
 /* ---- --status ---- */
 
-static void human(char text[16], uint64_t bytes)
-{
-	if (humanize_number(text, 8, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, "B", HN_AUTOSCALE,
-			    HN_DECIMAL | HN_IEC_PREFIXES) < 0)
-		(void)snprintf(text, 16, "?");
-}
-
 static void line(const char *name, uint64_t bytes, const char *what)
 {
-	char text[16];
+	gb_autobuf struct gb_buf text = { 0 };
 
-	human(text, bytes);
-	printf("%-16s %8s  %s\n", name, text, what);
+	(void)gb_buf_human(&text, bytes);
+	printf("%-16s %8s  %s\n", name, gb_buf_text(&text), what);
 }
 
 static int status_json(const char *top, const struct gb_status *s, struct gb_err *err)
@@ -116,16 +108,16 @@ static int status(const struct gb_boot *boot, bool as_json, struct gb_err *err)
 		line("reclaimable", s.reclaimable, "a host gets back when what is free is discarded");
 		for (unsigned i = 0; i < s.devices; i++) {
 			const struct gb_status_device *d = &s.device[i];
-			char text[16], rest[64] = "";
+			gb_autobuf struct gb_buf name = { 0 }, what = { 0 };
 
-			human(text, d->device.total);
+			(void)gb_buf_fmt(&name, "device %" PRIu64, d->device.devid);
+			(void)gb_buf_str(&what, d->missing ? "missing" : d->device.path);
 			if (d->beyond >= 1 << 20) {
-				char more[16];
-				human(more, d->beyond);
-				(void)snprintf(rest, sizeof rest, ", and %s at its end not in use yet", more);
+				(void)gb_buf_str(&what, ", and ");
+				(void)gb_buf_human(&what, d->beyond);
+				(void)gb_buf_str(&what, " at its end not in use yet");
 			}
-			printf("device %-9" PRIu64 " %8s  %s%s\n", d->device.devid, text,
-			       d->missing ? "missing" : d->device.path, rest);
+			line(gb_buf_text(&name), d->device.total, gb_buf_text(&what));
 		}
 		if (fflush(stdout) != 0)
 			return gb_err_sys(err, errno, "standard output");

@@ -30,17 +30,6 @@ static int import_option(void *data, int key, char *arg, struct gb_err *err)
 	return 0;
 }
 
-static void size_text(struct gb_buf *buf, uint64_t bytes)
-{
-	static const char units[] = "BKMGTPE";
-	double shown = (double)bytes;
-	size_t unit = 0;
-
-	for (; shown >= 1024 && unit < sizeof units - 2; unit++)
-		shown /= 1024;
-	(void)gb_buf_fmt(buf, "%.*f%s%c", unit && shown < 100 ? 1 : 0, shown, unit ? "" : " ", units[unit]);
-}
-
 static int on_imported(struct rpc_stream *stream, const struct gb_frame *frame, struct gb_err *err)
 {
 	int r = rpc_decode(frame, GB_WIRE_IMAGE_IMPORT_REPLY, stream->data, err);
@@ -99,7 +88,7 @@ int sandbox_run_image_import(struct gb_cmd *cmd, struct gb_err *err)
 	gb_autobuf struct gb_buf text = { 0 };
 	sandbox_put(&text, image->name);
 	(void)gb_buf_fmt(&text, ": %" PRIu64 " files, ", image->files);
-	size_text(&text, image->bytes);
+	(void)gb_buf_human(&text, image->bytes);
 	if (image->layers)
 		(void)gb_buf_fmt(&text, ", %" PRIu32 " layer%s", image->layers, image->layers == 1 ? "" : "s");
 	if (image->left_out)
@@ -131,7 +120,7 @@ int sandbox_run_image_ls(struct gb_cmd *cmd, struct gb_err *err)
 		sandbox_put(sandbox_cell(&table), image->name);
 		sandbox_when(sandbox_cell(&table), image->created_at);
 		(void)gb_buf_fmt(sandbox_cell(&table), "%" PRIu64, image->files);
-		size_text(sandbox_cell(&table), image->bytes);
+		(void)gb_buf_human(sandbox_cell(&table), image->bytes);
 	}
 	return sandbox_table_print(&table, err);
 }

@@ -58,13 +58,9 @@ static void clause(struct trim_job *job, const char *target, const struct gb_mou
 		return;
 	}
 	*seen = mount;
-	static const char units[] = "BKMGTPE";
-	size_t unit = 0;
-	double shown = (double)range.len;
-	for (; shown >= 1024 && unit < sizeof units - 2; unit++)
-		shown /= 1024;
-	(void)gb_buf_fmt(&job->text, "%s: %.*f %c%s (%" PRIu64 " bytes) trimmed", target, unit ? 1 : 0, shown, units[unit],
-			 unit ? "iB" : "", (uint64_t)range.len);
+	(void)gb_buf_fmt(&job->text, "%s: ", target);
+	(void)gb_buf_human(&job->text, range.len);
+	(void)gb_buf_fmt(&job->text, " (%" PRIu64 " bytes) trimmed", (uint64_t)range.len);
 }
 
 static void run(struct rpcd_job *base)

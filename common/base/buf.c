@@ -2,9 +2,10 @@
 /* The growing byte buffer. */
 #include "common/base/buf.h"
 
+#include <bsd/stdlib.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,16 @@ int gb_buf_fmt(struct gb_buf *buf, const char *fmt, ...)
 	}
 	va_end(again);
 	return r;
+}
+
+int gb_buf_human(struct gb_buf *buf, uint64_t bytes)
+{
+	char text[8]; /* four digits have no place in it: 1023 is "1.0 KiB" */
+
+	if (humanize_number(text, sizeof text, bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, "B", HN_AUTOSCALE,
+			    HN_DECIMAL | HN_IEC_PREFIXES) < 0)
+		return gb_buf_fmt(buf, "%" PRIu64 " B", bytes);
+	return gb_buf_str(buf, text);
 }
 
 void gb_buf_eat(struct gb_buf *buf, size_t n)

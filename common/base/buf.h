@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Start with {0}; release with gb_buf_free() or declare gb_autobuf. data may be NULL while len is 0: use
  * gb_buf_text(). After a failed growth every call does nothing and failed stays true, so that a run of appends
@@ -23,6 +24,8 @@ void gb_buf_free(struct gb_buf *buf);
 int gb_buf_add(struct gb_buf *buf, const void *data, size_t len);
 int gb_buf_str(struct gb_buf *buf, const char *text);
 int gb_buf_fmt(struct gb_buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A number of bytes for people: "17 B", "1.9 MiB", "12 GiB" (powers of 1024). */
+int gb_buf_human(struct gb_buf *buf, uint64_t bytes);
 /* Makes room for len more bytes (and a NUL) behind data + len. */
 int gb_buf_room(struct gb_buf *buf, size_t len);
 

@@ -256,11 +256,11 @@ s         7        n     2026-06-19T00:00:00Z  -      /d      -
 		sandbox snapshots --sandbox 7
 	row 0 43 1043 '' '' $'s\n' '{"id":"s"}' sandbox snapshots rm s
 	row 0 f10 1f10 guestbox.v1.ImageImportResponse 'image { name: "i" created_at: 1781827200 files: 3 bytes: 5000 left_out: 1 }' \
-		$'i: 3 files, 4.9K; 1 device nodes and attributes left out\n' \
+		$'i: 3 files, 4.9 KiB; 1 device nodes and attributes left out\n' \
 		'{"name":"i","created_at":1781827200,"files":3,"bytes":5000,"left_out":1,"layers":0,"env":[],"working_dir":"","user":"","entrypoint":[],"cmd":[]}' sandbox image import i "$dir/archive"
 	row 0 f11 1f11 guestbox.v1.ImageListResponse 'images { name: "i" created_at: 1781827200 files: 3 bytes: 5000 }' "\
 IMAGE  CREATED               FILES  SIZE
-i      2026-06-19T00:00:00Z  3      4.9K
+i      2026-06-19T00:00:00Z  3      4.9 KiB
 " '{"images":[{"name":"i","created_at":1781827200,"files":3,"bytes":5000,"left_out":0,"layers":0,"env":[],"working_dir":"","user":"","entrypoint":[],"cmd":[]}]}' sandbox image ls
 	row 0 f12 1f12 '' '' $'i\n' '{"name":"i"}' sandbox image rm i
 }

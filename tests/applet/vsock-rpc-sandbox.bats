@@ -643,7 +643,7 @@ read_own() { protoc --decode="guestbox.v1.$1" -I "$abs_top_srcdir" "$abs_top_src
 	run sandbox image import --replace alpine "$dir/file.tar"
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[ "$output" = "alpine: 500 files, 7.6M; 2 device nodes and attributes left out" ]
+	[ "$output" = "alpine: 500 files, 7.6 MiB; 2 device nodes and attributes left out" ]
 	done_well
 	cmp "$dir/file.tar" "$dir/got"
 	diff <(read_own ImageImportRequest request) <(printf 'name: "alpine"\nreplace: true\nsize: 2000000\n')
@@ -688,7 +688,7 @@ read_own() { protoc --decode="guestbox.v1.$1" -I "$abs_top_srcdir" "$abs_top_src
 	done_well
 	diff "$dir/out" - <<-'EOF'
 		IMAGE   CREATED               FILES  SIZE
-		alpine  2026-06-19T00:00:00Z  500    7.6M
+		alpine  2026-06-19T00:00:00Z  500    7.6 MiB
 		b       2026-06-19T00:00:00Z  1      12 B
 	EOF
 	peer <<-'EOF'

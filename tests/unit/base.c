@@ -254,6 +254,21 @@ static void buf_grows_and_eats(void **state)
 	assert_int_equal(gb_buf_str(&buf, "x"), -ENOMEM);
 }
 
+static void bytes_for_people(void **state)
+{
+	static const struct { uint64_t bytes; const char *text; } rows[] = {
+		{ 0, "0 B" },           { 999, "999 B" },         { 1023, "1.0 KiB" },     { 10240, "10 KiB" },
+		{ 1048575, "1.0 MiB" }, { 12884901888, "12 GiB" }, { UINT64_MAX, "8.0 EiB" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GB_ARRAY_LEN(rows); i++) {
+		gb_autobuf struct gb_buf buf = { 0 };
+		assert_int_equal(gb_buf_human(&buf, rows[i].bytes), 0);
+		assert_string_equal(gb_buf_text(&buf), rows[i].text);
+	}
+}
+
 static void json_is_always_valid(void **state)
 {
 	struct gb_json json = { 0 };
@@ -332,7 +347,8 @@ int main(void)
 		cmocka_unit_test(outside_text_is_shown_as_vis_does), cmocka_unit_test(dates_are_utc),
 		cmocka_unit_test(err_wraps_and_maps),	       cmocka_unit_test(opt_reads_all_forms),
 		cmocka_unit_test(opt_names_what_is_wrong),     cmocka_unit_test(numbers_are_strict),
-		cmocka_unit_test(buf_grows_and_eats),	       cmocka_unit_test(json_is_always_valid),
+		cmocka_unit_test(buf_grows_and_eats),
+		cmocka_unit_test(bytes_for_people),	       cmocka_unit_test(json_is_always_valid),
 		cmocka_unit_test(mkdirs_makes_parents),	       cmocka_unit_test(digits_alone_are_a_number),
 		cmocka_unit_test(below_is_by_whole_components), cmocka_unit_test(a_line_is_the_first_and_cut),
 	};
