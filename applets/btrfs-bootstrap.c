@@ -137,7 +137,7 @@ static int status(const struct gb_boot *boot, bool as_json, struct gb_err *err)
 static void print_step(const struct gb_step *step, void *arg)
 {
 	(void)arg;
-	printf("%-11s %s%s\n", gb_step_name(step->kind), step->detail, step->done ? "" : ": already so");
+	printf("%-11s %s%s\n", gb_btrfs_step_name(step->kind), step->detail, step->done ? "" : ": already so");
 	(void)fflush(stdout);
 }
 
@@ -154,13 +154,13 @@ static int report_json(const struct gb_boot *boot, const char *result, const str
 
 	gb_json_open(&json, NULL, '{');
 	gb_json_str(&json, "device", boot->path[0] ? boot->path : boot->device);
-	gb_json_str(&json, "state", known ? gb_state_name(boot->facts.found.state) : NULL);
+	gb_json_str(&json, "state", known ? gb_probe_state_name(boot->facts.found.state) : NULL);
 	gb_json_open(&json, "steps", '[');
 	for (size_t i = 0; i < boot->plan.len; i++) {
 		const struct gb_step *step = &boot->plan.step[i];
 
 		gb_json_open(&json, NULL, '{');
-		gb_json_str(&json, "step", gb_step_name(step->kind));
+		gb_json_str(&json, "step", gb_btrfs_step_name(step->kind));
 		gb_json_str(&json, "detail", step->detail);
 		gb_json_bool(&json, "done", step->done);
 		gb_json_uint(&json, "usec", step->usec);
@@ -187,20 +187,20 @@ static int end(const struct gb_boot *boot, bool as_json, const char *result, str
 
 static int set_up(struct gb_boot *boot, bool plan_only, bool as_json, struct gb_err *err)
 {
-	int r = gb_boot_ready(boot, err);
+	int r = gb_bootstrap_ready(boot, err);
 
 	if (r == 0)
-		r = gb_boot_plan(boot, !plan_only, err);
+		r = gb_bootstrap_plan(boot, !plan_only, err);
 	if (r > 0)
 		return end(boot, as_json, "data subvolumes already mounted", err);
 	if (r == 0 && plan_only) {
 		for (size_t i = 0; !as_json && i < boot->plan.len; i++)
-			printf("%-11s %s\n", gb_step_name(boot->plan.step[i].kind), boot->plan.step[i].detail);
+			printf("%-11s %s\n", gb_btrfs_step_name(boot->plan.step[i].kind), boot->plan.step[i].detail);
 		return end(boot, as_json, "planned", err);
 	}
 	if (r == 0) {
 		boot->report = as_json ? NULL : print_step;
-		r = gb_boot_apply(boot, err);
+		r = gb_bootstrap_apply(boot, err);
 	}
 	if (r == 0)
 		return end(boot, as_json, "ready", err);
@@ -247,7 +247,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	char device[256];
 	int key, r = 0;
 
-	gb_boot_start(&boot);
+	gb_bootstrap_start(&boot);
 	boot.wish.mkfs = "mkfs.btrfs";
 	gb_opt_start(&scan, opts, cmd->argc, cmd->argv, 0);
 	while (r == 0 && (key = gb_opt_next(&scan, err)) != 0) {

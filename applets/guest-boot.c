@@ -261,7 +261,7 @@ static int load(struct gb_modules *modules, const char *name)
 {
 	struct gb_err err = { 0 };
 
-	int r = gb_modules_load(modules, name, &err);
+	int r = gb_module_load(modules, name, &err);
 	/* A driver whose device, or whose hypervisor, is not here ends by itself. */
 	if (r == 0 || r == -ENODEV || r == -ENXIO || r == -EOPNOTSUPP)
 		return 0;
@@ -324,7 +324,7 @@ static void load_for(struct gb_modules *modules, const char *bus, const char *pr
 		(void)snprintf(path, sizeof path, "%s/modalias", e->d_name);
 		if (gb_io_line(dirfd(dir), path, alias, sizeof alias) < 0 || !alias[0])
 			continue;
-		while ((module = gb_modules_match(modules, alias, &pos, name)))
+		while ((module = gb_module_match(modules, alias, &pos, name)))
 			(void)load(modules, module);
 	}
 }
@@ -357,7 +357,7 @@ static int run_modules(struct gb_cmd *cmd, struct gb_err *err)
 		(void)snprintf(own, sizeof own, "/lib/modules/%s", uts.release);
 		folder = own;
 	}
-	int r = gb_modules_open(&modules, folder, err);
+	int r = gb_module_open(&modules, folder, err);
 	if (r == 0 && list) {
 		r = load_list(&modules, list, err);
 		failed += r > 0 ? r : 0;
@@ -371,7 +371,7 @@ static int run_modules(struct gb_cmd *cmd, struct gb_err *err)
 		load_for(&modules, "acpi", "ACPI0012:"); /* the firmware's name for its NVDIMMs */
 		load_for(&modules, "nd", "");            /* the memory that drivers found on them */
 	}
-	gb_modules_close(&modules);
+	gb_module_close(&modules);
 	return r < 0 ? r : failed ? gb_err_set(err, GB_E_SILENT, "%d failed", failed) : 0;
 }
 

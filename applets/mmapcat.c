@@ -65,7 +65,7 @@ static int compare(const struct gb_mapfile *file, const struct gb_mapwindow *win
 		return gb_err_sys(err, ENOMEM, "%s", path);
 	while (done < window->len) {
 		size_t want = window->len - done < PIECE ? window->len - done : PIECE;
-		size_t got = gb_mapwindow_copy(window, done, mapped, want);
+		size_t got = gb_mapfile_copy(window, done, mapped, want);
 		ssize_t n = gb_io_pread(file->fd, read_in, got, (off_t)(offset + done));
 		if (n < 0)
 			return gb_err_sys(err, (int)-n, "%s: read at byte %" PRIu64, path, offset + done);
@@ -107,7 +107,7 @@ static int one(const char *path, struct job *job, struct gb_err *err)
 		if (job->verify)
 			r = compare(&file, &window, at, &n, path, err);
 		else if (job->touch)
-			n = gb_mapwindow_touch(&window);
+			n = gb_mapfile_touch(&window);
 		else
 			r = emit(job, &window, &n, path, err);
 		if (r < 0)

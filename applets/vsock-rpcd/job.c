@@ -79,7 +79,7 @@ bool rpcd_job_hold(struct rpcd_call *call, struct rpcd_job *job)
 
 void rpcd_job_go(struct rpcd_job *job)
 {
-	int r = gb_pool_submit(&job->rpcd->pool, &job->work);
+	int r = gb_loop_pool_submit(&job->rpcd->pool, &job->work);
 
 	if (r < 0) {
 		job->failed = -r;
@@ -126,7 +126,7 @@ void rpcd_job_background(struct rpcd *rpcd, struct rpcd_job *job)
 {
 	job->work = (struct gb_work){ .run = on_run, .done = on_done, .late = on_late };
 	job->rpcd = rpcd;
-	int r = gb_pool_submit(&rpcd->pool, &job->work);
+	int r = gb_loop_pool_submit(&rpcd->pool, &job->work);
 	if (r < 0) {
 		job->failed = -r;
 		job->finish(job, NULL);

@@ -278,7 +278,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 	r = gb_loop_open(&rpcd.loop);
 	if (r < 0)
 		return gb_err_sys(err, -r, "epoll");
-	r = gb_pool_open(&rpcd.pool, &rpcd.loop, THREADS);
+	r = gb_loop_pool_open(&rpcd.pool, &rpcd.loop, THREADS);
 	if (r < 0)
 		return gb_err_sys(err, -r, "eventfd");
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -128,7 +128,7 @@ static int put_window(const struct rpcd_mmap_job *job, const struct gb_mapwindow
 		} else if (n == -EFAULT) { /* some page of what the kernel wanted to take at once: what is in front of that one? */
 			char piece[PIECE];
 			size_t want = window->len - *at < sizeof piece ? window->len - *at : sizeof piece;
-			size_t got = gb_mapwindow_copy(window, *at, piece, want);
+			size_t got = gb_mapfile_copy(window, *at, piece, want);
 			int r = put_all(job, piece, got);
 			if (r < 0)
 				return r;
@@ -226,7 +226,7 @@ static void run(struct rpcd_job *base)
 	size_t want = window.len < sizeof piece ? window.len : sizeof piece, got = 0;
 	if (r == 0 && want) {
 		for (int i = 0; i < GB_MAP_TRIES && got == 0 && (i == 0 || r < 0); i++) {
-			got = gb_mapwindow_copy(&window, 0, piece, want);
+			got = gb_mapfile_copy(&window, 0, piece, want);
 			r = got ? 0 : gb_mapfile_cause(&file, job->offset);
 		}
 		if (got < want)

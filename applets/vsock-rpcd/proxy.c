@@ -352,7 +352,7 @@ enum rpcd_port rpcd_proxy_port(const struct rpcd *rpcd, uint32_t port)
 int rpcd_proxy_open(struct rpcd *rpcd, struct gb_err *err)
 {
 	TAILQ_INIT(&rpcd->sessions);
-	int r = gb_relays_open(&rpcd->relays, &rpcd->loop, on_ended);
+	int r = gb_relay_open(&rpcd->relays, &rpcd->loop, on_ended);
 	return r < 0 ? gb_err_sys(err, -r, "eventfd") : 0;
 }
 
@@ -368,5 +368,5 @@ void rpcd_proxy_close(struct rpcd *rpcd)
 		else
 			give_up(session);
 	}
-	gb_relays_close(&rpcd->relays);
+	gb_relay_close(&rpcd->relays);
 }

@@ -270,12 +270,12 @@ static int import_begin(struct import *import, struct rpcd_call *call)
 		return -errno;
 	import->from = ends[0];
 	import->to = (struct gb_io){ .fd = ends[1], .fn = on_writable };
-	int r = importers_open ? 0 : gb_pool_open(&importers, import->all->loop, IMPORTS_MAX);
+	int r = importers_open ? 0 : gb_loop_pool_open(&importers, import->all->loop, IMPORTS_MAX);
 	if (r < 0)
 		return r;
 	importers_open = true;
 	import->work = (struct gb_work){ .run = import_run, .done = import_done };
-	return gb_pool_submit(&importers, &import->work);
+	return gb_loop_pool_submit(&importers, &import->work);
 }
 
 void rpcd_image_import(struct rpcd_call *call)

@@ -32,7 +32,7 @@ static void choose_place(struct rpcd_sandboxes *all)
 static int open_all(struct rpcd_sandboxes *all, struct gb_err *err)
 {
 	choose_place(all);
-	int r = all->pool_open ? 0 : gb_pool_open(&all->pool, all->loop, THREADS);
+	int r = all->pool_open ? 0 : gb_loop_pool_open(&all->pool, all->loop, THREADS);
 	if (r < 0)
 		return gb_err_sys(err, -r, "eventfd");
 	all->pool_open = true;

@@ -45,7 +45,7 @@ static bool alive(const rpcd_record *record)
 	struct gb_proc proc;
 	char boot[GB_BOOT_ID];
 
-	gb_boot_id(boot);
+	gb_pidrec_boot_id(boot);
 	return strcmp(record->boot_id, boot) == 0 && record->pid > 1 && gb_proc_read((pid_t)record->pid, &proc) == 0 &&
 	       proc.start == record->start_time;
 }

@@ -141,7 +141,7 @@ void rpcd_task_start(struct rpcd_sandboxes *all, struct rpcd_task *task)
 {
 	task->all = all;
 	task->work = (struct gb_work){ .run = on_task_run, .done = on_task_done, .late = on_task_late };
-	int r = gb_pool_submit(&all->pool, &task->work);
+	int r = gb_loop_pool_submit(&all->pool, &task->work);
 	if (r < 0) {
 		task->result = gb_err_sys(&task->err, -r, "a thread");
 		task->done(task);

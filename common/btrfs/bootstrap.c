@@ -21,23 +21,23 @@
 #include "common/sys/mountinfo.h"
 #include "common/sys/uevent.h"
 
-void gb_boot_start(struct gb_boot *boot)
+void gb_bootstrap_start(struct gb_boot *boot)
 {
 	boot->disk.fd = boot->lock = boot->loop = -1;
 	boot->wish.layout = &boot->layout;
 	boot->wish.root = boot->root;
 }
 
-void gb_boot_end(struct gb_boot *boot)
+void gb_bootstrap_end(struct gb_boot *boot)
 {
-	gb_plan_free(&boot->plan);
+	gb_btrfs_plan_free(&boot->plan);
 	gb_layout_free(&boot->layout);
 	gb_blockdev_close(&boot->disk);
 	gb_close_fd(&boot->loop);
 	gb_close_fd(&boot->lock);
 }
 
-int gb_boot_target(const struct gb_boot *boot, const char *target, char *path)
+int gb_bootstrap_target(const struct gb_boot *boot, const char *target, char *path)
 {
 	int n = snprintf(path, PATH_MAX, "%s%s", boot->root, target);
 
@@ -85,13 +85,13 @@ static int look_at_mounts(struct gb_boot *boot, struct source *source, struct gb
 	int r = gb_mountinfo_read(NULL, &table);
 	if (r < 0)
 		return gb_err_sys(err, -r, "/proc/self/mountinfo");
-	r = gb_boot_target(boot, boot->layout.top, path);
+	r = gb_bootstrap_target(boot, boot->layout.top, path);
 	if (r == 0)
 		facts->top = look_at(&table, path, "", facts, source);
 	for (size_t i = 0; r == 0 && i < boot->layout.subvol_len; i++) {
 		const struct gb_subvol *sv = &boot->layout.subvol[i];
 
-		r = gb_boot_target(boot, sv->target, path);
+		r = gb_bootstrap_target(boot, sv->target, path);
 		if (r == 0)
 			facts->subvol[i] = look_at(&table, path, sv->name, facts, source);
 	}
@@ -120,7 +120,7 @@ static int check_source(const struct gb_boot *boot, const struct gb_blockdev *di
 
 	if (!source->first[0] || is_source(disk, source->first))
 		return 0;
-	if (boot->facts.top == GB_TARGET_OURS && gb_boot_target(boot, boot->layout.top, path) == 0) {
+	if (boot->facts.top == GB_TARGET_OURS && gb_bootstrap_target(boot, boot->layout.top, path) == 0) {
 		gb_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd >= 0 && gb_btrfs_devices(fd, &count, &max) == 0) {
@@ -135,13 +135,13 @@ static int check_source(const struct gb_boot *boot, const struct gb_blockdev *di
 			  disk->path, source->first);
 }
 
-int gb_boot_ready(struct gb_boot *boot, struct gb_err *err)
+int gb_bootstrap_ready(struct gb_boot *boot, struct gb_err *err)
 {
 	gb_autoblockdev struct gb_blockdev disk = { .fd = -1 };
 	struct source source;
 
 	int r = look_at_mounts(boot, &source, err);
-	if (r < 0 || !gb_plan_ready(&boot->wish, &boot->facts))
+	if (r < 0 || !gb_btrfs_plan_ready(&boot->wish, &boot->facts))
 		return r;
 	(void)strlcpy(boot->path, boot->device ? boot->device : source.first, sizeof boot->path);
 	if (boot->device) {
@@ -187,7 +187,7 @@ static int wait_for(struct gb_boot *boot, struct gb_err *err)
 
 	/* Before the look: a device that comes between the two is not missed. Where there are no events, the look alone
 	 * has to do. */
-	int blind = boot->wait_ms ? gb_uevents_open(&events, &no_events) : -1;
+	int blind = boot->wait_ms ? gb_uevent_open(&events, &no_events) : -1;
 	int r;
 
 	while (may_come(r = look_for(boot, err))) {
@@ -205,7 +205,7 @@ static int wait_for(struct gb_boot *boot, struct gb_err *err)
 		if (blind < 0)
 			return gb_err_set(err, -r, "%s (and no wait for it: %s)", why.msg, no_events.msg);
 		boot->late = true;
-		int n = gb_uevents_wait(events, boot->wait_ms - spent);
+		int n = gb_uevent_wait(events, boot->wait_ms - spent);
 		if (n < 0)
 			return gb_err_sys(err, -n, "%s: wait for device events", name);
 		event = gb_mono_us();
@@ -235,7 +235,7 @@ static int disk_signature(void *ctx, uint64_t own, uint64_t own_end, char *name,
 	return gb_foreign_find(disk->fd, disk->size, own, own_end, name, size);
 }
 
-int gb_boot_identify(struct gb_boot *boot, struct gb_err *err)
+int gb_bootstrap_identify(struct gb_boot *boot, struct gb_err *err)
 {
 	const struct gb_disk disk = { .ctx = &boot->disk, .size = boot->disk.size, .read = disk_read,
 				      .signature = disk_signature };
@@ -248,7 +248,7 @@ int gb_boot_identify(struct gb_boot *boot, struct gb_err *err)
 	return r < 0 ? gb_err_sys(err, -r, "%s", boot->path) : 0;
 }
 
-int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
+int gb_bootstrap_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 {
 	struct source source;
 
@@ -265,14 +265,14 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 		r = check_source(boot, &boot->disk, &source, err);
 	if (r < 0)
 		return r;
-	if (gb_plan_ready(&boot->wish, &boot->facts)) {
+	if (gb_btrfs_plan_ready(&boot->wish, &boot->facts)) {
 		boot->facts.found.state = GB_STATE_BTRFS;
 		return 1;
 	}
 	uint64_t start = gb_mono_us();
 	/* While it is mounted its superblock may be read in the moment in which it is written: look again. */
 	for (int tries = 0; tries < 5; tries++) {
-		r = gb_boot_identify(boot, err);
+		r = gb_bootstrap_identify(boot, err);
 		if (r < 0)
 			return r;
 		if (boot->facts.found.state == GB_STATE_BTRFS || !source.first[0])
@@ -284,7 +284,7 @@ int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 			return gb_err_sys(err, -busy, "%s: exclusive open", boot->path);
 		boot->facts.busy = busy || source.first[0];
 	}
-	r = gb_plan_make(&boot->wish, &boot->facts, &boot->plan, err);
+	r = gb_btrfs_plan_make(&boot->wish, &boot->facts, &boot->plan, err);
 	if (r < 0)
 		return r;
 	boot->plan.step[0].usec = boot->waited_usec;

@@ -15,7 +15,7 @@
 #define GB_BOOT_SETTING { .environment = { "GUESTBOX_DATA" }, .cmdline = { "guestbox.data", "arcbox.docker_data_device" }, \
 			  .file = "/etc/guestbox/data" }
 
-/* Everything one run knows. Start with {0} and gb_boot_start(). */
+/* Everything one run knows. Start with {0} and gb_bootstrap_start(). */
 struct gb_boot {
 	struct gb_wish wish;
 	struct gb_layout layout;
@@ -39,25 +39,25 @@ struct gb_boot {
 	void *arg;
 };
 
-void gb_boot_start(struct gb_boot *boot);
-void gb_boot_end(struct gb_boot *boot);
-#define gb_autoboot __attribute__((cleanup(gb_boot_end)))
+void gb_bootstrap_start(struct gb_boot *boot);
+void gb_bootstrap_end(struct gb_boot *boot);
+#define gb_autoboot __attribute__((cleanup(gb_bootstrap_end)))
 
 /* 1 when everything is mounted already: no device is waited for, and no lock is taken. 0, or -errno. */
-int gb_boot_ready(struct gb_boot *boot, struct gb_err *err);
+int gb_bootstrap_ready(struct gb_boot *boot, struct gb_err *err);
 
 /* Waits for the device, locks it (`lock`), reads it, and makes the plan. Writes nothing. 0; 1 when another run has done
  * it all meanwhile; -GB_E_REFUSED; -errno. */
-int gb_boot_plan(struct gb_boot *boot, bool lock, struct gb_err *err);
+int gb_bootstrap_plan(struct gb_boot *boot, bool lock, struct gb_err *err);
 
 /* Carries the plan out. On a failure the mounts of this run are undone. */
-int gb_boot_apply(struct gb_boot *boot, struct gb_err *err);
+int gb_bootstrap_apply(struct gb_boot *boot, struct gb_err *err);
 
 /* ---- of this room ---- */
 
 /* The path of a mount point below boot->root, which has PATH_MAX bytes: 0 or -ENAMETOOLONG. */
-int gb_boot_target(const struct gb_boot *boot, const char *target, char *path);
+int gb_bootstrap_target(const struct gb_boot *boot, const char *target, char *path);
 /* Reads the disk anew into boot->facts: 0 or -errno. */
-int gb_boot_identify(struct gb_boot *boot, struct gb_err *err);
+int gb_bootstrap_identify(struct gb_boot *boot, struct gb_err *err);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include "common/base/cleanup.h"
 
-const char *gb_step_name(enum gb_step_kind kind)
+const char *gb_btrfs_step_name(enum gb_step_kind kind)
 {
 	switch (kind) {
 	case GB_STEP_WAIT: return "wait";
@@ -28,7 +28,7 @@ const char *gb_step_name(enum gb_step_kind kind)
 	return "?";
 }
 
-void gb_plan_free(struct gb_plan *plan)
+void gb_btrfs_plan_free(struct gb_plan *plan)
 {
 	for (size_t i = 0; i < plan->len; i++)
 		free(plan->step[i].detail);
@@ -50,7 +50,7 @@ static int add(struct gb_plan *plan, enum gb_step_kind kind, size_t subvol, stru
 	return plan->step[plan->len - 1].detail ? 0 : -ENOMEM;
 }
 
-bool gb_plan_ready(const struct gb_wish *wish, const struct gb_facts *facts)
+bool gb_btrfs_plan_ready(const struct gb_wish *wish, const struct gb_facts *facts)
 {
 	for (size_t i = 0; i < wish->layout->subvol_len; i++) {
 		if (facts->subvol[i] != GB_TARGET_OURS)
@@ -63,7 +63,7 @@ static int refuse(struct gb_err *err, const struct gb_facts *facts, const char *
 {
 	const struct gb_found *f = &facts->found;
 
-	return gb_err_set(err, GB_E_REFUSED, "%s: %s%s%s: %s", facts->device, gb_state_name(f->state),
+	return gb_err_set(err, GB_E_REFUSED, "%s: %s%s%s: %s", facts->device, gb_probe_state_name(f->state),
 			  f->detail[0] ? ": " : "", f->detail, advice);
 }
 
@@ -100,7 +100,7 @@ static int judge(const struct gb_wish *wish, const struct gb_facts *facts, enum 
 	}
 	if (!format && f->beside[0])
 		return gb_err_set(err, GB_E_REFUSED, "%s: %s, and a %s that is not its own: not touched (no option goes on; wipefs(8) "
-				  "shows both, and removes the one that is left over)", facts->device, gb_state_name(f->state), f->beside);
+				  "shows both, and removes the one that is left over)", facts->device, gb_probe_state_name(f->state), f->beside);
 	if (facts->read_only)
 		return refuse(err, facts, "the device is read-only (no option goes on; blockdev --setrw)");
 	if (format && facts->busy)
@@ -108,7 +108,7 @@ static int judge(const struct gb_wish *wish, const struct gb_facts *facts, enum 
 	if (!format && le64toh(f->super.dev_total_bytes) > facts->size) {
 		return gb_err_set(err, GB_E_REFUSED, "%s: %s: its file system has %" PRIu64 " bytes of a device of %" PRIu64
 				  ": it was cut off, and no option goes on (give the device its size back)", facts->device,
-				  gb_state_name(f->state), le64toh(f->super.dev_total_bytes), facts->size);
+				  gb_probe_state_name(f->state), le64toh(f->super.dev_total_bytes), facts->size);
 	}
 	*ret_kind = format ? GB_STEP_FORMAT : f->state == GB_STATE_DAMAGED ? GB_STEP_REPAIR : GB_STEP_IDENTIFY;
 	return 0;
@@ -122,11 +122,11 @@ static int fill(const struct gb_wish *wish, const struct gb_facts *facts, enum g
 
 	(void)gb_buf_str(&text, facts->device);
 	int r = add(plan, GB_STEP_WAIT, 0, &text);
-	(void)gb_buf_fmt(&text, "%s%s%s", gb_state_name(f->state), f->detail[0] ? ": " : "", f->detail);
+	(void)gb_buf_fmt(&text, "%s%s%s", gb_probe_state_name(f->state), f->detail[0] ? ": " : "", f->detail);
 	r |= add(plan, GB_STEP_IDENTIFY, 0, &text);
 	if (kind == GB_STEP_REPAIR) {
 		(void)gb_buf_fmt(&text, "the superblock at byte %" PRIu64 " from its copy at byte %" PRIu64 ", generation %" PRIu64,
-				 gb_super_offset[0], gb_super_offset[f->best], le64toh(f->super.generation));
+				 gb_probe_super_offset[0], gb_probe_super_offset[f->best], le64toh(f->super.generation));
 		r |= add(plan, GB_STEP_REPAIR, 0, &text);
 	} else if (kind == GB_STEP_FORMAT) {
 		(void)gb_buf_fmt(&text, "%s -f %s", wish->mkfs, facts->device);
@@ -164,7 +164,7 @@ static int fill(const struct gb_wish *wish, const struct gb_facts *facts, enum g
 	return r ? -ENOMEM : 0;
 }
 
-int gb_plan_make(const struct gb_wish *wish, const struct gb_facts *facts, struct gb_plan *ret_plan, struct gb_err *err)
+int gb_btrfs_plan_make(const struct gb_wish *wish, const struct gb_facts *facts, struct gb_plan *ret_plan, struct gb_err *err)
 {
 	gb_autoplan struct gb_plan plan = { 0 };
 	enum gb_step_kind kind = GB_STEP_IDENTIFY;

@@ -52,15 +52,15 @@ struct gb_plan {
 };
 
 /* "wait", "identify", ... */
-const char *gb_step_name(enum gb_step_kind kind);
+const char *gb_btrfs_step_name(enum gb_step_kind kind);
 
 /* Whether everything that the layout mounts is mounted: then there is nothing to plan. */
-bool gb_plan_ready(const struct gb_wish *wish, const struct gb_facts *facts);
+bool gb_btrfs_plan_ready(const struct gb_wish *wish, const struct gb_facts *facts);
 
 /* The steps. 0; -GB_E_REFUSED with what was found and which option would go on; -ENOMEM. */
-int gb_plan_make(const struct gb_wish *wish, const struct gb_facts *facts, struct gb_plan *ret_plan, struct gb_err *err);
+int gb_btrfs_plan_make(const struct gb_wish *wish, const struct gb_facts *facts, struct gb_plan *ret_plan, struct gb_err *err);
 
-void gb_plan_free(struct gb_plan *plan);
-#define gb_autoplan __attribute__((cleanup(gb_plan_free)))
+void gb_btrfs_plan_free(struct gb_plan *plan);
+#define gb_autoplan __attribute__((cleanup(gb_btrfs_plan_free)))
 
 #endif

@@ -25,7 +25,7 @@ _Static_assert(offsetof(struct gb_super, csum_type) == 0xc4, "csum_type");
 _Static_assert(offsetof(struct gb_super, devid) == 0xc9, "dev_item");
 _Static_assert(offsetof(struct gb_super, dev_total_bytes) == 0xd1, "dev_item.total_bytes");
 
-const uint64_t gb_super_offset[GB_SUPER_COPIES] = { 64 << 10, 64 << 20, (uint64_t)256 << 30 };
+const uint64_t gb_probe_super_offset[GB_SUPER_COPIES] = { 64 << 10, 64 << 20, (uint64_t)256 << 30 };
 
 static const uint8_t magic[8] = { 0x5f, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f, 0x4d };      /* _BHRfS_M */
 static const uint8_t magic_temp[8] = { 0x21, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f, 0x4d }; /* !BHRfS_M */
@@ -33,7 +33,7 @@ static const uint8_t magic_temp[8] = { 0x21, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f,
 /* A Btrfs leaves the first MiB of a device alone, but for its superblock (BTRFS_DEVICE_RANGE_RESERVED). */
 enum { EDGE = 1 << 20, PIECE = 1 << 16, OWN = 1 << 20 };
 
-enum gb_copy gb_super_judge(const struct gb_super *super, uint64_t offset)
+enum gb_copy gb_probe_super_judge(const struct gb_super *super, uint64_t offset)
 {
 	uint8_t sum[32];
 
@@ -63,7 +63,7 @@ static const char *copy_text(enum gb_copy copy)
 	return "?";
 }
 
-const char *gb_state_name(enum gb_state state)
+const char *gb_probe_state_name(enum gb_state state)
 {
 	switch (state) {
 	case GB_STATE_BLANK: return "blank";
@@ -76,7 +76,7 @@ const char *gb_state_name(enum gb_state state)
 	return "?";
 }
 
-int gb_super_move(struct gb_super *super, uint64_t offset)
+int gb_probe_super_move(struct gb_super *super, uint64_t offset)
 {
 	uint8_t sum[32];
 
@@ -169,10 +169,10 @@ static int by_supers(struct gb_found *found, const struct gb_super *super)
 			return 1;
 		}
 		(void)snprintf(found->detail, sizeof found->detail, "a Btrfs whose primary superblock is %" PRIu64
-			       " generations older than its copy at byte %" PRIu64, newest - own, gb_super_offset[good]);
+			       " generations older than its copy at byte %" PRIu64, newest - own, gb_probe_super_offset[good]);
 	} else {
 		(void)snprintf(found->detail, sizeof found->detail, "a Btrfs whose primary superblock has %s; the copy at byte %"
-			       PRIu64 " is good", copy_text(found->copy[0]), gb_super_offset[good]);
+			       PRIu64 " is good", copy_text(found->copy[0]), gb_probe_super_offset[good]);
 	}
 	found->state = GB_STATE_DAMAGED;
 	found->super = super[good];
@@ -193,11 +193,11 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 		return -ENOMEM;
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
 		/* Only the primary has to be there; a disk that ends inside a later copy has none. */
-		if (i > 0 && (disk->size < GB_SUPER_SIZE || disk->size - GB_SUPER_SIZE < gb_super_offset[i]))
+		if (i > 0 && (disk->size < GB_SUPER_SIZE || disk->size - GB_SUPER_SIZE < gb_probe_super_offset[i]))
 			continue;
-		if (need(disk, &super[i], GB_SUPER_SIZE, gb_super_offset[i], &found))
+		if (need(disk, &super[i], GB_SUPER_SIZE, gb_probe_super_offset[i], &found))
 			goto out;
-		found.copy[i] = gb_super_judge(&super[i], gb_super_offset[i]);
+		found.copy[i] = gb_probe_super_judge(&super[i], gb_probe_super_offset[i]);
 		temp |= found.copy[i] == GB_COPY_TEMP;
 	}
 	int r, decided = by_supers(&found, super);
@@ -230,7 +230,7 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 		(void)snprintf(found.detail, sizeof found.detail, "%s", name);
 		if (old)
 			(void)snprintf(found.detail, sizeof found.detail, "%s, over an old Btrfs whose copy at byte %" PRIu64
-				       " still holds", name, gb_super_offset[old]);
+				       " still holds", name, gb_probe_super_offset[old]);
 		goto out;
 	}
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
@@ -238,7 +238,7 @@ int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
 			found.state = GB_STATE_FOREIGN;
 			(void)snprintf(found.detail, sizeof found.detail,
 				       "a Btrfs superblock at byte %" PRIu64 " with %s, and no good copy",
-				       gb_super_offset[i], copy_text(found.copy[i]));
+				       gb_probe_super_offset[i], copy_text(found.copy[i]));
 			goto out;
 		}
 	}

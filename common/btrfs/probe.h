@@ -30,7 +30,7 @@ struct gb_super {
 #define GB_SUPER_SIZE 4096
 #define GB_SUPER_COPIES 3
 /* BTRFS_SUPER_INFO_OFFSET, then BTRFS_SUPER_MIRROR_SHIFT: 64 KiB, 64 MiB, 256 GiB. */
-extern const uint64_t gb_super_offset[GB_SUPER_COPIES];
+extern const uint64_t gb_probe_super_offset[GB_SUPER_COPIES];
 
 /* One copy of the superblock, judged. */
 enum gb_copy {
@@ -42,11 +42,11 @@ enum gb_copy {
 	GB_COPY_UNKNOWN, /* the magic, with a checksum type that is not known */
 	GB_COPY_GOOD,
 };
-enum gb_copy gb_super_judge(const struct gb_super *super, uint64_t offset);
+enum gb_copy gb_probe_super_judge(const struct gb_super *super, uint64_t offset);
 
 enum gb_state { GB_STATE_BLANK, GB_STATE_UNFINISHED, GB_STATE_BTRFS, GB_STATE_DAMAGED, GB_STATE_FOREIGN,
 		GB_STATE_UNREADABLE };
-const char *gb_state_name(enum gb_state state);
+const char *gb_probe_state_name(enum gb_state state);
 
 /* How to get at the disk: pure code over these. */
 struct gb_disk {
@@ -75,6 +75,6 @@ struct gb_found {
 int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found);
 
 /* The superblock moved to another copy's place: address and checksum made anew. 0 or -EOPNOTSUPP. Pure. */
-int gb_super_move(struct gb_super *super, uint64_t offset);
+int gb_probe_super_move(struct gb_super *super, uint64_t offset);
 
 #endif

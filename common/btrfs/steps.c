@@ -186,10 +186,10 @@ static int run_program(const char *path, char *const argv[], char words[256], st
 /* What must hold after a format or a repair, whatever a program said. */
 static int expect_btrfs(struct gb_boot *boot, const char *after, struct gb_err *err)
 {
-	int r = gb_boot_identify(boot, err);
+	int r = gb_bootstrap_identify(boot, err);
 
 	if (r == 0 && boot->facts.found.state != GB_STATE_BTRFS)
-		return gb_err_set(err, EIO, "%s: %s after %s%s%s", boot->path, gb_state_name(boot->facts.found.state), after,
+		return gb_err_set(err, EIO, "%s: %s after %s%s%s", boot->path, gb_probe_state_name(boot->facts.found.state), after,
 				  boot->facts.found.detail[0] ? ": " : "", boot->facts.found.detail);
 	return r;
 }
@@ -200,14 +200,14 @@ static int still_so(struct gb_boot *boot, struct gb_err *err)
 	enum gb_state before = boot->facts.found.state;
 	struct stat st;
 
-	int r = gb_boot_identify(boot, err);
+	int r = gb_bootstrap_identify(boot, err);
 	if (r < 0)
 		return r;
 	bool gone = !boot->disk.file && (stat(boot->path, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != boot->disk.rdev);
 	if (boot->facts.found.state == before && !gone)
 		return 0;
 	return gb_err_set(err, GB_E_REFUSED, "%s: %s when random bytes were waited for, now %s: not touched (another run looks anew)",
-			  boot->path, gb_state_name(before), gone ? "another device" : gb_state_name(boot->facts.found.state));
+			  boot->path, gb_probe_state_name(before), gone ? "another device" : gb_probe_state_name(boot->facts.found.state));
 }
 
 static int do_format(struct gb_boot *boot, struct gb_err *err)
@@ -263,10 +263,10 @@ static int save_aside(struct gb_boot *boot, struct gb_err *err)
 	struct gb_super old;
 	char dir[PATH_MAX], path[PATH_MAX];
 
-	ssize_t n = gb_io_pread(boot->disk.fd, &old, sizeof old, (off_t)gb_super_offset[0]);
+	ssize_t n = gb_io_pread(boot->disk.fd, &old, sizeof old, (off_t)gb_probe_super_offset[0]);
 	if (n != (ssize_t)sizeof old)
 		return gb_err_sys(err, n < 0 ? (int)-n : EIO, "%s: superblock", boot->path);
-	int r = gb_boot_target(boot, "/run/guestbox", dir);
+	int r = gb_bootstrap_target(boot, "/run/guestbox", dir);
 	if (r == 0)
 		r = gb_io_mkdirs(dir);
 	if (r < 0)
@@ -317,10 +317,10 @@ static int do_repair(struct gb_boot *boot, struct gb_err *err)
 			return gb_err_set(err, EIO, "%s", beside.msg);
 		super = boot->facts.found.super;
 	}
-	r = gb_super_move(&super, gb_super_offset[0]);
+	r = gb_probe_super_move(&super, gb_probe_super_offset[0]);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s: checksum", boot->path);
-	r = write_block(boot->block, &super, gb_super_offset[0], err);
+	r = write_block(boot->block, &super, gb_probe_super_offset[0], err);
 	if (r == 0)
 		r = expect_btrfs(boot, "its repair", err);
 	return r < 0 ? r : 1;
@@ -335,7 +335,7 @@ static int do_mount(struct gb_boot *boot, const char *target, const char *option
 
 	if (n < 0 || n >= (int)sizeof all)
 		return gb_err_sys(err, ENAMETOOLONG, "%s: options", target);
-	int r = gb_boot_target(boot, target, path);
+	int r = gb_bootstrap_target(boot, target, path);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s%s", boot->root, target);
 	r = need_block(boot, err);
@@ -366,7 +366,7 @@ static int do_top(struct gb_boot *boot, struct gb_err *err)
 static int open_top(struct gb_boot *boot, struct gb_err *err)
 {
 	char path[PATH_MAX];
-	int r = gb_boot_target(boot, boot->layout.top, path);
+	int r = gb_bootstrap_target(boot, boot->layout.top, path);
 	int fd = r < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? gb_err_sys(err, r < 0 ? -r : errno, "%s", path) : fd;
@@ -415,7 +415,7 @@ static int do_compression(struct gb_boot *boot, const struct gb_subvol *sv, stru
 {
 	char path[PATH_MAX], now[32];
 	size_t len = strlen(sv->compression);
-	int r = gb_boot_target(boot, sv->target, path);
+	int r = gb_bootstrap_target(boot, sv->target, path);
 
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s", sv->target);
@@ -430,7 +430,7 @@ static int do_compression(struct gb_boot *boot, const struct gb_subvol *sv, stru
 static int do_nocow(struct gb_boot *boot, const struct gb_subvol *sv, struct gb_err *err)
 {
 	char path[PATH_MAX];
-	int changed = 0, r = gb_boot_target(boot, sv->target, path);
+	int changed = 0, r = gb_bootstrap_target(boot, sv->target, path);
 	gb_autoclose int target = r < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (target < 0)
@@ -504,14 +504,14 @@ static void undo(struct gb_boot *boot, size_t upto)
 
 		if (!step->done || (step->kind != GB_STEP_MOUNT && step->kind != GB_STEP_TOP))
 			continue;
-		if (gb_boot_target(boot, step->kind == GB_STEP_TOP ? boot->layout.top : boot->layout.subvol[step->subvol].target,
+		if (gb_bootstrap_target(boot, step->kind == GB_STEP_TOP ? boot->layout.top : boot->layout.subvol[step->subvol].target,
 				path) == 0 &&
 		    gb_mount_undo(path, 0, &beside) < 0)
 			note(boot, "%s", beside.msg);
 	}
 }
 
-int gb_boot_apply(struct gb_boot *boot, struct gb_err *err)
+int gb_bootstrap_apply(struct gb_boot *boot, struct gb_err *err)
 {
 	for (size_t i = 0; i < boot->plan.len; i++) {
 		struct gb_step *step = &boot->plan.step[i];

@@ -40,13 +40,13 @@ static void op_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		(void)fuse_reply_attr(req, &st, GB_FOREVER);
 		return;
 	}
-	int r = gb_at_node(fs, id, &at);
+	int r = gb_initfs_at_node(fs, id, &at);
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	reply_attr(req, &at);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 static int set_size(struct gb_initfs *fs, struct gb_at *at, off_t size, struct fuse_file_info *fi)
@@ -55,12 +55,12 @@ static int set_size(struct gb_initfs *fs, struct gb_at *at, off_t size, struct f
 	int r = 0;
 
 	if (fi) {
-		struct gb_file *file = gb_file_get(&fs->table, fi->fh, GB_FILE_PLAIN);
+		struct gb_file *file = gb_initfs_file_get(&fs->table, fi->fh, GB_FILE_PLAIN);
 		if (!file)
 			return -EBADF;
 		if (ftruncate(file->fd, size) < 0)
 			r = -errno;
-		gb_file_put(&fs->table, file);
+		gb_initfs_file_put(&fs->table, file);
 		return r;
 	}
 	if (!S_ISREG(at->node->type))
@@ -115,16 +115,16 @@ static void op_setattr(fuse_req_t req, fuse_ino_t id, struct stat *st, int set, 
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at;
-	int r = gb_at_change(fs, id, &at);
+	int r = gb_initfs_at_change(fs, id, &at);
 
 	if (r == 0)
 		r = set_attributes(fs, &at, st, set, fi);
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	reply_attr(req, &at);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t id)
@@ -132,7 +132,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t id)
 	struct gb_initfs *fs = gb_initfs_of(req);
 	char target[PATH_MAX + 1];
 	struct gb_at at = { .hold.fd = -1 };
-	int r = gb_initfs_is_virtual(fs, id) ? -EINVAL : gb_at_node(fs, id, &at);
+	int r = gb_initfs_is_virtual(fs, id) ? -EINVAL : gb_initfs_at_node(fs, id, &at);
 
 	/* readlinkat(2) of "" says ENOENT for what is no link */
 	if (r == 0 && !S_ISLNK(at.node->type))
@@ -143,12 +143,12 @@ static void op_readlink(fuse_req_t req, fuse_ino_t id)
 	else if (n == sizeof target)
 		r = -ENAMETOOLONG;
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	target[n] = '\0';
 	(void)fuse_reply_readlink(req, target);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 static void op_access(fuse_req_t req, fuse_ino_t id, int mask)
@@ -162,12 +162,12 @@ static void op_access(fuse_req_t req, fuse_ino_t id, int mask)
 		gb_initfs_err(req, mask & W_OK ? EACCES : 0);
 		return;
 	}
-	r = gb_at_node(fs, id, &at);
+	r = gb_initfs_at_node(fs, id, &at);
 	if (r == 0 && (mask & W_OK) && fs->config.readonly)
 		r = -EROFS;
 	if (r == 0 && access(gb_io_path(at.hold.fd, &path), mask) < 0)
 		r = -errno;
-	gb_at_reply(req, &at, r);
+	gb_initfs_at_reply(req, &at, r);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t id)
@@ -175,16 +175,16 @@ static void op_statfs(fuse_req_t req, fuse_ino_t id)
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 };
 	struct statvfs st;
-	int r = gb_at_node(fs, gb_initfs_is_virtual(fs, id) || id == 0 ? GB_ID_ROOT : id, &at);
+	int r = gb_initfs_at_node(fs, gb_initfs_is_virtual(fs, id) || id == 0 ? GB_ID_ROOT : id, &at);
 
 	if (r == 0 && fstatvfs(at.hold.fd, &st) < 0)
 		r = -errno;
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	(void)fuse_reply_statfs(req, &st);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 /* The flags of lsattr(1) and chattr(1), and the project of a quota: the only ioctls that pass. Each is read and written
@@ -251,7 +251,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg_at, 
 		gb_initfs_err(req, EINVAL);
 		return;
 	}
-	struct gb_file *file = gb_file_get(&fs->table, fi->fh, flags & FUSE_IOCTL_DIR ? GB_FILE_DIR : GB_FILE_PLAIN);
+	struct gb_file *file = gb_initfs_file_get(&fs->table, fi->fh, flags & FUSE_IOCTL_DIR ? GB_FILE_DIR : GB_FILE_PLAIN);
 	if (!file) {
 		gb_initfs_err(req, EBADF);
 		return;
@@ -262,7 +262,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t id, unsigned cmd, void *arg_at, 
 	}
 	if (r == 0 && ioctl(file->fd, known[i].real, &arg) < 0)
 		r = errno == ENOSYS ? -ENOTTY : -errno;
-	gb_file_put(&fs->table, file);
+	gb_initfs_file_put(&fs->table, file);
 	if (r < 0)
 		gb_initfs_err(req, -r);
 	else
@@ -278,7 +278,7 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 	struct gb_io_path path;
 	gb_autofree char *value = NULL;
 	ssize_t n = 0;
-	int r = gb_at_node(fs, id, &at);
+	int r = gb_initfs_at_node(fs, id, &at);
 
 	if (size > XATTR_LIST_MAX)
 		size = XATTR_LIST_MAX; /* also the longest value: XATTR_SIZE_MAX */
@@ -291,14 +291,14 @@ static void reply_xattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t 
 			r = -errno;
 	}
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	if (size)
 		(void)fuse_reply_buf(req, value, (size_t)n);
 	else
 		(void)fuse_reply_xattr(req, (size_t)n);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 static void op_getxattr(fuse_req_t req, fuse_ino_t id, const char *name, size_t size)
@@ -324,11 +324,11 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t id, const char *name, const c
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at;
 	struct gb_io_path path;
-	int r = gb_at_change(fs, id, &at);
+	int r = gb_initfs_at_change(fs, id, &at);
 
 	if (r == 0 && setxattr(gb_io_path(at.hold.fd, &path), name, value, size, flags) < 0)
 		r = -errno;
-	gb_at_reply(req, &at, r);
+	gb_initfs_at_reply(req, &at, r);
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t id, const char *name)
@@ -336,11 +336,11 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t id, const char *name)
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at;
 	struct gb_io_path path;
-	int r = gb_at_change(fs, id, &at);
+	int r = gb_initfs_at_change(fs, id, &at);
 
 	if (r == 0 && removexattr(gb_io_path(at.hold.fd, &path), name) < 0)
 		r = -errno;
-	gb_at_reply(req, &at, r);
+	gb_initfs_at_reply(req, &at, r);
 }
 
 void gb_initfs_attr_ops(struct fuse_lowlevel_ops *ops)

@@ -13,12 +13,12 @@
 /* Whatever a request wants of an open file: found, used, let go. */
 static struct gb_file *file_of(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	return gb_file_get(&gb_initfs_of(req)->table, fi->fh, GB_FILE_PLAIN);
+	return gb_initfs_file_get(&gb_initfs_of(req)->table, fi->fh, GB_FILE_PLAIN);
 }
 
 static void file_reply(fuse_req_t req, struct gb_file *file, int r)
 {
-	gb_file_put(&gb_initfs_of(req)->table, file);
+	gb_initfs_file_put(&gb_initfs_of(req)->table, file);
 	gb_initfs_err(req, r < 0 ? -r : 0);
 }
 
@@ -148,7 +148,7 @@ static void op_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struc
 		return;
 	}
 	reply_range(req, file->fd, size, off);
-	gb_file_put(&fs->table, file);
+	gb_initfs_file_put(&fs->table, file);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
@@ -177,7 +177,7 @@ static void op_write(fuse_req_t req, fuse_ino_t id, const char *data, size_t siz
 			break;
 		done += (size_t)n;
 	}
-	gb_file_put(&fs->table, file);
+	gb_initfs_file_put(&fs->table, file);
 	if (done == 0 && r < 0)
 		gb_initfs_err(req, -r);
 	else
@@ -246,7 +246,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t id, off_t off, int whence, struc
 		gb_initfs_err(req, errno);
 	else
 		(void)fuse_reply_lseek(req, at);
-	gb_file_put(&fs->table, file);
+	gb_initfs_file_put(&fs->table, file);
 }
 
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, struct fuse_file_info *in_fi,
@@ -268,8 +268,8 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_off, stru
 	/* An old file system's ENOSYS would switch the request off for the whole mount. */
 	if (r == -ENOSYS)
 		r = -EXDEV;
-	gb_file_put(&fs->table, from);
-	gb_file_put(&fs->table, to);
+	gb_initfs_file_put(&fs->table, from);
+	gb_initfs_file_put(&fs->table, to);
 	if (r < 0)
 		gb_initfs_err(req, -r);
 	else

@@ -42,7 +42,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		fd = r;
 	}
 	if (r >= 0)
-		r = gb_file_open(&fs->table, node, fd, GB_FILE_DIR, &file);
+		r = gb_initfs_file_open(&fs->table, node, fd, GB_FILE_DIR, &file);
 	gb_node_put(&fs->table, node);
 	if (r < 0) {
 		gb_initfs_err(req, -r);
@@ -54,7 +54,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		fi->cache_readdir = fi->keep_cache = 1;
 	if (fuse_reply_open(req, fi) == -ENOENT) {
 		int32_t backing;
-		(void)gb_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing);
+		(void)gb_initfs_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing);
 	}
 }
 
@@ -206,7 +206,7 @@ static void take_back(struct gb_initfs *fs, const char *data, size_t len)
 static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
-	struct gb_file *dir = gb_file_get(&fs->table, fi->fh, GB_FILE_DIR);
+	struct gb_file *dir = gb_initfs_file_get(&fs->table, fi->fh, GB_FILE_DIR);
 	struct reply reply = { .req = req, .size = size < REPLY_MAX ? size : REPLY_MAX, .plus = plus };
 	int r = 0;
 
@@ -224,7 +224,7 @@ static void list(fuse_req_t req, fuse_ino_t id, size_t size, off_t off, struct f
 		r = list_real(fs, &reply, dir, (uint64_t)off);
 		(void)pthread_mutex_unlock(&dir->lock);
 	}
-	gb_file_put(&fs->table, dir);
+	gb_initfs_file_put(&fs->table, dir);
 	/* An error after some entries: those first, the error comes with the next request. */
 	if (r < 0 && reply.len == 0)
 		gb_initfs_err(req, -r);
@@ -248,13 +248,13 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *
 	int32_t backing;
 
 	(void)id;
-	gb_initfs_err(req, -gb_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing));
+	gb_initfs_err(req, -gb_initfs_file_close(&fs->table, fi->fh, GB_FILE_DIR, &backing));
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse_file_info *fi)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
-	struct gb_file *dir = gb_file_get(&fs->table, fi->fh, GB_FILE_DIR);
+	struct gb_file *dir = gb_initfs_file_get(&fs->table, fi->fh, GB_FILE_DIR);
 	int r = 0;
 
 	if (gb_initfs_is_init(fs, id))
@@ -263,7 +263,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t id, int datasync, struct fuse
 		r = EBADF;
 	else if (dir->fd >= 0 && (datasync ? fdatasync(dir->fd) : fsync(dir->fd)) < 0)
 		r = errno;
-	gb_file_put(&fs->table, dir);
+	gb_initfs_file_put(&fs->table, dir);
 	gb_initfs_err(req, r);
 }
 

@@ -29,8 +29,8 @@ static int64_t free_slot(struct gb_table *table)
 	return first;
 }
 
-int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,
-		 struct gb_file **ret_file)
+int gb_initfs_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,
+			struct gb_file **ret_file)
 {
 	struct gb_file *file = calloc(1, sizeof *file);
 
@@ -73,7 +73,7 @@ static struct gb_file *find_file(struct gb_table *table, uint64_t fh, enum gb_fi
 	return file && file->fh == fh && file->type == type ? file : NULL;
 }
 
-void gb_file_free(struct gb_file *file)
+void gb_initfs_file_free(struct gb_file *file)
 {
 	if (file->fd >= 0)
 		(void)close(file->fd);
@@ -82,7 +82,7 @@ void gb_file_free(struct gb_file *file)
 	free(file);
 }
 
-struct gb_file *gb_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type)
+struct gb_file *gb_initfs_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type)
 {
 	(void)pthread_mutex_lock(&table->lock);
 	struct gb_file *file = find_file(table, fh, type);
@@ -92,7 +92,7 @@ struct gb_file *gb_file_get(struct gb_table *table, uint64_t fh, enum gb_file_ty
 	return file;
 }
 
-void gb_file_put(struct gb_table *table, struct gb_file *file)
+void gb_initfs_file_put(struct gb_table *table, struct gb_file *file)
 {
 	if (!file)
 		return;
@@ -104,10 +104,10 @@ void gb_file_put(struct gb_table *table, struct gb_file *file)
 	}
 	(void)pthread_mutex_unlock(&table->lock);
 	if (last)
-		gb_file_free(file);
+		gb_initfs_file_free(file);
 }
 
-int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing)
+int gb_initfs_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing)
 {
 	*ret_backing = 0;
 	(void)pthread_mutex_lock(&table->lock);
@@ -127,6 +127,6 @@ int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, i
 	(void)pthread_mutex_unlock(&table->lock);
 	if (!file)
 		return -EBADF;
-	gb_file_put(table, file);
+	gb_initfs_file_put(table, file);
 	return 0;
 }

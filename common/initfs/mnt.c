@@ -42,7 +42,7 @@ static bool try_handles(int fd)
 	return again >= 0;
 }
 
-struct gb_mnt *gb_mnt_find(struct gb_table *table, uint64_t id)
+struct gb_mnt *gb_initfs_mnt_find(struct gb_table *table, uint64_t id)
 {
 	struct gb_mnt *m;
 
@@ -55,7 +55,7 @@ struct gb_mnt *gb_mnt_find(struct gb_table *table, uint64_t id)
 	return m;
 }
 
-struct gb_mnt *gb_mnt_add(struct gb_table *table, uint64_t id, int fd, bool want_handles)
+struct gb_mnt *gb_initfs_mnt_add(struct gb_table *table, uint64_t id, int fd, bool want_handles)
 {
 	struct gb_mnt *m = calloc(1, sizeof *m), *other;
 

@@ -45,17 +45,17 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	int r = gb_initfs_guard(fs, parent, name);
 	if (r == 0 || r == -EROFS)
-		r = gb_at_node(fs, parent, &at);
+		r = gb_initfs_at_node(fs, parent, &at);
 	else
 		at = (struct gb_at){ .hold.fd = -1 };
 	if (r == 0 && !S_ISDIR(at.node->type))
 		r = -ENOTDIR;
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	reply_entry(req, &at, name);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t id, uint64_t count)
@@ -86,7 +86,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, enum kind 
 	struct gb_initfs *fs = gb_initfs_of(req); /* an answer ends the life of req */
 	const struct fuse_ctx *who = fuse_req_ctx(req);
 	struct gb_at at;
-	int r = gb_at_parent(fs, parent, name, &at);
+	int r = gb_initfs_at_parent(fs, parent, name, &at);
 
 	if (r == 0) {
 		gb_initfs_become(fs, who->uid, who->gid, who->umask);
@@ -100,11 +100,11 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, enum kind 
 		gb_initfs_return(fs, who->uid, who->gid);
 	}
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	reply_entry(req, &at, name);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -127,34 +127,34 @@ static void op_link(fuse_req_t req, fuse_ino_t id, fuse_ino_t parent, const char
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at = { .hold.fd = -1 }, from = { .hold.fd = -1 };
 	struct gb_io_path path;
-	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : gb_at_parent(fs, parent, name, &at);
+	int r = gb_initfs_is_virtual(fs, id) ? -EACCES : gb_initfs_at_parent(fs, parent, name, &at);
 
 	if (r == 0)
-		r = gb_at_node(fs, id, &from);
+		r = gb_initfs_at_node(fs, id, &from);
 	if (r == 0 && linkat(AT_FDCWD, gb_io_path(from.hold.fd, &path), at.hold.fd, name, AT_SYMLINK_FOLLOW) < 0)
 		r = -errno;
 	if (r < 0) {
-		gb_at_end(fs, &from);
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_end(fs, &from);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
 	reply_entry(req, &at, name);
-	gb_at_end(fs, &from);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &from);
+	gb_initfs_at_end(fs, &at);
 }
 
 static void take_away(fuse_req_t req, fuse_ino_t parent, const char *name, int flags)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	struct gb_at at;
-	int r = gb_at_parent(fs, parent, name, &at);
+	int r = gb_initfs_at_parent(fs, parent, name, &at);
 
 	if (r == 0) {
 		gb_node_pin_victim(&fs->table, at.node->mnt, at.hold.fd, name, gb_node_place(parent, name));
 		if (unlinkat(at.hold.fd, name, flags) < 0)
 			r = -errno;
 	}
-	gb_at_reply(req, &at, r);
+	gb_initfs_at_reply(req, &at, r);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -177,9 +177,9 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	if (r == 0 || (r == -EROFS && to_r < 0)) /* a reserved name on either side goes before a read-only share */
 		r = to_r;
 	if (r == 0)
-		r = gb_at_node(fs, parent, &from);
+		r = gb_initfs_at_node(fs, parent, &from);
 	if (r == 0)
-		r = gb_at_node(fs, newparent, &to);
+		r = gb_initfs_at_node(fs, newparent, &to);
 	if (r == 0) {
 		uint64_t new_place = gb_node_place(newparent, newname);
 		if (!(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE)))
@@ -189,8 +189,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		else
 			gb_node_moved(&fs->table, gb_node_place(parent, name), new_place, flags & RENAME_EXCHANGE);
 	}
-	gb_at_end(fs, &to);
-	gb_at_reply(req, &from, r);
+	gb_initfs_at_end(fs, &to);
+	gb_initfs_at_reply(req, &from, r);
 }
 
 void gb_initfs_names_ops(struct fuse_lowlevel_ops *ops)

@@ -278,7 +278,7 @@ int gb_node_hold(struct gb_table *table, struct gb_node *node, struct gb_hold *r
 void gb_node_release(struct gb_table *table, struct gb_hold *hold)
 {
 	if (hold->file)
-		gb_file_put(table, hold->file);
+		gb_initfs_file_put(table, hold->file);
 	*hold = (struct gb_hold){ .fd = -1 };
 }
 
@@ -361,10 +361,10 @@ static int identify(struct gb_table *table, struct gb_mnt **mnt, int dirfd, cons
 	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, stat_mask, stx) < 0)
 		return -errno;
 	if (stx->stx_mnt_id != here->id) {
-		here = gb_mnt_find(table, stx->stx_mnt_id);
+		here = gb_initfs_mnt_find(table, stx->stx_mnt_id);
 		if (!here) {
 			int root = S_ISDIR(stx->stx_mode) ? openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-			here = gb_mnt_add(table, stx->stx_mnt_id, root, table->root_mnt->handles);
+			here = gb_initfs_mnt_add(table, stx->stx_mnt_id, root, table->root_mnt->handles);
 		}
 		if (!here)
 			return -ENOMEM;
@@ -522,7 +522,7 @@ void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exch
 	(void)pthread_mutex_unlock(&table->lock);
 }
 
-int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles)
+int gb_initfs_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles)
 {
 	gb_autoclose int own = root_fd;
 	struct statx stx;
@@ -547,7 +547,7 @@ int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsign
 		return -ENOMEM;
 	/* Without the mount's number (before Linux 5.8) a handle's mount is not known. */
 	want_handles = want_handles && (stx.stx_mask & STATX_MNT_ID);
-	table->root_mnt = gb_mnt_add(table, stx.stx_mnt_id, gb_take_fd(&own), want_handles);
+	table->root_mnt = gb_initfs_mnt_add(table, stx.stx_mnt_id, gb_take_fd(&own), want_handles);
 	if (!table->root_mnt)
 		return -ENOMEM;
 	root->id = 1;
@@ -567,12 +567,12 @@ int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsign
 	return 0;
 }
 
-void gb_table_close(struct gb_table *table)
+void gb_initfs_table_close(struct gb_table *table)
 {
 	for (uint32_t i = 0; i < table->slot_count; i++) {
 		struct gb_file *file = table->slots[i].file;
 		if (file)
-			gb_file_free(file);
+			gb_initfs_file_free(file);
 	}
 	for (size_t i = 0; table->by_id && i < table->buckets; i++) {
 		for (struct gb_node *n = table->by_id[i], *next; n; n = next) {

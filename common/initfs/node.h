@@ -61,10 +61,10 @@ struct gb_mnt {
 };
 
 /* A mount by its number (statx(2)), or NULL. */
-struct gb_mnt *gb_mnt_find(struct gb_table *table, uint64_t id);
+struct gb_mnt *gb_initfs_mnt_find(struct gb_table *table, uint64_t id);
 /* Makes it known, or finds it. fd is opened for reading if what it is mounted on is a folder, else -1, and taken over.
  * NULL: no memory. */
-struct gb_mnt *gb_mnt_add(struct gb_table *table, uint64_t id, int fd, bool want_handles);
+struct gb_mnt *gb_initfs_mnt_add(struct gb_table *table, uint64_t id, int fd, bool want_handles);
 
 enum gb_file_type { GB_FILE_PLAIN = 1, GB_FILE_DIR };
 
@@ -107,9 +107,9 @@ struct gb_table {
 };
 
 /* root_fd is opened for reading, and the table's from here on, in failure as well. first_id is the first number for what is
- * below the root. 0 or -errno; gb_table_close() ends it in either case. */
-int gb_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles);
-void gb_table_close(struct gb_table *table);
+ * below the root. 0 or -errno; gb_initfs_table_close() ends it in either case. */
+int gb_initfs_table_open(struct gb_table *table, int root_fd, uint64_t first_id, unsigned fd_max, bool want_handles);
+void gb_initfs_table_close(struct gb_table *table);
 
 /* A node that the kernel names; the caller's use ends with gb_node_put. NULL: unknown. */
 struct gb_node *gb_node_get(struct gb_table *table, uint64_t id);
@@ -147,14 +147,14 @@ void gb_node_pin_victim(struct gb_table *table, struct gb_mnt *mnt, int dirfd, c
 void gb_node_moved(struct gb_table *table, uint64_t from, uint64_t to, bool exchange);
 
 /* Takes fd over, on success. The file's number is in ->fh; it holds a use of its node until it is closed. 0 or -ENOMEM. */
-int gb_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,
-		 struct gb_file **ret_file);
+int gb_initfs_file_open(struct gb_table *table, struct gb_node *node, int fd, enum gb_file_type type,
+			struct gb_file **ret_file);
 /* One that nobody uses, and no table has. */
-void gb_file_free(struct gb_file *file);
-/* A file by number; ends with gb_file_put. NULL: no such handle of that type. */
-struct gb_file *gb_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type);
-void gb_file_put(struct gb_table *table, struct gb_file *file);
+void gb_initfs_file_free(struct gb_file *file);
+/* A file by number; ends with gb_initfs_file_put. NULL: no such handle of that type. */
+struct gb_file *gb_initfs_file_get(struct gb_table *table, uint64_t fh, enum gb_file_type type);
+void gb_initfs_file_put(struct gb_table *table, struct gb_file *file);
 /* The kernel has let go of it: 0 or -EBADF. *ret_backing: a backing id that nobody uses any more, or 0. */
-int gb_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing);
+int gb_initfs_file_close(struct gb_table *table, uint64_t fh, enum gb_file_type type, int32_t *ret_backing);
 
 #endif

@@ -75,7 +75,7 @@ static void close_file(struct gb_initfs *fs, uint64_t fh)
 {
 	int32_t id;
 
-	(void)gb_file_close(&fs->table, fh, GB_FILE_PLAIN, &id);
+	(void)gb_initfs_file_close(&fs->table, fh, GB_FILE_PLAIN, &id);
 	backing_close(fs, id);
 }
 
@@ -117,7 +117,7 @@ static void op_open(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 		r = gb_node_reopen(&fs->table, node, server_flags(fs, fi->flags));
 	gb_autoclose int fd = r;
 	if (r >= 0)
-		r = gb_file_open(&fs->table, node, fd, GB_FILE_PLAIN, &file);
+		r = gb_initfs_file_open(&fs->table, node, fd, GB_FILE_PLAIN, &file);
 	gb_node_put(&fs->table, node);
 	if (r < 0) {
 		gb_initfs_err(req, -r);
@@ -140,7 +140,7 @@ static int created(struct gb_initfs *fs, struct gb_mnt *mnt, int *fd, uint64_t p
 	if (r < 0)
 		return r;
 	/* Only if somebody exchanged the name on the source: what was opened is no plain file. */
-	r = S_ISREG(node->type) ? gb_file_open(&fs->table, node, *fd, GB_FILE_PLAIN, ret_file) : -EEXIST;
+	r = S_ISREG(node->type) ? gb_initfs_file_open(&fs->table, node, *fd, GB_FILE_PLAIN, ret_file) : -EEXIST;
 	if (r == 0)
 		*fd = -1;
 	else
@@ -197,7 +197,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	struct gb_file *file;
 	struct gb_at at;
 	gb_autoclose int fd = -1;
-	int r = gb_at_parent(fs, parent, name, &at);
+	int r = gb_initfs_at_parent(fs, parent, name, &at);
 
 	if (r == 0) {
 		int flags = server_flags(fs, fi->flags) | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
@@ -210,10 +210,10 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	if (r == 0)
 		r = created(fs, at.node->mnt, &fd, gb_node_place(parent, name), &entry, &file);
 	if (r < 0) {
-		gb_at_reply(req, &at, r);
+		gb_initfs_at_reply(req, &at, r);
 		return;
 	}
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 	uint64_t fh = file->fh;
 	struct create_out out = create_answer(&entry, open_answer(fs, file, fi->flags));
 	if (fuse_reply_buf(req, (const char *)&out, sizeof out) == -ENOENT) {
@@ -242,7 +242,7 @@ static int tmpfile_in(struct gb_initfs *fs, const struct fuse_in_header *in, con
 	struct gb_at at = { .hold.fd = -1 };
 	gb_autoclose int fd = -1;
 	int r = gb_initfs_is_init(fs, in->nodeid) ? -ENOTDIR : gb_initfs_is_dir(fs, in->nodeid) ? -EACCES :
-		fs->config.readonly ? -EROFS : gb_at_node(fs, in->nodeid, &at);
+		fs->config.readonly ? -EROFS : gb_initfs_at_node(fs, in->nodeid, &at);
 
 	if (r == 0 && !S_ISDIR(at.node->type))
 		r = -ENOTDIR;
@@ -256,7 +256,7 @@ static int tmpfile_in(struct gb_initfs *fs, const struct fuse_in_header *in, con
 	}
 	if (r == 0)
 		r = created(fs, at.node->mnt, &fd, 0, &entry, &file);
-	gb_at_end(fs, &at);
+	gb_initfs_at_end(fs, &at);
 	if (r == 0)
 		*out = create_answer(&entry, open_answer(fs, file, (int)arg->flags));
 	return r;
@@ -292,7 +292,7 @@ static void op_release(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi)
 {
 	struct gb_initfs *fs = gb_initfs_of(req);
 	int32_t backing_id = 0;
-	int r = gb_initfs_is_init(fs, id) ? 0 : gb_file_close(&fs->table, fi->fh, GB_FILE_PLAIN, &backing_id);
+	int r = gb_initfs_is_init(fs, id) ? 0 : gb_initfs_file_close(&fs->table, fi->fh, GB_FILE_PLAIN, &backing_id);
 
 	backing_close(fs, backing_id);
 	gb_initfs_err(req, -r);

@@ -180,14 +180,14 @@ void gb_initfs_err(fuse_req_t req, int error)
 	(void)fuse_reply_err(req, error == ENOSYS ? EOPNOTSUPP : error); /* it fails when the mount has ended */
 }
 
-void gb_at_end(struct gb_initfs *fs, struct gb_at *at)
+void gb_initfs_at_end(struct gb_initfs *fs, struct gb_at *at)
 {
 	if (at->node)
 		gb_node_release(&fs->table, &at->hold);
 	gb_node_put(&fs->table, at->node);
 }
 
-int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
+int gb_initfs_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
 {
 	*at = (struct gb_at){ .node = gb_node_get(&fs->table, id), .hold.fd = -1 };
 	if (!at->node)
@@ -196,21 +196,21 @@ int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
 	return r < 0 ? r : 0;
 }
 
-int gb_at_change(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
+int gb_initfs_at_change(struct gb_initfs *fs, uint64_t id, struct gb_at *at)
 {
 	*at = (struct gb_at){ .hold.fd = -1 };
-	return gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_at_node(fs, id, at);
+	return gb_initfs_is_virtual(fs, id) ? -EACCES : fs->config.readonly ? -EROFS : gb_initfs_at_node(fs, id, at);
 }
 
-int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at)
+int gb_initfs_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at)
 {
 	*at = (struct gb_at){ .hold.fd = -1 };
 	int r = gb_initfs_guard(fs, id, name);
-	return r < 0 ? r : gb_at_node(fs, id, at);
+	return r < 0 ? r : gb_initfs_at_node(fs, id, at);
 }
 
-void gb_at_reply(fuse_req_t req, struct gb_at *at, int r)
+void gb_initfs_at_reply(fuse_req_t req, struct gb_at *at, int r)
 {
-	gb_at_end(gb_initfs_of(req), at);
+	gb_initfs_at_end(gb_initfs_of(req), at);
 	gb_initfs_err(req, r < 0 ? -r : 0);
 }

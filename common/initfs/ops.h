@@ -76,19 +76,19 @@ int gb_initfs_guard(const struct gb_initfs *fs, uint64_t parent, const char *nam
  * one object, or of one file system below the source, becomes EOPNOTSUPP. */
 void gb_initfs_err(fuse_req_t req, int error);
 
-/* A node of a request, in use, with a descriptor. After a failure, too, it ends with gb_at_end() or gb_at_reply(). */
+/* A node of a request, in use, with a descriptor. After a failure, too, it ends with gb_initfs_at_end() or gb_initfs_at_reply(). */
 struct gb_at {
 	struct gb_node *node;
 	struct gb_hold hold;
 };
-int gb_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
+int gb_initfs_at_node(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
 /* The same for one that is to change: -EACCES for a virtual one, -EROFS. */
-int gb_at_change(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
+int gb_initfs_at_change(struct gb_initfs *fs, uint64_t id, struct gb_at *at);
 /* A parent in which a name is made or removed. */
-int gb_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at);
-void gb_at_end(struct gb_initfs *fs, struct gb_at *at);
+int gb_initfs_at_parent(struct gb_initfs *fs, uint64_t id, const char *name, struct gb_at *at);
+void gb_initfs_at_end(struct gb_initfs *fs, struct gb_at *at);
 /* Ends it and answers with r: 0 or -errno. */
-void gb_at_reply(fuse_req_t req, struct gb_at *at, int r);
+void gb_initfs_at_reply(fuse_req_t req, struct gb_at *at, int r);
 
 /* Acts as the caller of a request in this thread, for what creates objects; and as ourselves again. */
 void gb_initfs_become(const struct gb_initfs *fs, uid_t uid, gid_t gid, mode_t mask);

@@ -291,9 +291,9 @@ struct gb_initfs *gb_initfs_new(const struct gb_initfs_config *config, struct gb
 		fs->stack_depth = 2;
 	if (settle_names(fs, source, err) < 0)
 		goto fail;
-	if (config->inject && gb_store_open(&fs->store, config->init, config->force, err) < 0)
+	if (config->inject && gb_initfs_store_open(&fs->store, config->init, config->force, err) < 0)
 		goto fail;
-	int r = gb_table_open(&fs->table, gb_take_fd(&source), GB_ID_DIRS + fs->config.dir_count, fs->config.fds, config->handles);
+	int r = gb_initfs_table_open(&fs->table, gb_take_fd(&source), GB_ID_DIRS + fs->config.dir_count, fs->config.fds, config->handles);
 	if (r < 0) {
 		(void)gb_err_sys(err, -r, "%s", config->source);
 		goto fail;
@@ -311,8 +311,8 @@ void gb_initfs_free(struct gb_initfs *fs)
 	if (fs->session)
 		fuse_session_destroy(fs->session);
 	if (fs->table.proc >= 0)
-		gb_table_close(&fs->table);
-	gb_store_close(&fs->store);
+		gb_initfs_table_close(&fs->table);
+	gb_initfs_store_close(&fs->store);
 	if (fs->dev >= 0)
 		(void)close(fs->dev);
 	free(fs);

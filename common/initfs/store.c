@@ -48,7 +48,7 @@ enum { ELF_MACHINE = EM_RISCV };
 #error "name this machine's ELF number here"
 #endif
 
-int gb_store_check(const void *head, size_t len, const char *name, struct gb_err *err)
+int gb_initfs_store_check(const void *head, size_t len, const char *name, struct gb_err *err)
 {
 	elf_header elf;
 
@@ -78,7 +78,7 @@ int gb_store_check(const void *head, size_t len, const char *name, struct gb_err
 	return 0;
 }
 
-int gb_store_copy(int to, int from, uint64_t len)
+int gb_initfs_store_copy(int to, int from, uint64_t len)
 {
 	gb_autofree char *buffer = NULL;
 
@@ -165,7 +165,7 @@ static int seal(int *fd, bool file)
 	return (have & all) == all ? 0 : -EPERM;
 }
 
-int gb_store_open(struct gb_store *store, const char *file, bool force, struct gb_err *err)
+int gb_initfs_store_open(struct gb_store *store, const char *file, bool force, struct gb_err *err)
 {
 	const char *path = file ? file : "/proc/self/exe", *name = file ? file : "this program";
 	struct stat st, copied;
@@ -185,7 +185,7 @@ int gb_store_open(struct gb_store *store, const char *file, bool force, struct g
 	gb_autoclose int fd = blank(&plain);
 	if (fd < 0)
 		return gb_err_sys(err, -fd, "memory for %s", name);
-	r = gb_store_copy(fd, from, (uint64_t)st.st_size);
+	r = gb_initfs_store_copy(fd, from, (uint64_t)st.st_size);
 	if (r == 0)
 		r = seal(&fd, plain);
 	if (r < 0)
@@ -198,7 +198,7 @@ int gb_store_open(struct gb_store *store, const char *file, bool force, struct g
 	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return gb_err_sys(err, errno, "map of %s", name);
-	r = force ? 0 : gb_store_check(map, (size_t)st.st_size, name, err);
+	r = force ? 0 : gb_initfs_store_check(map, (size_t)st.st_size, name, err);
 	if (r < 0) {
 		(void)munmap(map, (size_t)st.st_size);
 		if (err)
@@ -210,7 +210,7 @@ int gb_store_open(struct gb_store *store, const char *file, bool force, struct g
 	return 0;
 }
 
-void gb_store_close(struct gb_store *store)
+void gb_initfs_store_close(struct gb_store *store)
 {
 	if (store->map)
 		(void)munmap((void *)(uintptr_t)store->map, store->size);

@@ -19,14 +19,14 @@ struct gb_store {
 
 /* Copies `file` (NULL: this very program) and seals the copy. Unless force is set it must be something that a bare
  * kernel can run: an ELF program of this machine without an interpreter. 0, -GB_E_REFUSED when it is not, else -errno. */
-int gb_store_open(struct gb_store *store, const char *file, bool force, struct gb_err *err);
-void gb_store_close(struct gb_store *store);
+int gb_initfs_store_open(struct gb_store *store, const char *file, bool force, struct gb_err *err);
+void gb_initfs_store_close(struct gb_store *store);
 
 /* Whether a bare kernel can run what starts with these bytes (the first len of the file): 0, or -ENOEXEC with err
  * saying why not. Pure. */
-int gb_store_check(const void *head, size_t len, const char *name, struct gb_err *err);
+int gb_initfs_store_check(const void *head, size_t len, const char *name, struct gb_err *err);
 
 /* Copies len bytes from one descriptor to the other's position: 0, -EIO when the source ends early, or -errno. */
-int gb_store_copy(int to, int from, uint64_t len);
+int gb_initfs_store_copy(int to, int from, uint64_t len);
 
 #endif

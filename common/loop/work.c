@@ -76,7 +76,7 @@ static void on_wake(struct gb_io *io, uint32_t events)
 
 static void on_watch(struct gb_timer *timer);
 
-int gb_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max)
+int gb_loop_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max)
 {
 	pthread_condattr_t attr;
 
@@ -178,7 +178,7 @@ static void on_watch(struct gb_timer *timer)
 		gb_loop_timer(pool->loop, &pool->watch, GB_POOL_LATE_MS);
 }
 
-int gb_pool_submit(struct gb_pool *pool, struct gb_work *work)
+int gb_loop_pool_submit(struct gb_pool *pool, struct gb_work *work)
 {
 	int r = 0;
 

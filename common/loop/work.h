@@ -42,9 +42,9 @@ enum {
 /* No thread is started before there is work, and at most max of them; one that has had none for a while ends. 0 or
  * -errno. A pool is never closed: a thread may be stuck in the kernel for good, on a share whose server is gone. Such a
  * one takes no other's place: work that is late does not count for max. */
-int gb_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max);
+int gb_loop_pool_open(struct gb_pool *pool, struct gb_loop *loop, int max);
 
 /* From the loop's thread. 0, or -EAGAIN when there is no thread and none can be started: then the work is still the caller's. */
-int gb_pool_submit(struct gb_pool *pool, struct gb_work *work);
+int gb_loop_pool_submit(struct gb_pool *pool, struct gb_work *work);
 
 #endif

@@ -372,7 +372,7 @@ static void on_again(struct gb_io *io, uint32_t events)
 	}
 }
 
-int gb_relays_open(struct gb_relays *host, struct gb_loop *loop, void (*ended)(struct gb_relay *relay, int error))
+int gb_relay_open(struct gb_relays *host, struct gb_loop *loop, void (*ended)(struct gb_relay *relay, int error))
 {
 	*host = (struct gb_relays){ .loop = loop, .ended = ended, .pipes_max = GB_RELAY_PIPES };
 	SLIST_INIT(&host->idle);
@@ -389,7 +389,7 @@ int gb_relays_open(struct gb_relays *host, struct gb_loop *loop, void (*ended)(s
 	return r;
 }
 
-void gb_relays_close(struct gb_relays *host)
+void gb_relay_close(struct gb_relays *host)
 {
 	struct gb_relay_pipe *pipe;
 

@@ -35,7 +35,7 @@ struct gb_relay_pipe {
 
 struct gb_relay;
 
-/* What the relays of a loop share. Owned by the caller, from gb_relays_open() to gb_relays_close(). */
+/* What the relays of a loop share. Owned by the caller, from gb_relay_open() to gb_relay_close(). */
 struct gb_relays {
 	struct gb_loop *loop;
 	/* A relay is over: its descriptors are closed, it may be freed. error is 0 or the errno that ended it. */
@@ -79,9 +79,9 @@ struct gb_relay {
 };
 
 /* 0 or -errno. */
-int gb_relays_open(struct gb_relays *host, struct gb_loop *loop, void (*ended)(struct gb_relay *relay, int error));
+int gb_relay_open(struct gb_relays *host, struct gb_loop *loop, void (*ended)(struct gb_relay *relay, int error));
 /* All relays have ended, or were ended by gb_relay_stop(). */
-void gb_relays_close(struct gb_relays *host);
+void gb_relay_close(struct gb_relays *host);
 
 /* Joins two connected, non-blocking stream sockets, which it owns from here on, in failure as well. 0, or -errno (then
  * `ended` is not called). Nothing is moved before the loop's next turn. */

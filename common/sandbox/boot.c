@@ -351,7 +351,7 @@ int gb_sandbox_boot(const struct gb_sandbox_place *place, Guestbox__Sandbox__Rec
 		(void)gb_io_put(AT_FDCWD, path, "1");
 	}
 	char boot[GB_BOOT_ID];
-	gb_boot_id(boot);
+	gb_pidrec_boot_id(boot);
 	(void)gb_pb_set(&record->runtime, place->runtime);
 	(void)gb_pb_set(&record->boot_id, boot);
 	ret_booted->status = gb_take_fd(&status_in);

@@ -293,7 +293,7 @@ static void take_note(const struct gb_sandbox_place *place, const char *name, Pr
 	(void)snprintf(dir, sizeof dir, "%s/%.64s", place->run, name);
 	if (read_message(dir, &guestbox__sandbox__record__descriptor, &note, &ignored) < 0)
 		return;
-	gb_boot_id(boot);
+	gb_pidrec_boot_id(boot);
 	if (is_box(note, name) && strcmp(((Guestbox__Sandbox__Record *)note)->boot_id, boot) == 0) {
 		ProtobufCMessage *old = *message;
 		*message = note;

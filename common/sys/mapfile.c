@@ -115,7 +115,7 @@ int gb_mapfile_map(const struct gb_mapfile *file, uint64_t offset, uint64_t len,
 	return 0;
 }
 
-void gb_mapwindow_unmap(struct gb_mapwindow *window)
+void gb_mapfile_unmap(struct gb_mapwindow *window)
 {
 	if (window->base)
 		(void)munmap(window->base, window->span);
@@ -150,7 +150,7 @@ static bool try_copy(void *dst, const void *src, size_t len)
 	return true;
 }
 
-size_t gb_mapwindow_copy(const struct gb_mapwindow *window, size_t from, void *dst, size_t len)
+size_t gb_mapfile_copy(const struct gb_mapwindow *window, size_t from, void *dst, size_t len)
 {
 	size_t page = page_size(), done = 0;
 
@@ -169,7 +169,7 @@ size_t gb_mapwindow_copy(const struct gb_mapwindow *window, size_t from, void *d
 	return done;
 }
 
-size_t gb_mapwindow_touch(const struct gb_mapwindow *window)
+size_t gb_mapfile_touch(const struct gb_mapwindow *window)
 {
 	size_t page = page_size(), done = 0;
 	sigjmp_buf here;

@@ -42,15 +42,15 @@ void gb_mapfile_close(struct gb_mapfile *file);
 /* Maps at most GB_MAP_WINDOW bytes from offset, clamped to the size at opening; an empty window at or past the end.
  * 0 or the errno of mmap(2). */
 int gb_mapfile_map(const struct gb_mapfile *file, uint64_t offset, uint64_t len, struct gb_mapwindow *ret_window);
-void gb_mapwindow_unmap(struct gb_mapwindow *window);
-#define gb_automapwindow __attribute__((cleanup(gb_mapwindow_unmap)))
+void gb_mapfile_unmap(struct gb_mapwindow *window);
+#define gb_automapwindow __attribute__((cleanup(gb_mapfile_unmap)))
 
 /* Copies len bytes out of a window; returns how many came before the first page that is not there any more (the file
  * was cut, or the file system failed to read it: see gb_mapfile_cause()). */
-size_t gb_mapwindow_copy(const struct gb_mapwindow *window, size_t from, void *dst, size_t len);
+size_t gb_mapfile_copy(const struct gb_mapwindow *window, size_t from, void *dst, size_t len);
 
 /* Reads one byte of each page; returns the bytes of the window that could be touched, counted to the first failure. */
-size_t gb_mapwindow_touch(const struct gb_mapwindow *window);
+size_t gb_mapfile_touch(const struct gb_mapwindow *window);
 
 /* Why a page at `offset` could not be had: 0 when the file has become shorter (an end of file like another), else
  * -EIO: then it is to be tried again, GB_MAP_TRIES times in all. A file that was cut may have grown again since. */

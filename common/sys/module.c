@@ -17,7 +17,7 @@
 
 enum { TABLE_MAX = 16 << 20, COMPRESSED_FILE = 4 /* MODULE_INIT_COMPRESSED_FILE, Linux 5.17 */ };
 
-void gb_modules_close(struct gb_modules *modules)
+void gb_module_close(struct gb_modules *modules)
 {
 	gb_buf_free(&modules->dep);
 	gb_buf_free(&modules->alias);
@@ -25,7 +25,7 @@ void gb_modules_close(struct gb_modules *modules)
 	gb_buf_free(&modules->cmdline);
 }
 
-int gb_modules_open(struct gb_modules *modules, const char *folder, struct gb_err *err)
+int gb_module_open(struct gb_modules *modules, const char *folder, struct gb_err *err)
 {
 	static const char *const names[] = { "modules.dep", "modules.alias", "modules.builtin" };
 	struct gb_buf *tables[] = { &modules->dep, &modules->alias, &modules->builtin };
@@ -81,7 +81,7 @@ static bool find(const char *dep, const char *name, struct gb_buf *ret_paths)
 	return false;
 }
 
-bool gb_modules_is_builtin(const char *builtin, const char *name)
+bool gb_module_is_builtin(const char *builtin, const char *name)
 {
 	for (const char *line = builtin; *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		if (is_of(line, strcspn(line, "\n"), name))
@@ -90,7 +90,7 @@ bool gb_modules_is_builtin(const char *builtin, const char *name)
 	return false;
 }
 
-void gb_modules_params(const char *cmdline, const char *name, struct gb_buf *ret_params)
+void gb_module_params(const char *cmdline, const char *name, struct gb_buf *ret_params)
 {
 	const char *key, *value;
 	char word[1024];
@@ -135,7 +135,7 @@ static int load_file(struct gb_modules *modules, const char *path, const char *n
 		return gb_err_sys(err, ENAMETOOLONG, "%s", path);
 	if (!modules->init && is_live(name))
 		return 0;
-	gb_modules_params(gb_buf_text(&modules->cmdline), name, &params);
+	gb_module_params(gb_buf_text(&modules->cmdline), name, &params);
 	if (params.failed)
 		return gb_err_sys(err, ENOMEM, "%s", name);
 	if (modules->loaded)
@@ -160,13 +160,13 @@ static void name_of(const char *path, char name[64])
 		*p = *p == '-' ? '_' : *p;
 }
 
-int gb_modules_load(struct gb_modules *modules, const char *name, struct gb_err *err)
+int gb_module_load(struct gb_modules *modules, const char *name, struct gb_err *err)
 {
 	gb_autobuf struct gb_buf paths = { 0 };
 	char word[64];
 
 	if (!find(gb_buf_text(&modules->dep), name, &paths)) {
-		if (gb_modules_is_builtin(gb_buf_text(&modules->builtin), name))
+		if (gb_module_is_builtin(gb_buf_text(&modules->builtin), name))
 			return 0;
 		return gb_err_set(err, ENOENT, "%s: no such module below %s", name, modules->folder);
 	}
@@ -241,7 +241,7 @@ static bool matches(const char *p, const char *end, const char *text)
 	return p == end;
 }
 
-const char *gb_modules_match(const struct gb_modules *modules, const char *modalias, size_t *pos, char name[64])
+const char *gb_module_match(const struct gb_modules *modules, const char *modalias, size_t *pos, char name[64])
 {
 	const char *text = gb_buf_text(&modules->alias);
 

@@ -19,23 +19,23 @@ struct gb_modules {
 };
 
 /* Reads the tables below folder; a missing modules.alias or modules.builtin is an empty one. 0 or -errno with err. */
-int gb_modules_open(struct gb_modules *modules, const char *folder, struct gb_err *err);
-void gb_modules_close(struct gb_modules *modules);
+int gb_module_open(struct gb_modules *modules, const char *folder, struct gb_err *err);
+void gb_module_close(struct gb_modules *modules);
 
 /* Loads a module after those it needs, with the parameters that the kernel command line has for it (NAME.PARAM=VALUE).
  * One that is there already, or built in, is no failure. 0, -ENOENT when there is none of that name, or -errno, with err. */
-int gb_modules_load(struct gb_modules *modules, const char *name, struct gb_err *err);
+int gb_module_load(struct gb_modules *modules, const char *name, struct gb_err *err);
 
 /* The next module whose alias pattern a device's modalias matches, by the order of modules.alias: its name, NULL at the
  * end. *pos starts at 0. Pure. */
-const char *gb_modules_match(const struct gb_modules *modules, const char *modalias, size_t *pos, char name[64]);
+const char *gb_module_match(const struct gb_modules *modules, const char *modalias, size_t *pos, char name[64]);
 
 /* ---- pure parts ---- */
 
 /* Whether modules.builtin has it. */
-bool gb_modules_is_builtin(const char *builtin, const char *name);
+bool gb_module_is_builtin(const char *builtin, const char *name);
 
 /* "NAME.PARAM=VALUE" of the kernel command line as "PARAM=VALUE ...". */
-void gb_modules_params(const char *cmdline, const char *name, struct gb_buf *ret_params);
+void gb_module_params(const char *cmdline, const char *name, struct gb_buf *ret_params);
 
 #endif

@@ -29,7 +29,7 @@ int gb_pidrec_parse(const char *text, const char *boot, pid_t *ret_pid, uint64_t
 	return 0;
 }
 
-void gb_boot_id(char boot[GB_BOOT_ID])
+void gb_pidrec_boot_id(char boot[GB_BOOT_ID])
 {
 	if (gb_io_line(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot, GB_BOOT_ID) < 0 || !boot[0])
 		(void)strlcpy(boot, "-", GB_BOOT_ID);
@@ -39,7 +39,7 @@ int gb_pidrec_write(const char *path, const struct gb_proc *proc)
 {
 	char boot[GB_BOOT_ID], text[128], other[512];
 
-	gb_boot_id(boot);
+	gb_pidrec_boot_id(boot);
 	int len = snprintf(text, sizeof text, "%d %" PRIu64 " %s\n", (int)proc->pid, proc->start, boot);
 	int n = snprintf(other, sizeof other, "%s.new", path);
 	if (n < 0 || (size_t)n >= sizeof other)
@@ -61,7 +61,7 @@ int gb_pidrec_read(const char *path, struct gb_proc *ret_proc)
 	uint64_t start;
 	pid_t pid;
 
-	gb_boot_id(boot);
+	gb_pidrec_boot_id(boot);
 	if (gb_io_slurp(AT_FDCWD, path, 256, &text) < 0 ||
 	    gb_pidrec_parse(gb_buf_text(&text), boot, &pid, &start) < 0)
 		return -ENOENT;

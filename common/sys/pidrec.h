@@ -9,7 +9,7 @@
 
 /* Which boot this is, in words of no blanks; "-" when the kernel does not say. */
 enum { GB_BOOT_ID = 40 };
-void gb_boot_id(char boot[GB_BOOT_ID]);
+void gb_pidrec_boot_id(char boot[GB_BOOT_ID]);
 
 /* "PID START BOOT\n": the process's number and start time, and the boot that they are of. Pure; 0 or -EINVAL. */
 int gb_pidrec_parse(const char *text, const char *boot, pid_t *ret_pid, uint64_t *ret_start);

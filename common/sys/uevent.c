@@ -20,7 +20,7 @@ struct gb_uevents {
 /* Multicast groups of NETLINK_KOBJECT_UEVENT: 1 is the kernel's, 2 is udev's. */
 enum { GROUPS = 1 | 2 };
 
-int gb_uevents_open(struct gb_uevents **ret_events, struct gb_err *err)
+int gb_uevent_open(struct gb_uevents **ret_events, struct gb_err *err)
 {
 	struct gb_uevents *e = calloc(1, sizeof *e);
 	int r;
@@ -40,7 +40,7 @@ int gb_uevents_open(struct gb_uevents **ret_events, struct gb_err *err)
 		int saved = errno ? errno : EIO;
 
 		(void)gb_err_set(err, saved, "device events: %s", nl_geterror(r));
-		gb_uevents_close(&e);
+		gb_uevent_close(&e);
 		return -saved;
 	}
 	(void)nl_socket_set_nonblocking(e->sock);
@@ -50,7 +50,7 @@ int gb_uevents_open(struct gb_uevents **ret_events, struct gb_err *err)
 	return 0;
 }
 
-void gb_uevents_close(struct gb_uevents **events)
+void gb_uevent_close(struct gb_uevents **events)
 {
 	if (*events) {
 		int saved = errno;
@@ -70,7 +70,7 @@ static bool about_block(const char *text, size_t len)
 	return memmem(text, len, want, sizeof want) != NULL; /* its NUL included */
 }
 
-int gb_uevents_wait(struct gb_uevents *events, uint64_t ms)
+int gb_uevent_wait(struct gb_uevents *events, uint64_t ms)
 {
 	uint64_t end = gb_mono_ms() + ms;
 

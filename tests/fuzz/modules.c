@@ -40,14 +40,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
 		next(data, size, &at, parts[i]);
 	loads = 0;
-	if (gb_modules_load(&modules, gb_buf_text(&name), &err) < 0 && !err.msg[0])
+	if (gb_module_load(&modules, gb_buf_text(&name), &err) < 0 && !err.msg[0])
 		abort();
-	while (gb_modules_match(&modules, gb_buf_text(&modalias), &pos, module)) {
+	while (gb_module_match(&modules, gb_buf_text(&modalias), &pos, module)) {
 		if (pos <= before || pos > modules.alias.len || !*module || strlen(module) >= sizeof module)
 			abort();
 		before = pos;
 	}
-	gb_modules_params(gb_buf_text(&modules.cmdline), gb_buf_text(&name), &params);
-	gb_modules_close(&modules);
+	gb_module_params(gb_buf_text(&modules.cmdline), gb_buf_text(&name), &params);
+	gb_module_close(&modules);
 	return 0;
 }

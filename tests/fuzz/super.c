@@ -29,7 +29,7 @@ static ssize_t read_disk(void *ctx, void *buf, size_t len, uint64_t offset)
 		len = (size_t)(d->size - offset);
 	memset(buf, 0, len);
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
-		uint64_t at = gb_super_offset[i];
+		uint64_t at = gb_probe_super_offset[i];
 		if (!d->there[i] || at >= offset + len || at + GB_SUPER_SIZE <= offset)
 			continue;
 		uint64_t from = at > offset ? at : offset;
@@ -69,15 +69,15 @@ static void check(const struct disk *d, const struct gb_found *f)
 		}
 		break;
 	case GB_STATE_BTRFS:
-		if (gb_super_judge(&d->super[0], gb_super_offset[0]) != GB_COPY_GOOD || f->best != 0)
+		if (gb_probe_super_judge(&d->super[0], gb_probe_super_offset[0]) != GB_COPY_GOOD || f->best != 0)
 			abort();
 		break;
 	case GB_STATE_DAMAGED: {
 		struct gb_super moved = f->super;
-		if (gb_super_judge(&f->super, gb_super_offset[f->best]) != GB_COPY_GOOD || f->best == 0)
+		if (gb_probe_super_judge(&f->super, gb_probe_super_offset[f->best]) != GB_COPY_GOOD || f->best == 0)
 			abort();
-		if (gb_super_move(&moved, gb_super_offset[0]) < 0 ||
-		    gb_super_judge(&moved, gb_super_offset[0]) != GB_COPY_GOOD)
+		if (gb_probe_super_move(&moved, gb_probe_super_offset[0]) < 0 ||
+		    gb_probe_super_judge(&moved, gb_probe_super_offset[0]) != GB_COPY_GOOD)
 			abort();
 		break;
 	}
@@ -103,7 +103,7 @@ static void check_plan(const struct disk *d, const struct gb_found *f)
 	gb_autoplan struct gb_plan plan = { 0 };
 	struct gb_err err;
 
-	if (gb_plan_make(&wish, &facts, &plan, &err) < 0)
+	if (gb_btrfs_plan_make(&wish, &facts, &plan, &err) < 0)
 		return;
 	for (size_t i = 0; i < plan.len; i++) {
 		if (plan.step[i].kind == GB_STEP_FORMAT && f->state != GB_STATE_BLANK && f->state != GB_STATE_UNFINISHED)
@@ -132,8 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		s->sectorsize = htole32(4096);
 		s->devid = htole64(1);
 		memcpy(s->magic, "_BHRfS_M", 8);
-		if (gb_super_move(s, gb_super_offset[i]) < 0)
-			s->bytenr = htole64(gb_super_offset[i]);
+		if (gb_probe_super_move(s, gb_probe_super_offset[i]) < 0)
+			s->bytenr = htole64(gb_probe_super_offset[i]);
 	}
 	for (size_t at = 4; at + 3 <= size;) {
 		unsigned where = (unsigned)data[at] << 8 | data[at + 1], len = data[at + 2];
@@ -150,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
 		if (data[1] >> (4 + i) & 1)
-			(void)gb_super_move(&d->super[i], le64toh(d->super[i].bytenr));
+			(void)gb_probe_super_move(&d->super[i], le64toh(d->super[i].bytenr));
 	}
 	const struct gb_disk disk = { .ctx = d, .size = d->size, .read = read_disk, .signature = no_signature };
 	if (gb_probe(&disk, &found) < 0)

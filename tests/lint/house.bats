@@ -82,6 +82,31 @@ strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr 
 		grep -vxF -e "$(sed -n -E 's/.*[ *]([a-z0-9_]+)\(.*/\1/p' common/libc/*.h | sort -u)" | none "other names"
 }
 
+# From stdin, as "ROOM NAME": what is not named after its room, nor after a header of its room. Where two rooms have a header
+# of one name, only that of sys or base gives the name.
+named_elsewhere()
+{
+	awk 'NR == FNR { n = split($1, part, "[/.]"); has[part[n - 2], part[n - 1]]; rooms[part[n - 1]]++; next }
+	{
+		split($2, word, "_")
+		if ($1 != word[2] && !(($1, word[2]) in has && (rooms[word[2]] == 1 || $1 ~ /^(sys|base)$/)))
+			print
+	}' <(printf '%s\n' common/*/*.h) -
+}
+
+@test "what common/ exports is named after its room or a header there" {
+	# The tables that are made from .proto files are named after those.
+	(cd "$abs_top_builddir" && find common -name '*.o' ! -name '*.pb-c.o' -exec nm -A -g --defined-only {} +) |
+		sed -nE 's,^common/([a-z]+)/[^ ]* . (gb_[a-z0-9_]+)$,\1 \2,p' >"$BATS_TEST_TMPDIR/names"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/names")" -gt 400 ]
+	named_elsewhere <"$BATS_TEST_TMPDIR/names" | none "named after nothing of its room"
+}
+
+@test "a name of another room is found" {
+	run named_elsewhere <<<$'sys gb_cgroup_open\nsandbox gb_cgroup_open\nsandbox gb_sandbox_open\ninitfs gb_store_open\nbtrfs gb_probe\nbase gb_lost'
+	[ "$output" = $'sandbox gb_cgroup_open\ninitfs gb_store_open\nbase gb_lost' ]
+}
+
 @test "a test's condition is a line of its own: of A && B, and of ! A, bash does not take the failure" {
 	awk '
 	FNR == 1 { on = 0 }

@@ -85,8 +85,8 @@ static struct gb_super make_super(int copy, uint64_t generation, unsigned type)
 
 	memcpy(s.magic, MAGIC, 8);
 	memset(s.fsid, 0x5a, sizeof s.fsid);
-	if (gb_super_move(&s, gb_super_offset[copy]) < 0)
-		s.bytenr = htole64(gb_super_offset[copy]);
+	if (gb_probe_super_move(&s, gb_probe_super_offset[copy]) < 0)
+		s.bytenr = htole64(gb_probe_super_offset[copy]);
 	return s;
 }
 
@@ -169,7 +169,7 @@ static void every_copy_is_looked_at(void **state)
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		struct fake f = { .size = 300 * GIB };
-		put(&f, gb_super_offset[i], &s[i], sizeof s[i]);
+		put(&f, gb_probe_super_offset[i], &s[i], sizeof s[i]);
 		struct gb_found found = look(&f);
 		assert_int_equal(found.state, i == 0 ? GB_STATE_BTRFS : GB_STATE_DAMAGED);
 		assert_int_equal(found.best, i);
@@ -177,7 +177,7 @@ static void every_copy_is_looked_at(void **state)
 	}
 	/* Not past the end. */
 	struct fake f = { .size = 256 * GIB + 4095 };
-	put(&f, gb_super_offset[2], &s[2], sizeof s[2]);
+	put(&f, gb_probe_super_offset[2], &s[2], sizeof s[2]);
 	assert_int_equal(look(&f).copy[2], GB_COPY_ABSENT);
 }
 
@@ -187,7 +187,7 @@ static void every_checksum_type_is_verified(void **state)
 	for (unsigned type = 0; type < GB_CSUM_TYPES; type++) {
 		struct gb_super s = make_super(0, 9, type);
 		struct fake f = { .size = GIB };
-		put(&f, gb_super_offset[0], &s, sizeof s);
+		put(&f, gb_probe_super_offset[0], &s, sizeof s);
 		assert_int_equal(look(&f).state, GB_STATE_BTRFS);
 		s.rest[2000] ^= 1;
 		struct gb_found found = look(&f);
@@ -196,7 +196,7 @@ static void every_checksum_type_is_verified(void **state)
 	}
 	struct gb_super s = make_super(0, 9, 77);
 	struct fake f = { .size = GIB };
-	put(&f, gb_super_offset[0], &s, sizeof s);
+	put(&f, gb_probe_super_offset[0], &s, sizeof s);
 	assert_int_equal(look(&f).copy[0], GB_COPY_UNKNOWN);
 	assert_int_equal(look(&f).state, GB_STATE_FOREIGN);
 }
@@ -208,18 +208,18 @@ static void broken_primaries(void **state)
 	(void)state;
 	bad.rest[0] ^= 1;
 	struct fake f = { .size = GIB };
-	put(&f, gb_super_offset[0], &bad, sizeof bad);
-	put(&f, gb_super_offset[1], &good, sizeof good);
+	put(&f, gb_probe_super_offset[0], &bad, sizeof bad);
+	put(&f, gb_probe_super_offset[1], &good, sizeof good);
 	struct gb_found found = look(&f);
 	assert_int_equal(found.state, GB_STATE_DAMAGED);
 	assert_non_null(strstr(found.detail, "checksum"));
 	/* A copy that stands in the primary's place has the wrong address. */
 	struct fake g = { .size = GIB };
-	put(&g, gb_super_offset[0], &moved, sizeof moved);
+	put(&g, gb_probe_super_offset[0], &moved, sizeof moved);
 	found = look(&g);
 	assert_int_equal(found.copy[0], GB_COPY_BYTENR);
 	assert_int_equal(found.state, GB_STATE_FOREIGN);
-	put(&g, gb_super_offset[1], &good, sizeof good);
+	put(&g, gb_probe_super_offset[1], &good, sizeof good);
 	assert_int_equal(look(&g).state, GB_STATE_DAMAGED);
 }
 
@@ -229,8 +229,8 @@ static void generations(void **state)
 	struct fake f = { .size = GIB };
 
 	(void)state;
-	put(&f, gb_super_offset[0], &own, sizeof own);
-	put(&f, gb_super_offset[1], &copy, sizeof copy);
+	put(&f, gb_probe_super_offset[0], &own, sizeof own);
+	put(&f, gb_probe_super_offset[1], &copy, sizeof copy);
 	copy = make_super(1, 3, 0); /* old copies are no matter */
 	assert_int_equal(look(&f).state, GB_STATE_BTRFS);
 	copy = make_super(1, 10, 0); /* a power cut between the two */
@@ -239,7 +239,7 @@ static void generations(void **state)
 	assert_int_equal(look(&f).state, GB_STATE_DAMAGED);
 	assert_int_equal(look(&f).best, 1);
 	copy.fsid[0] ^= 1; /* of another file system: an earlier owner's */
-	assert_int_equal(gb_super_move(&copy, gb_super_offset[1]), 0);
+	assert_int_equal(gb_probe_super_move(&copy, gb_probe_super_offset[1]), 0);
 	assert_int_equal(look(&f).state, GB_STATE_BTRFS);
 }
 
@@ -249,12 +249,12 @@ static void copies_of_two_file_systems(void **state)
 	struct fake f = { .size = 300 * GIB };
 
 	(void)state;
-	put(&f, gb_super_offset[1], &one, sizeof one);
-	put(&f, gb_super_offset[2], &two, sizeof two);
+	put(&f, gb_probe_super_offset[1], &one, sizeof one);
+	put(&f, gb_probe_super_offset[2], &two, sizeof two);
 	assert_int_equal(look(&f).best, 2);
 	assert_false(look(&f).two);
 	two.fsid[3] ^= 1;
-	assert_int_equal(gb_super_move(&two, gb_super_offset[2]), 0);
+	assert_int_equal(gb_probe_super_move(&two, gb_probe_super_offset[2]), 0);
 	assert_int_equal(look(&f).state, GB_STATE_DAMAGED);
 	assert_true(look(&f).two);
 }
@@ -266,16 +266,16 @@ static void unfinished_and_what_is_not(void **state)
 	(void)state;
 	memcpy(temp.magic, TEMP, 8);
 	struct fake f = { .size = GIB };
-	put(&f, gb_super_offset[0], &temp, sizeof temp);
+	put(&f, gb_probe_super_offset[0], &temp, sizeof temp);
 	assert_int_equal(look(&f).state, GB_STATE_UNFINISHED);
 	f.signature = "gpt";
 	assert_int_equal(look(&f).state, GB_STATE_FOREIGN);
 	f.signature = NULL;
-	put(&f, gb_super_offset[1], &good, sizeof good);
+	put(&f, gb_probe_super_offset[1], &good, sizeof good);
 	assert_int_equal(look(&f).state, GB_STATE_DAMAGED);
 	/* In a copy's place alone: an mkfs that had begun to start over. With other data in front: not its work. */
 	struct fake g = { .size = GIB };
-	put(&g, gb_super_offset[1], &temp, sizeof temp);
+	put(&g, gb_probe_super_offset[1], &temp, sizeof temp);
 	assert_int_equal(look(&g).state, GB_STATE_UNFINISHED);
 	put(&g, 4096, "data", 4);
 	assert_int_equal(look(&g).state, GB_STATE_FOREIGN);
@@ -294,14 +294,14 @@ static void another_signature_beside_it(void **state)
 	(void)state;
 	assert_int_equal(gb_layout_load(NULL, &layout, NULL), 0);
 	good.dev_total_bytes = copy.dev_total_bytes = htole64(GIB / 2);
-	assert_int_equal(gb_super_move(&good, gb_super_offset[0]), 0);
-	assert_int_equal(gb_super_move(&copy, gb_super_offset[1]), 0);
+	assert_int_equal(gb_probe_super_move(&good, gb_probe_super_offset[0]), 0);
+	assert_int_equal(gb_probe_super_move(&copy, gb_probe_super_offset[1]), 0);
 	for (int broken = 0; broken < 2; broken++) {
 		struct fake f = { .size = GIB, .signature = "gpt partition table" };
 
 		good.csum[0] ^= (uint8_t)broken;
-		put(&f, gb_super_offset[0], &good, sizeof good);
-		put(&f, gb_super_offset[1], &copy, sizeof copy);
+		put(&f, gb_probe_super_offset[0], &good, sizeof good);
+		put(&f, gb_probe_super_offset[1], &copy, sizeof copy);
 		for (size_t i = 0; i < GB_ARRAY_LEN(places); i++) {
 			f.signature_at = places[i].at;
 			struct gb_facts facts = { .device = "/dev/x", .size = GIB, .found = look(&f) };
@@ -312,7 +312,7 @@ static void another_signature_beside_it(void **state)
 				gb_autoplan struct gb_plan plan = { 0 };
 				struct gb_err err = { 0 };
 
-				int r = gb_plan_make(&wish, &facts, &plan, &err);
+				int r = gb_btrfs_plan_make(&wish, &facts, &plan, &err);
 				if (places[i].own) {
 					assert_int_equal(r, 0);
 				} else {
@@ -442,24 +442,24 @@ static void who_is_formatted(void **state)
 			struct gb_err err = { 0 };
 			bool formats = false;
 
-			int r = gb_plan_make(&wish, &facts, &plan, &err);
+			int r = gb_btrfs_plan_make(&wish, &facts, &plan, &err);
 			for (size_t k = 0; k < plan.len; k++)
 				formats |= plan.step[k].kind == GB_STEP_FORMAT;
 			assert_int_equal(r, want == N ? -GB_E_REFUSED : 0);
 			assert_int_equal(formats, want == F);
 			if (r < 0) {
 				assert_string_equal(strchr(err.msg, '\n') ? "two lines" : "one line", "one line");
-				assert_non_null(strstr(err.msg, gb_state_name(table[i].state)));
+				assert_non_null(strstr(err.msg, gb_probe_state_name(table[i].state)));
 				assert_non_null(strchr(err.msg, '('));
 			}
 			/* What nobody may write to is not formatted, whatever was asked for. */
 			gb_autoplan struct gb_plan other = { 0 };
 			facts.read_only = true;
-			assert_int_equal(gb_plan_make(&wish, &facts, &other, &err), -GB_E_REFUSED);
+			assert_int_equal(gb_btrfs_plan_make(&wish, &facts, &other, &err), -GB_E_REFUSED);
 			facts.read_only = false;
 			facts.busy = true;
 			if (want == F)
-				assert_int_equal(gb_plan_make(&wish, &facts, &other, &err), -GB_E_REFUSED);
+				assert_int_equal(gb_btrfs_plan_make(&wish, &facts, &other, &err), -GB_E_REFUSED);
 		}
 	}
 }
@@ -474,18 +474,18 @@ static void order_of_the_steps(void **state)
 	(void)state;
 	assert_int_equal(gb_layout_load(NULL, &layout, NULL), 0);
 	const struct gb_wish wish = { .layout = &layout, .root = "/r", .mkfs = "mkfs.btrfs" };
-	assert_false(gb_plan_ready(&wish, &facts));
-	assert_int_equal(gb_plan_make(&wish, &facts, &plan, &err), 0);
+	assert_false(gb_btrfs_plan_ready(&wish, &facts));
+	assert_int_equal(gb_btrfs_plan_make(&wish, &facts, &plan, &err), 0);
 	assert_int_equal(plan.len, 5 + 3 * 5);
 	for (size_t i = 1; i < plan.len; i++)
 		assert_true(plan.step[i].kind >= plan.step[i - 1].kind);
 	assert_string_equal(plan.step[3].detail, "/dev/x on /r/run/arcbox/data (compress=zstd:3,discard=async,space_cache=v2)");
 	for (size_t i = 0; i < 5; i++)
 		facts.subvol[i] = GB_TARGET_OURS;
-	assert_true(gb_plan_ready(&wish, &facts));
+	assert_true(gb_btrfs_plan_ready(&wish, &facts));
 	(void)snprintf(facts.other, sizeof facts.other, "a tmpfs is mounted on /x");
 	gb_autoplan struct gb_plan none = { 0 };
-	assert_int_equal(gb_plan_make(&wish, &facts, &none, &err), -GB_E_REFUSED);
+	assert_int_equal(gb_btrfs_plan_make(&wish, &facts, &none, &err), -GB_E_REFUSED);
 }
 
 static void sums_of_the_status(void **state)

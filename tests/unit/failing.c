@@ -216,7 +216,7 @@ static int run_mapfile(struct gb_err *err)
 	r = gb_mapfile_map(&file, 0, 100, &window);
 	if (r < 0)
 		return gb_err_sys(err, -r, "map");
-	assert_int_equal(gb_mapwindow_copy(&window, 0, got, sizeof text - 1), sizeof text - 1);
+	assert_int_equal(gb_mapfile_copy(&window, 0, got, sizeof text - 1), sizeof text - 1);
 	assert_string_equal(got, text);
 	return 0;
 }
@@ -306,13 +306,13 @@ static int run_relay(struct gb_err *err)
 
 	(void)err;
 	if (r == 0) {
-		r = gb_relays_open(&relays, &loop, on_ended);
+		r = gb_relay_open(&relays, &loop, on_ended);
 		if (r == 0) {
 			r = gb_relay_start(&relays, &relay, given[0], given[1]);
 			given[0] = given[1] = -1;
 			if (r == 0 && (r = gb_loop_run(&loop)) < 0 && !ended)
 				gb_relay_stop(&relay, EIO);
-			gb_relays_close(&relays);
+			gb_relay_close(&relays);
 			assert_int_equal(relays.pipes, 0);
 		}
 		gb_loop_close(&loop);

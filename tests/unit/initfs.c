@@ -421,16 +421,16 @@ static void store(void **state)
 	struct gb_err err = { 0 };
 
 	(void)state;
-	assert_int_equal(gb_store_open(&s, payload, true, &err), 0);
+	assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), 0);
 	assert_true(s.size == SIZE);
 	assert_memory_equal(s.map, bytes, SIZE);
 	assert_int_equal(fcntl(s.fd, F_GET_SEALS) & 15, 15);
 	assert_int_equal(pwrite(s.fd, "x", 1, 0), -1);
 	assert_int_equal(ftruncate(s.fd, 0), -1);
-	gb_store_close(&s);
+	gb_initfs_store_close(&s);
 	/* a source that ends early is no copy */
 	int from = open(payload, O_RDONLY | O_CLOEXEC), to = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	assert_int_equal(gb_store_copy(to, from, SIZE + 1), -EIO);
+	assert_int_equal(gb_initfs_store_copy(to, from, SIZE + 1), -EIO);
 	/* a pipe gives short reads */
 	int p[2];
 	assert_int_equal(pipe(p), 0);
@@ -438,12 +438,12 @@ static void store(void **state)
 	close(p[1]);
 	assert_int_equal(ftruncate(to, 0), 0);
 	assert_int_equal(lseek(to, 0, SEEK_SET), 0);
-	assert_int_equal(gb_store_copy(to, p[0], 5000), 0);
+	assert_int_equal(gb_initfs_store_copy(to, p[0], 5000), 0);
 	close(p[0]);
 	close(from);
 	close(to);
-	assert_int_equal(gb_store_check("#!/bin/sh\n", 10, "x", &err), -ENOEXEC);
-	assert_int_equal(gb_store_check("", 0, "x", &err), -ENOEXEC);
+	assert_int_equal(gb_initfs_store_check("#!/bin/sh\n", 10, "x", &err), -ENOEXEC);
+	assert_int_equal(gb_initfs_store_check("", 0, "x", &err), -ENOEXEC);
 }
 
 /* What the kernel says to a call (--wrap in the linker); 0: what it does. */
@@ -478,16 +478,16 @@ static void store_of_older_kernels(void **state)
 
 	(void)state;
 	fault.memfd = EINVAL;
-	assert_int_equal(gb_store_open(&s, payload, true, &err), 0);
+	assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), 0);
 	assert_true(s.sealed);
 	assert_int_equal(fcntl(s.fd, F_GET_SEALS) & 15, 15);
-	gb_store_close(&s);
+	gb_initfs_store_close(&s);
 	assert_int_equal(setenv("TMPDIR", dir, 1), 0);
 	static const int none[] = { ENOSYS, EPERM, EACCES };
 	for (size_t i = 0; i < 3; i++) {
 		fault.memfd = none[i];
 		fault.sendfile = i ? ENOSYS : EINVAL;
-		assert_int_equal(gb_store_open(&s, payload, true, &err), 0);
+		assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), 0);
 		assert_false(s.sealed);
 		assert_true(s.size == SIZE);
 		assert_memory_equal(s.map, bytes, SIZE);
@@ -496,22 +496,22 @@ static void store_of_older_kernels(void **state)
 		assert_int_equal(st.st_nlink, 0);
 		assert_int_equal(fcntl(s.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 		assert_int_equal(pwrite(s.fd, "x", 1, 0), -1);
-		gb_store_close(&s);
+		gb_initfs_store_close(&s);
 	}
 	fault.sendfile = 0;
 	assert_int_equal(setenv("TMPDIR", "/nonexistent", 1), 0);
-	assert_int_equal(gb_store_open(&s, payload, true, &err), -ENOENT);
+	assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), -ENOENT);
 	assert_non_null(strstr(err.msg, "memory for "));
 	assert_int_equal(unsetenv("TMPDIR"), 0);
 	fault.memfd = ENFILE;
-	assert_int_equal(gb_store_open(&s, payload, true, &err), -ENFILE);
+	assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), -ENFILE);
 	fault.memfd = 0;
 	fault.sendfile = EIO;
-	assert_int_equal(gb_store_open(&s, payload, true, &err), -EIO);
+	assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), -EIO);
 	assert_non_null(strstr(err.msg, "copy of "));
 	fault.sendfile = 0;
 	fault.seal = 1; /* one that cannot be sealed is no store */
-	assert_int_equal(gb_store_open(&s, payload, true, &err), -EPERM);
+	assert_int_equal(gb_initfs_store_open(&s, payload, true, &err), -EPERM);
 	fault.seal = 0;
 	assert_int_equal(s.fd, -1);
 }
@@ -565,7 +565,7 @@ static void interrupted_copy(void **state)
 		(void)pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
 		atomic_store(&copying, true);
 		assert_int_equal(pthread_create(&disturber, NULL, disturb, NULL), 0);
-		r = gb_store_copy(file, from[0], SIZE);
+		r = gb_initfs_store_copy(file, from[0], SIZE);
 		atomic_store(&copying, false);
 		pthread_join(disturber, NULL);
 		pthread_join(feeder, NULL);
@@ -592,24 +592,24 @@ static void refused_programs(void **state)
 	close(self);
 	assert_true(n > 64);
 	/* this test itself is linked dynamically */
-	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_int_equal(gb_initfs_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
 	assert_non_null(strstr(err.msg, "dynamically linked"));
 	head[18] ^= 1; /* e_machine */
-	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_int_equal(gb_initfs_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
 	assert_non_null(strstr(err.msg, "another machine"));
 	head[18] ^= 1;
 	const char type = head[16];
 	head[16] = 1; /* ET_REL: what a compiler makes */
-	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_int_equal(gb_initfs_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
 	assert_non_null(strstr(err.msg, "not an executable (ELF type 1)"));
 	head[16] = type;
 	head[0] = 'x';
-	assert_int_equal(gb_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
+	assert_int_equal(gb_initfs_store_check(head, (size_t)n, "x", &err), -ENOEXEC);
 	(void)snprintf(path, sizeof path, "%s/empty", dir);
 	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-	assert_int_equal(gb_store_open(&s, path, true, &err), -GB_E_REFUSED);
-	assert_int_equal(gb_store_open(&s, payload, false, &err), -GB_E_REFUSED);
-	assert_int_equal(gb_store_open(&s, dir, true, &err), -GB_E_REFUSED);
+	assert_int_equal(gb_initfs_store_open(&s, path, true, &err), -GB_E_REFUSED);
+	assert_int_equal(gb_initfs_store_open(&s, payload, false, &err), -GB_E_REFUSED);
+	assert_int_equal(gb_initfs_store_open(&s, dir, true, &err), -GB_E_REFUSED);
 }
 
 /* Without the virtual file its name is nobody's, and so is its number. */

@@ -225,18 +225,18 @@ static void on_first(struct gb_work *work)
 		(void)pthread_mutex_unlock(&pool.lock);
 	}
 	/* One thread is idle, for two pieces of work at once. */
-	assert_int_equal(gb_pool_submit(&pool, &waiter), 0);
-	assert_int_equal(gb_pool_submit(&pool, &helper), 0);
+	assert_int_equal(gb_loop_pool_submit(&pool, &waiter), 0);
+	assert_int_equal(gb_loop_pool_submit(&pool, &helper), 0);
 }
 
 static void work_that_waits_for_other_work_gets_it(void **state)
 {
 	(void)state;
-	assert_int_equal(gb_pool_open(&pool, &loop, 2), 0);
+	assert_int_equal(gb_loop_pool_open(&pool, &loop, 2), 0);
 	first = (struct gb_work){ .run = run_nothing, .done = on_first };
 	waiter = (struct gb_work){ .run = run_waiter, .done = on_waiter };
 	helper = (struct gb_work){ .run = run_helper, .done = on_helper };
-	assert_int_equal(gb_pool_submit(&pool, &first), 0);
+	assert_int_equal(gb_loop_pool_submit(&pool, &first), 0);
 	assert_int_equal(gb_loop_run(&loop), 1);
 	assert_non_null(strchr(trail, 'w'));
 	gb_loop_timer_stop(&pool.watch);
@@ -260,13 +260,13 @@ static void work_that_is_late_takes_no_place(void **state)
 {
 	(void)state;
 	atomic_store(&helped, false);
-	assert_int_equal(gb_pool_open(&pool, &loop, 2), 0);
+	assert_int_equal(gb_loop_pool_open(&pool, &loop, 2), 0);
 	helper = (struct gb_work){ .run = run_helper, .done = on_stuck, .late = on_late };
 	for (int i = 0; i < 2; i++) {
 		stuck[i] = (struct gb_work){ .run = run_waiter, .done = on_stuck, .late = on_late };
-		assert_int_equal(gb_pool_submit(&pool, &stuck[i]), 0);
+		assert_int_equal(gb_loop_pool_submit(&pool, &stuck[i]), 0);
 	}
-	assert_int_equal(gb_pool_submit(&pool, &helper), 0); /* there are two threads, which wait for it */
+	assert_int_equal(gb_loop_pool_submit(&pool, &helper), 0); /* there are two threads, which wait for it */
 	assert_int_equal(gb_loop_run(&loop), 1);
 	assert_string_equal(trail, "www"); /* all had help: nobody came to an end of his own */
 	assert_true(late_ones > 0); /* the first makes room, and with that the second may be in time */

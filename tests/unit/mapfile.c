@@ -34,7 +34,7 @@ static size_t mapped(const struct gb_mapfile *file, uint64_t offset, uint64_t le
 
 	assert_int_equal(gb_mapfile_map(file, offset, len, &window), 0);
 	if (window.len) {
-		assert_int_equal(gb_mapwindow_copy(&window, 0, got, window.len), window.len);
+		assert_int_equal(gb_mapfile_copy(&window, 0, got, window.len), window.len);
 		assert_memory_equal(got, want + offset, window.len);
 	}
 	return window.len;
@@ -69,8 +69,8 @@ static void truncation_is_an_end_of_file_and_no_signal(void **state)
 	assert_int_equal(gb_mapfile_map(&file, 0, sizeof got, &window), 0);
 	assert_int_equal(window.len, sizeof got);
 	assert_int_equal(ftruncate(fd, 4096), 0);
-	assert_int_equal(gb_mapwindow_copy(&window, 0, got, sizeof got), 4096);
-	assert_int_equal(gb_mapwindow_touch(&window), 4096);
+	assert_int_equal(gb_mapfile_copy(&window, 0, got, sizeof got), 4096);
+	assert_int_equal(gb_mapfile_touch(&window), 4096);
 	assert_int_equal(gb_mapfile_cause(&file, 4096), 0);
 	assert_int_equal(gb_mapfile_cause(&file, 100), -EIO);
 	assert_int_equal(unlink(path), 0);

@@ -46,26 +46,26 @@ static void what_a_module_needs_comes_first(void **state)
 
 	(void)state;
 	fill(&m);
-	assert_int_equal(gb_modules_load(&m, "btrfs", &err), 0);
+	assert_int_equal(gb_module_load(&m, "btrfs", &err), 0);
 	assert_int_equal(tries, 4);
 	assert_string_equal(tried[0], "libcrc32c.ko.xz ");
 	assert_string_equal(tried[1], "raid6_pq.ko ");
 	assert_string_equal(tried[2], "xor.ko b=1");
 	assert_string_equal(tried[3], "btrfs.ko a=\"x y\"");
 	tries = 0;
-	assert_int_equal(gb_modules_load(&m, "virtio_net", &err), 0);
+	assert_int_equal(gb_module_load(&m, "virtio_net", &err), 0);
 	assert_string_equal(tried[1], "virtio-net.ko napi_tx=0 csum");
 	tries = 0;
-	assert_int_equal(gb_modules_load(&m, "af_packet", &err), 0); /* built in */
+	assert_int_equal(gb_module_load(&m, "af_packet", &err), 0); /* built in */
 	assert_int_equal(tries, 0);
-	assert_int_equal(gb_modules_load(&m, "btr", &err), -ENOENT);
+	assert_int_equal(gb_module_load(&m, "btr", &err), -ENOENT);
 	assert_non_null(strstr(err.msg, "btr: no such module below /lib/modules/x"));
-	assert_int_equal(gb_modules_load(&m, "", &err), -ENOENT);
+	assert_int_equal(gb_module_load(&m, "", &err), -ENOENT);
 	fail_at = 2;
-	assert_int_equal(gb_modules_load(&m, "btrfs", &err), -ENOEXEC);
+	assert_int_equal(gb_module_load(&m, "btrfs", &err), -ENOEXEC);
 	assert_int_equal(tries, 2); /* what needs it is not tried */
 	assert_non_null(strstr(err.msg, "raid6_pq: /lib/modules/x/kernel/lib/raid6/raid6_pq.ko: "));
-	gb_modules_close(&m);
+	gb_module_close(&m);
 }
 
 static void a_device_asks_by_its_alias(void **state)
@@ -76,12 +76,12 @@ static void a_device_asks_by_its_alias(void **state)
 
 	(void)state;
 	fill(&m);
-	assert_string_equal(gb_modules_match(&m, "virtio:d00000001v00001AF4", &pos, name), "virtio_net");
-	assert_string_equal(gb_modules_match(&m, "virtio:d00000001v00001AF4", &pos, name), "any_virtio");
-	assert_null(gb_modules_match(&m, "virtio:d00000001v00001AF4", &pos, name));
+	assert_string_equal(gb_module_match(&m, "virtio:d00000001v00001AF4", &pos, name), "virtio_net");
+	assert_string_equal(gb_module_match(&m, "virtio:d00000001v00001AF4", &pos, name), "any_virtio");
+	assert_null(gb_module_match(&m, "virtio:d00000001v00001AF4", &pos, name));
 	pos = 0;
-	assert_null(gb_modules_match(&m, "pci:v1", &pos, name));
-	gb_modules_close(&m);
+	assert_null(gb_module_match(&m, "pci:v1", &pos, name));
+	gb_module_close(&m);
 }
 
 /* depmod's patterns mean what fnmatch(3) says. */
@@ -104,12 +104,12 @@ static void aliases_match_as_fnmatch_does(void **state)
 		assert_int_equal(gb_buf_fmt(&m.alias, "alias %s found\n", patterns[i]), 0);
 		for (size_t k = 0; k < GB_ARRAY_LEN(texts); k++) {
 			size_t pos = 0;
-			bool match = gb_modules_match(&m, texts[k], &pos, name) != NULL;
+			bool match = gb_module_match(&m, texts[k], &pos, name) != NULL;
 
 			if (match != (fnmatch(patterns[i], texts[k], 0) == 0))
 				fail_msg("pattern %s, text %s: %d", patterns[i], texts[k], match);
 		}
-		gb_modules_close(&m);
+		gb_module_close(&m);
 	}
 }
 
@@ -121,19 +121,19 @@ static void tables_are_read_from_a_folder(void **state)
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(gb_modules_open(&m, dir, &err), -ENOENT);
+	assert_int_equal(gb_module_open(&m, dir, &err), -ENOENT);
 	assert_non_null(strstr(err.msg, "modules.dep: "));
-	gb_modules_close(&m);
+	gb_module_close(&m);
 	(void)snprintf(path, sizeof path, "%s/modules.dep", dir);
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
 	assert_true(fputs(dep, f) >= 0);
 	assert_int_equal(fclose(f), 0);
 	m = (struct gb_modules){ 0 };
-	assert_int_equal(gb_modules_open(&m, dir, &err), 0);
+	assert_int_equal(gb_module_open(&m, dir, &err), 0);
 	assert_string_equal(gb_buf_text(&m.dep), dep);
-	assert_false(gb_modules_is_builtin(gb_buf_text(&m.builtin), "btrfs"));
-	gb_modules_close(&m);
+	assert_false(gb_module_is_builtin(gb_buf_text(&m.builtin), "btrfs"));
+	gb_module_close(&m);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(dir), 0);
 }

@@ -350,14 +350,14 @@ static void play(uint64_t schedules)
 	memset(totals, 0, sizeof totals);
 
 	assert_int_equal(gb_loop_open(&loop), 0);
-	assert_int_equal(gb_relays_open(&relays, &loop, on_over), 0);
+	assert_int_equal(gb_relay_open(&relays, &loop, on_over), 0);
 	player.fd = eventfd(1, EFD_CLOEXEC);
 	assert_true(player.fd >= 0);
 	assert_int_equal(gb_loop_add(&loop, &player), 0);
 	assert_int_equal(gb_loop_run(&loop), 0);
 	gb_loop_del(&player);
 	assert_int_equal(close(player.fd), 0);
-	gb_relays_close(&relays);
+	gb_relay_close(&relays);
 	assert_int_equal(relays.pipes, 0);
 	gb_loop_close(&loop);
 	assert_int_equal(finished, schedules);

@@ -299,7 +299,7 @@ static int set_up(void **state)
 	rpcd.runtime_dir = dir;
 	rpcd_helper_prepare(&rpcd);
 	assert_int_equal(gb_loop_open(&rpcd.loop), 0);
-	return gb_pool_open(&rpcd.pool, &rpcd.loop, 2);
+	return gb_loop_pool_open(&rpcd.pool, &rpcd.loop, 2);
 }
 
 static int tear_down(void **state)

@@ -184,7 +184,7 @@ static void notes_are_preferred(void **state)
 	assert_int_equal(mkdir(at("boxes/" ONE), 0755), 0);
 	assert_int_equal(gb_sandbox_record_write(&place, &w.record, true, &err), 0);
 	w.record.last_exit_code = 7;
-	gb_boot_id(boot);
+	gb_pidrec_boot_id(boot);
 	w.record.boot_id = boot;
 	assert_int_equal(gb_sandbox_record_note(&place, &w.record, &err), -ENOENT); /* there is no container */
 	assert_int_equal(gb_io_mkdirs(run), 0);
