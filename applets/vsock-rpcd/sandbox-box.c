@@ -134,7 +134,7 @@ static void close_life(struct rpcd_box *box)
 	box->life.fd = box->says.fd = box->orders = -1;
 }
 
-struct clean_task {
+struct rpcd_clean {
 	struct rpcd_task task;
 	struct rpcd_box *box;
 	char instance[GB_SANDBOX_INSTANCE + 1];
@@ -154,12 +154,13 @@ void rpcd_box_free(struct rpcd_box *box)
 	gb_close_fd(&box->left);
 	TAILQ_REMOVE(&box->all->boxes, box, link);
 	gb_pb_free((ProtobufCMessage **)&box->record);
+	free(box->clean);
 	free(box);
 }
 
 static void clean_run(struct rpcd_task *base)
 {
-	struct clean_task *task = (struct clean_task *)base;
+	struct rpcd_clean *task = (struct rpcd_clean *)base;
 
 	gb_close_fd(&task->left);
 	base->result = gb_sandbox_clean(&base->all->place, task->instance, task->address, &base->err);
@@ -188,17 +189,19 @@ static void settle(struct rpcd_box *box)
 	rpcd_answer(&box->stops, 0, NULL);
 }
 
+/* Whoever is answered may ask for more at once: as long as box->task says so, its removal is under way. */
 static void clean_done(struct rpcd_task *base)
 {
-	struct clean_task *task = (struct clean_task *)base;
+	struct rpcd_clean *task = (struct rpcd_clean *)base;
 	struct rpcd_box *box = task->box;
+	const struct gb_err err = base->err; /* the task may be at work again before the last one is answered */
+	bool files = task->files, failed = base->result < 0;
 
-	box->task = false;
-	if (task->files && box->session) /* a host that takes nothing does not keep the removal waiting */
+	if (files && box->session) /* a host that takes nothing does not keep the removal waiting */
 		rpcd_command_cut(box->session);
-	if (base->result < 0)
-		gb_log(GB_LOG_WARNING, "sandbox \"%s\": %s", box->record->spec->id, base->err.msg);
-	if (task->files && base->result == 0) {
+	if (failed)
+		gb_log(GB_LOG_WARNING, "sandbox \"%s\": %s", box->record->spec->id, err.msg);
+	if (files && !failed) {
 		rpcd_box_event(box, "removed", NULL, NULL);
 		rpcd_answer(&box->stops, 0, NULL);
 		rpcd_answer(&box->starts, GB_RPC_CONFLICT, "it was removed while it started");
@@ -206,40 +209,40 @@ static void clean_done(struct rpcd_task *base)
 		STAILQ_CONCAT(&removes, &box->removes);
 		rpcd_box_free(box);
 		rpcd_answer(&removes, 0, NULL);
-	} else if (task->files) {
+		return;
+	}
+	box->task = false;
+	if (files) {
 		/* It stays, so that the removal can be asked for again. */
+		struct rpcd_waiters removes = STAILQ_HEAD_INITIALIZER(removes);
+		STAILQ_CONCAT(&removes, &box->removes);
 		box->removing = false;
 		box->state = RPCD_FAILED;
-		rpcd_set_text(&box->record->error, base->err.msg);
-		rpcd_answer(&box->stops, GB_RPC_FAILED, base->err.msg);
-		rpcd_answer(&box->starts, GB_RPC_FAILED, base->err.msg);
-		rpcd_answer(&box->removes, GB_RPC_FAILED, base->err.msg);
+		rpcd_set_text(&box->record->error, err.msg);
+		rpcd_answer(&box->stops, GB_RPC_FAILED, err.msg);
+		rpcd_answer(&box->starts, GB_RPC_FAILED, err.msg);
+		rpcd_answer(&removes, GB_RPC_FAILED, err.msg);
 	} else {
 		release_address(box);
 		settle(box);
 		if (box->removing)
 			rpcd_box_clean(box);
 	}
-	free(task);
 }
 
 void rpcd_box_clean(struct rpcd_box *box)
 {
-	struct clean_task *task = calloc(1, sizeof *task);
+	struct rpcd_clean *task = box->clean;
 
+	if (box->task) /* somebody who was just answered has asked for it already */
+		return;
 	box->clean_wanted = box->saving || rpcd_command_is_launching(box->session);
-	if (box->clean_wanted) { /* comes back here when that is done */
-		free(task);
+	if (box->clean_wanted) /* comes back here when that is done */
 		return;
-	}
-	if (!task) {
-		gb_log(GB_LOG_ERR, "sandbox \"%s\": out of memory for its end", box->record->spec->id);
-		return;
-	}
 	close_life(box);
 	gb_loop_timer_stop(&box->patience);
 	box->task = true;
-	task->box = box;
+	*task = (struct rpcd_clean){ .box = box };
 	(void)snprintf(task->instance, sizeof task->instance, "%s", box->record->instance);
 	task->address = box->addressed ? box->record->address : 0;
 	task->files = box->removing;
@@ -419,8 +422,10 @@ struct rpcd_box *rpcd_box_new(struct rpcd_sandboxes *all, rpcd_record *record, e
 {
 	struct rpcd_box *box = calloc(1, sizeof *box);
 
-	if (!box)
+	if (!box || !(box->clean = calloc(1, sizeof *box->clean))) {
+		free(box);
 		return NULL;
+	}
 	box->all = all;
 	box->record = record;
 	box->state = state;

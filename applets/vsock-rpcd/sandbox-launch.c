@@ -210,10 +210,6 @@ static void launch_done(struct rpcd_task *base)
 		s->in.fd = s->ex.in;
 		s->console.fd = s->ex.console;
 		r = gb_loop_child(all->loop, &s->child, s->ex.pid);
-		if (r < 0) {
-			(void)kill(s->ex.pid, SIGKILL);
-			(void)gb_io_wait(s->ex.pid, NULL);
-		}
 		if (r == 0 && s->out.io.fd >= 0)
 			r = gb_loop_add(all->loop, &s->out.io);
 		if (r == 0 && s->err.io.fd >= 0)
@@ -222,8 +218,10 @@ static void launch_done(struct rpcd_task *base)
 			r = gb_loop_add(all->loop, &s->console);
 		if (r < 0) {
 			(void)gb_err_sys(&base->err, -r, "epoll");
-			(void)gb_sandbox_cgroup_kill(s->ex.cgroup);
 			gb_loop_child_forget(&s->child);
+			(void)kill(s->ex.pid, SIGKILL);
+			(void)gb_sandbox_cgroup_kill(s->ex.cgroup);
+			(void)gb_io_wait(s->ex.pid, NULL);
 		}
 	}
 	if (r < 0) {
@@ -341,9 +339,10 @@ void rpcd_command_begin(struct rpcd_box *box)
 		begin_first(s, task);
 		return;
 	}
-	if (!s->conn) { /* whoever wanted it has left before it was possible */
+	/* Whoever wanted it has left before it was possible; or somebody has been told that it is ready, and has stopped it. */
+	if (!s->conn || box->state != RPCD_READY) {
 		task_free(task);
-		launch_failed(s, GB_RPC_FAILED, "");
+		launch_failed(s, GB_RPC_WRONG_STATE, "the sandbox was stopped before the command");
 		return;
 	}
 	task->number = ++box->execs;

@@ -16,6 +16,7 @@ typedef Guestbox__Sandbox__Snapshot rpcd_snapshot;
 enum rpcd_state { RPCD_STARTING, RPCD_READY, RPCD_RUNNING, RPCD_STOPPING, RPCD_STOPPED, RPCD_FAILED };
 
 struct rpcd_command;
+struct rpcd_clean;
 
 /* A request that is answered later. */
 struct rpcd_waiter {
@@ -45,6 +46,7 @@ struct rpcd_box {
 	bool addressed, slotted; /* it holds numbers of the pools: each is given back once */
 	bool removing;
 	bool clean_wanted;      /* once the start of a command is through */
+	struct rpcd_clean *clean; /* the task of its end, which is not to fail for want of memory: one at a time */
 	enum rpcd_state synced_state; /* that the disk has for certain */
 	bool synced;
 	bool saving, dirty;     /* its record is on the way to the disk; and is out of date again */

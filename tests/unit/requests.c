@@ -13,6 +13,7 @@
 
 #include "applets/vsock-rpcd/sandbox.h"
 #include "common/base/cleanup.h"
+#include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/rpc/tables.h"
 #include "common/sys/rmtree.h"
@@ -35,6 +36,7 @@ static struct {
 	const ProtobufCMessage *message;
 	bool ended; /* and no more is sent: a stream of input that is cut */
 	bool event; /* the answer is one: somebody has to cause it */
+	const char *box; /* the id of a sandbox that is there when it is asked; NULL */
 	bool known;
 	uint32_t reply;
 	int32_t code;
@@ -172,6 +174,32 @@ static int ask(struct gb_err *err)
 	return r;
 }
 
+/* A sandbox that has ended, whose files are still there. */
+static void have_box(void)
+{
+	static const char instance[] = "00112233aabbccdd";
+	struct rpcd_call call = { .rpcd = &rpcd };
+	char path[512];
+
+	if (!asked.box)
+		return;
+	struct rpcd_sandboxes *all = rpcd_sandboxes_of(&call);
+	assert_int_equal(strlen(instance), GB_SANDBOX_INSTANCE);
+	gb_sandbox_box_path(&all->place, instance, "layer", path, sizeof path);
+	assert_int_equal(gb_io_mkdirs(path), 0);
+	if (rpcd_box_find(all, asked.box)) /* it was not to be removed, or could not be */
+		return;
+	rpcd_record *record = malloc(sizeof *record);
+	assert_non_null(record);
+	guestbox__sandbox__record__init(record);
+	assert_non_null(record->spec = malloc(sizeof *record->spec));
+	sandbox__v1__create_sandbox_request__init(record->spec);
+	assert_int_equal(gb_pb_set(&record->spec->id, asked.box), 0);
+	assert_int_equal(gb_pb_set(&record->instance, instance), 0);
+	assert_int_equal(rpcd_record_number(all, &call, record, true), 0);
+	assert_non_null(rpcd_box_new(all, record, RPCD_STOPPED));
+}
+
 static void after(int r)
 {
 	(void)r;
@@ -185,12 +213,13 @@ static void each_fails_once(uint32_t type, const ProtobufCMessage *message, uint
 {
 	/* The loop's own, which cannot fail: an eventfd(2), which wakes it. */
 	static const char *const except[] = { "write", "read", NULL };
-	const struct faults faults = { .run = ask, .after = after, .except = except };
+	const struct faults faults = { .before = have_box, .run = ask, .after = after, .except = except };
 	struct gb_err err = { 0 };
 
 	asked.type = type;
 	asked.message = message;
 	asked.known = false;
+	have_box();
 	assert_int_equal(ask(&err), 0);
 	assert_int_equal(asked.reply, reply);
 	assert_true(faults_each(&faults, EIO) > 1);
@@ -202,6 +231,7 @@ static int plain(void **state)
 {
 	(void)state;
 	asked.ended = asked.event = false;
+	asked.box = NULL;
 	return 0;
 }
 
@@ -249,6 +279,90 @@ static void sandboxes_that_are_looked_for(void **state)
 	each_fails_once(GB_WIRE_SANDBOX_CREATE, &create.base, GB_WIRE_ERROR);
 	create.rootfs = (char *)(uintptr_t)"/nowhere/at/all";
 	each_fails_once(GB_WIRE_SANDBOX_CREATE, &create.base, GB_WIRE_ERROR);
+}
+
+static void a_sandbox_that_has_ended(void **state)
+{
+	Sandbox__V1__ListSandboxesRequest list = SANDBOX__V1__LIST_SANDBOXES_REQUEST__INIT;
+	Sandbox__V1__InspectSandboxRequest inspect = SANDBOX__V1__INSPECT_SANDBOX_REQUEST__INIT;
+	Sandbox__V1__StopSandboxRequest stop = SANDBOX__V1__STOP_SANDBOX_REQUEST__INIT;
+	Sandbox__V1__RunRequest run = SANDBOX__V1__RUN_REQUEST__INIT;
+	Sandbox__V1__RemoveSandboxRequest away = SANDBOX__V1__REMOVE_SANDBOX_REQUEST__INIT;
+	char id[] = "ended", word[] = "true", *cmd[] = { word };
+
+	(void)state;
+	asked.box = inspect.id = stop.id = run.id = away.id = id;
+	each_fails_once(GB_WIRE_SANDBOX_LIST, &list.base, GB_WIRE_SANDBOX_LIST_REPLY);
+	each_fails_once(GB_WIRE_SANDBOX_INSPECT, &inspect.base, GB_WIRE_SANDBOX_INSPECT_REPLY);
+	each_fails_once(GB_WIRE_SANDBOX_STOP, &stop.base, GB_WIRE_ERROR);
+	assert_int_equal(asked.code, GB_RPC_WRONG_STATE);
+	run.cmd = cmd;
+	run.n_cmd = 1;
+	each_fails_once(GB_WIRE_SANDBOX_RUN, &run.base, GB_WIRE_ERROR);
+	assert_int_equal(asked.code, GB_RPC_WRONG_STATE);
+	/* It is gone, or still there to be asked for again. */
+	each_fails_once(GB_WIRE_SANDBOX_REMOVE, &away.base, GB_WIRE_SANDBOX_REMOVE_REPLY);
+}
+
+/* The second one is read while the first is answered. */
+static void a_restore_that_fails_with_its_removal_behind_it(void **state)
+{
+	Sandbox__V1__RestoreRequest restore = SANDBOX__V1__RESTORE_REQUEST__INIT;
+	Sandbox__V1__RemoveSandboxRequest away = SANDBOX__V1__REMOVE_SANDBOX_REQUEST__INIT;
+	const struct { uint32_t type; const ProtobufCMessage *message; } both[] = {
+		{ GB_WIRE_SANDBOX_RESTORE, &restore.base }, { GB_WIRE_SANDBOX_REMOVE, &away.base },
+	};
+	struct rpcd_call call = { .rpcd = &rpcd };
+	struct rpcd_sandboxes *all = rpcd_sandboxes_of(&call);
+	rpcd_snapshot shell = GUESTBOX__SANDBOX__SNAPSHOT__INIT;
+	Sandbox__V1__CreateSandboxRequest spec = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
+	Sandbox__V1__NetworkSpec network = SANDBOX__V1__NETWORK_SPEC__INIT;
+	rpcd_record record = GUESTBOX__SANDBOX__RECORD__INIT;
+	time_t end = time(NULL) + PATIENCE_S;
+	unsigned char frames[1024], answers[4096];
+	size_t size = 0, len = 0;
+	struct gb_frame frame;
+	int ends[2];
+
+	(void)state;
+	shell.id = restore.snapshot_id = (char *)(uintptr_t)"of-nothing"; /* whose files are not there */
+	shell.record = &record;
+	record.spec = &spec;
+	spec.network = &network;
+	struct rpcd_snap *snap = calloc(1, sizeof *snap);
+	assert_non_null(snap);
+	assert_non_null(snap->snapshot = rpcd_copy(&shell));
+	rpcd_snap_insert(all, snap);
+	restore.id = away.id = (char *)(uintptr_t)"again";
+	for (size_t i = 0; i < GB_ARRAY_LEN(both); i++) {
+		size_t body = protobuf_c_message_get_packed_size(both[i].message);
+		assert_int_equal(gb_frame_head(frames + size, both[i].type, 0, body), 0);
+		size += GB_FRAME_HEAD + protobuf_c_message_pack(both[i].message, frames + size + GB_FRAME_HEAD);
+	}
+	struct rpcd_client *client = rpcd_client_new(&rpcd, GB_CONN_SOCKET, "test");
+	assert_non_null(client);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(gb_conn_start(&client->conn, ends[1], ends[1]), 0);
+	assert_int_equal(send(ends[0], frames, size, MSG_NOSIGNAL), size);
+	for (int i = 0; i < 2; i++) {
+		long got;
+		while ((got = answer(ends[0], answers, sizeof answers, &len, &frame)) == 0 && time(NULL) <= end)
+			turn();
+		assert_true(got > 0);
+		assert_int_equal(frame.type, i == 0 ? GB_WIRE_ERROR : GB_WIRE_SANDBOX_REMOVE_REPLY);
+		len -= (size_t)got;
+		memmove(answers, answers + got, len);
+	}
+	assert_null(rpcd_box_find(all, restore.id));
+	(void)close(ends[0]);
+	while (rpcd.conns_len && time(NULL) <= end)
+		turn();
+	for (int i = 0; i < 20; i++)
+		turn(); /* what is at work with it yet is so no more */
+	TAILQ_REMOVE(&all->snaps, snap, link);
+	assert_int_equal(snap->used, 0);
+	gb_pb_free((ProtobufCMessage **)&snap->snapshot);
+	free(snap);
 }
 
 static void whoever_watches(void **state)
@@ -316,6 +430,8 @@ int main(void)
 		cmocka_unit_test_setup(a_sign_of_life_and_what_the_machine_is, plain),
 		cmocka_unit_test_setup(a_file_that_is_read, plain),
 		cmocka_unit_test_setup(sandboxes_that_are_looked_for, plain),
+		cmocka_unit_test_setup(a_sandbox_that_has_ended, plain),
+		cmocka_unit_test_setup(a_restore_that_fails_with_its_removal_behind_it, plain),
 		cmocka_unit_test_setup(whoever_watches, plain),
 		cmocka_unit_test_setup(images, plain),
 	};
