@@ -4,6 +4,7 @@
 
 #include <bsd/string.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,11 @@
 #include "common/base/io.h"
 #include "common/sys/blkid.h"
 
-enum { BOOT_TABLE = 446, BOOT_TABLE_LEN = 64 }; /* where a boot sector has its four partitions */
+enum {
+	BOOT_TABLE = 446, BOOT_TABLE_LEN = 64, /* where a boot sector has its four partitions */
+	PROBED_HEAD = 128 << 10,               /* bytes of either end that are looked at */
+	PROBED_TAIL = 512 << 10,
+};
 
 /* Whether what was found stands in [own, own_end). */
 static bool is_within(blkid_probe pr, const char *key, uint64_t own, uint64_t own_end)
@@ -73,11 +78,16 @@ static bool is_own(blkid_probe pr, int fd, uint64_t own, uint64_t own_end)
 
 int gb_foreign_find(int fd, uint64_t size, uint64_t own, uint64_t own_end, char *name, size_t len)
 {
+	static char zfs_member[] = "zfs_member", *zfs[] = { zfs_member, NULL };
 	gb_autoblkid blkid_probe pr = blkid_new_probe();
 	int r;
 
 	if (!pr)
 		return -ENOMEM;
+	/* libblkid reads some forty pieces of these two: two requests, and the pieces are there. */
+	(void)posix_fadvise(fd, 0, PROBED_HEAD, POSIX_FADV_WILLNEED);
+	if (size > PROBED_TAIL)
+		(void)posix_fadvise(fd, (off_t)(size - PROBED_TAIL), PROBED_TAIL, POSIX_FADV_WILLNEED);
 	errno = 0;
 	if (blkid_probe_set_device(pr, fd, 0, (blkid_loff_t)size) < 0)
 		return errno ? -errno : -EIO;
@@ -85,6 +95,10 @@ int gb_foreign_find(int fd, uint64_t size, uint64_t own, uint64_t own_end, char 
 	    blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_MAGIC |
 					      BLKID_SUBLKS_BADCSUM) < 0 ||
 	    blkid_probe_set_partitions_flags(pr, BLKID_PARTS_MAGIC) < 0)
+		return -ENOMEM;
+	/* ZFS's four labels of 256 KiB are most of what would be read, and none is written beside a Btrfs: the first one's
+	 * list lies over the superblock at 64 KiB (vdev_phys_t of OpenZFS), and mkfs.btrfs(8) writes zeros over all of them. */
+	if (own != own_end && blkid_probe_filter_superblocks_type(pr, BLKID_FLTR_NOTIN, zfs) < 0)
 		return -ENOMEM;
 	/* One result a call, until there are no more: not safeprobe, whose "ambivalent" names nothing. */
 	while ((errno = 0, r = blkid_do_probe(pr)) == 0) {
