@@ -313,11 +313,14 @@ static int mount_all(const struct gb_cmd *cmd, const char *file, struct all *all
 static int from_table(const char *file, const char *name, struct arcmount_job *job, struct gb_mount_table *table,
 		      struct gb_buf *words, struct gb_err *err)
 {
+	char real[PATH_MAX];
 	int r = gb_mount_table_read(table, file, err);
 
 	if (r < 0)
 		return gb_err_wrap(err, "%s: only one of source and target is given", name);
 	const struct gb_mount_entry *e = gb_mount_table_find(table, name);
+	if (!e && realpath(name, real))
+		e = gb_mount_table_find(table, real);
 	if (!e)
 		return gb_err_set(err, ENOENT, "%s: only one of source and target is given, and %s does not have it", name, file);
 	gb_autobuf struct gb_buf own = *words;

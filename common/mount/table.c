@@ -209,13 +209,13 @@ void gb_mount_table_order(struct gb_mount_table *table)
 
 const struct gb_mount_entry *gb_mount_table_find(const struct gb_mount_table *table, const char *path)
 {
-	for (size_t i = table->count; i > 0; i--) {
-		const struct gb_mount_entry *e = &table->entries[i - 1];
+	for (size_t i = 0; i < table->count; i++) {
+		const struct gb_mount_entry *e = &table->entries[i];
 		if (e->target && same_path(e->target, path))
 			return e;
 	}
-	for (size_t i = table->count; i > 0; i--) {
-		const struct gb_mount_entry *e = &table->entries[i - 1];
+	for (size_t i = 0; i < table->count; i++) {
+		const struct gb_mount_entry *e = &table->entries[i];
 		if (e->source && same_path(e->source, path))
 			return e;
 	}

@@ -44,7 +44,7 @@ int gb_mount_table_share(struct gb_mount_table *table, const char *value, struct
 /* Puts each entry behind those whose target is above its own; the order is kept otherwise. */
 void gb_mount_table_order(struct gb_mount_table *table);
 
-/* The last entry with this target or source, or NULL. */
+/* The first entry with this target, else with this source (mount(8)), or NULL. */
 const struct gb_mount_entry *gb_mount_table_find(const struct gb_mount_table *table, const char *path);
 
 #endif

@@ -438,6 +438,16 @@ loops() { losetup -n -O NAME -j "$1"; }
 	unmounted a
 	[ -z "$(loops disk)" ]
 	fails 32 "only one of source and target is given: none: No such file" gb mount -T none "$dir/a"
+	# However the target is written, and the first of two.
+	printf '%s\n' "none $dir/a tmpfs size=1m" "none $dir/a tmpfs size=2m" >tab
+	ln -s a link
+	for name in a ./a "$dir/b/../a" link; do
+		gb mount -T tab "$name"
+		has a size=1024k
+		gb umount a
+	done
+	(cd a && gb mount -T ../tab .)
+	has a size=1024k
 }
 
 @test "what holds no file system, or cannot be written, is not mounted as if" {
