@@ -12,7 +12,6 @@
 
 #include "applets/arcmount/arcmount.h"
 #include "common/base/cleanup.h"
-#include "common/base/io.h"
 #include "common/base/log.h"
 #include "common/mount/apply.h"
 #include "common/mount/loop.h"
@@ -130,7 +129,7 @@ static int tree(const struct job *job, const struct gb_mountinfo_table *table, i
 /* The last mount of a device, or of an image behind a loop device. */
 static const struct gb_mountinfo *by_source(const struct gb_mountinfo_table *table, const char *name)
 {
-	struct stat st, back;
+	struct stat st;
 	bool there = stat(name, &st) == 0;
 
 	for (size_t i = table->count; i > 0; i--) {
@@ -140,15 +139,9 @@ static const struct gb_mountinfo *by_source(const struct gb_mountinfo_table *tab
 			return row;
 		if (there && S_ISBLK(st.st_mode) && major(st.st_rdev) == row->major && minor(st.st_rdev) == row->minor)
 			return row;
-		if (there && S_ISREG(st.st_mode) && strncmp(row->source, "/dev/loop", 9) == 0) {
-			char path[PATH_MAX], file[PATH_MAX];
-
-			(void)snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", row->source + 5);
-			if (gb_io_line(AT_FDCWD, path, file, sizeof file) < 0)
-				continue;
-			if (stat(file, &back) == 0 && back.st_dev == st.st_dev && back.st_ino == st.st_ino)
-				return row;
-		}
+		if (there && S_ISREG(st.st_mode) && strncmp(row->source, "/dev/loop", 9) == 0 &&
+		    gb_mount_loop_has(row->source + 5, &st))
+			return row;
 	}
 	return NULL;
 }

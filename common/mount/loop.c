@@ -32,6 +32,25 @@ bool gb_mount_loop_is(const char *path)
 	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && major(st.st_rdev) == LOOP_MAJOR_NUMBER;
 }
 
+bool gb_mount_loop_has(const char *name, const struct stat *file)
+{
+	char path[320], text[PATH_MAX];
+	struct loop_info64 info;
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", name);
+	if (access(path, F_OK) < 0)
+		return false;
+	(void)snprintf(path, sizeof path, "/dev/%s", name);
+	gb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && ioctl(fd, LOOP_GET_STATUS64, &info) == 0)
+		return info.lo_device == file->st_dev && info.lo_inode == file->st_ino;
+	/* The path is the next best: it may be a removed name's, or of another mount namespace. */
+	(void)snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", name);
+	return gb_io_line(AT_FDCWD, path, text, sizeof text) == 0 && stat(text, &st) == 0 && st.st_dev == file->st_dev &&
+	       st.st_ino == file->st_ino;
+}
+
 /* A number of /sys/block/NAME/loop; 0 when it is not there. */
 static uint64_t number_of(int dir, const char *name, const char *file)
 {
@@ -55,12 +74,7 @@ static int in_use(const struct stat *file, const struct gb_mount_loop *loop, cha
 	int r = 0;
 
 	while (dir && (r = gb_dir_next(dir, &entry)) > 0) {
-		char path[320], name[PATH_MAX];
-		struct stat st;
-
-		(void)snprintf(path, sizeof path, "%s/loop/backing_file", entry->d_name);
-		if (strncmp(entry->d_name, "loop", 4) != 0 || gb_io_line(dirfd(dir), path, name, sizeof name) < 0 ||
-		    stat(name, &st) < 0 || st.st_dev != file->st_dev || st.st_ino != file->st_ino)
+		if (strncmp(entry->d_name, "loop", 4) != 0 || !gb_mount_loop_has(entry->d_name, file))
 			continue;
 		if (overlap(number_of(dirfd(dir), entry->d_name, "offset"), number_of(dirfd(dir), entry->d_name, "sizelimit"),
 			    loop->offset, loop->size)) {

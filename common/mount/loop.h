@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "common/base/err.h"
 
@@ -28,5 +29,8 @@ int gb_mount_loop_detach(const char *device, struct gb_err *err);
 
 /* Whether path is a loop device. */
 bool gb_mount_loop_is(const char *path);
+
+/* Whether the loop device of this name ("loop0") has the file, by whichever name of its own. */
+bool gb_mount_loop_has(const char *name, const struct stat *file);
 
 #endif

@@ -660,6 +660,21 @@ initramfs() {
 	CASES
 }
 
+@test "loop: a file is known by whichever of its names, and by odd ones" {
+	image $'a disk\n\\of mine'
+	gb arcmount mount -o loop $'a disk\n\\of mine' a
+	fails 1 "has it already" gb arcmount mount -o loop $'a disk\n\\of mine' b
+	# The name it was set up by is gone.
+	ln $'a disk\n\\of mine' other
+	rm $'a disk\n\\of mine'
+	fails 1 "has it already" gb arcmount mount -o loop other b
+	gb arcmount umount other
+	unmounted a
+	gb arcmount mount -o loop other b
+	gb arcmount umount other
+	unmounted b
+}
+
 @test "DAX: a file system without it is told apart, and require leaves nothing mounted" {
 	image disk
 	run gb arcmount mount -o loop,dax=require disk a
