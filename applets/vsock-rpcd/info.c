@@ -16,6 +16,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/utf8.h"
 #include "common/net/ifaddr.h"
 
 enum { PROC_MAX = 65536 };
@@ -104,6 +105,7 @@ void rpcd_info(struct rpcd_call *call)
 	double load[3];
 
 	if (uname(&uts) == 0) {
+		gb_utf8_mend(uts.nodename, strlen(uts.nodename)); /* sethostname(2) takes any bytes */
 		reply.kernel_version = uts.release;
 		reply.os_name = uts.sysname;
 		reply.os_version = uts.version;

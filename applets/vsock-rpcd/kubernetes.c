@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/utf8.h"
 
 enum { CHECK_MS = 5000, CONFIG_MAX = 1 << 20 };
 
@@ -247,7 +248,7 @@ static void run_config(struct rpcd_job *base)
 	struct kube_job *job = (struct kube_job *)base;
 
 	job->error = -gb_io_slurp(AT_FDCWD, RPCD_K3S_CONFIG, CONFIG_MAX, &job->text);
-	if (!job->error && memchr(gb_buf_text(&job->text), '\0', job->text.len))
+	if (!job->error && (memchr(gb_buf_text(&job->text), '\0', job->text.len) || !gb_utf8_is(job->text.data, job->text.len)))
 		job->error = EILSEQ;
 }
 

@@ -18,3 +18,26 @@ size_t gb_utf8_len(const void *text, size_t left)
 		return 0;
 	return n;
 }
+
+bool gb_utf8_is(const void *text, size_t len)
+{
+	const char *p = text;
+
+	for (size_t n; len; p += n, len -= n) {
+		n = gb_utf8_len(p, len);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+void gb_utf8_mend(char *text, size_t len)
+{
+	for (size_t n; len; text += n, len -= n) {
+		n = gb_utf8_len(text, len);
+		if (n == 0) {
+			*text = '?';
+			n = 1;
+		}
+	}
+}

@@ -34,16 +34,6 @@ static bool varint(struct cursor *c, uint64_t *ret)
 	return false;
 }
 
-static bool is_utf8(const unsigned char *p, size_t len)
-{
-	for (size_t n; len; p += n, len -= n) {
-		n = gb_utf8_len(p, len);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
-
 /* The wire type that the encoding of a field has (a repeated number has two: LEN when packed). */
 static bool wire_fits(const ProtobufCFieldDescriptor *field, unsigned wire)
 {
@@ -110,7 +100,7 @@ static int check(const ProtobufCMessageDescriptor *type, struct cursor c, int de
 		if (n > left)
 			return gb_err_set(err, EBADMSG, "%s.%s: cut off", type->short_name, name);
 		if (field && field->type == PROTOBUF_C_TYPE_STRING) {
-			if (!is_utf8(c.at, (size_t)n))
+			if (!gb_utf8_is(c.at, (size_t)n))
 				return gb_err_set(err, EBADMSG, "%s.%s: not UTF-8", type->short_name, name);
 			if (memchr(c.at, '\0', (size_t)n))
 				return gb_err_set(err, EBADMSG, "%s.%s: holds a NUL byte", type->short_name, name);

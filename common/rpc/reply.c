@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/utf8.h"
 #include "common/rpc/parts.h"
 #include "common/rpc/wire.h"
 
@@ -103,6 +104,7 @@ void gb_conn_error(struct gb_conn *conn, const void *trace, size_t trace_len, in
 	int n = vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	size_t len = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+	gb_utf8_mend(text, len); /* a client that reads anything else has no text; what was too long may end in half a character */
 	if (gb_frame_head(head, GB_WIRE_ERROR, trace_len, sizeof inner + len) < 0) {
 		gb_conn_lose(conn);
 		return;

@@ -90,6 +90,18 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 	[[ $output == ????????"00001002"* ]]
 }
 
+@test "an error's text is UTF-8, also where what it names was too long for it" {
+	for name in c3a9 e282ac f09f9880; do
+		for shift in "" 61 6161 616161; do
+			path=$shift$(printf "$name%.0s" {1..600}) # MmapReadFile of 100,000,000 bytes
+			len=$((${#path} / 2))
+			run stdio "$(printf '%08x 0000000b 0000 0a%02x%02x' $((len + 14)) $((len % 128 + 128)) $((len / 128)))" "$path" 1880c2d72f
+			[[ $output == ????????"0000ffff000000000016"* ]]
+			xxd -r -p <<<"$output" | tail -c +19 | iconv -f UTF-8 -t UTF-8 >/dev/null
+		done
+	done
+}
+
 @test "pipelined requests are answered in their order" {
 	for i in $(seq 100 399); do
 		printf '0000000d 00000001 0002 7431 0a03%s' "$(printf %s "$i" | xxd -p)"

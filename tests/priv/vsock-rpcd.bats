@@ -17,6 +17,19 @@ teardown() {
 	rm -rf "$T"
 }
 
+@test "info: a host name of any bytes is text in the reply" {
+	# shellcheck disable=SC2016 # the inner shell expands it
+	unshare --uts sh -c 'printf "a\377b" >/proc/sys/kernel/hostname; exec "$GUESTBOX" vsock-rpcd --listen "unix:$0/s"' "$T" \
+		2>"$T/log" 3>&- &
+	daemon=$!
+	listens "$T/s"
+	run gb vsock-rpc --connect "unix:$T/s" --json info
+	kill "$daemon"
+	wait "$daemon" || true
+	echo "$output"
+	[ "$(jq -r .hostname <<<"$output")" = "a?b" ]
+}
+
 @test "trim: file systems that can are trimmed, each once" {
 	truncate -s 300M "$T/disk"
 	mkfs.btrfs -q "$T/disk"

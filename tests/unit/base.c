@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #define LIBBSD_OPENBSD_VIS
+#include <bsd/string.h>
 #include <bsd/vis.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include "common/base/json.h"
 #include "common/base/opt.h"
 #include "common/base/parse.h"
+#include "common/base/utf8.h"
 #include "common/base/vis.h"
 
 static void err_keeps_object_and_reason(void **state)
@@ -46,6 +48,25 @@ static void err_encodes_control_bytes(void **state)
 	assert_null(strchr(err.msg, '\033'));
 	assert_null(strchr(err.msg, '\n'));
 	assert_non_null(strstr(err.msg, "c\\d")); /* a backslash alone stays as it is */
+}
+
+static void utf8_is_told_and_made(void **state)
+{
+	static const struct { const char *text, *mended; } table[] = {
+		{ "", "" }, { "a\xc3\xa9z", "a\xc3\xa9z" }, { "a\xc3", "a?" }, { "\xe2\x82", "??" }, { "\xff\xe2\x82\xac\x80", "?\xe2\x82\xac?" },
+		{ "\xed\xa0\x80", "???" }, { "\xc0\x80", "??" }, { "\xf0\x9f\x98x", "???x" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GB_ARRAY_LEN(table); i++) {
+		char text[16];
+		size_t len = strlcpy(text, table[i].text, sizeof text);
+
+		assert_int_equal(gb_utf8_is(text, len), strcmp(table[i].text, table[i].mended) == 0);
+		gb_utf8_mend(text, len);
+		assert_string_equal(text, table[i].mended);
+		assert_true(gb_utf8_is(text, len));
+	}
 }
 
 static void outside_text_is_shown_as_vis_does(void **state)
@@ -345,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(err_keeps_object_and_reason), cmocka_unit_test(err_encodes_control_bytes),
 		cmocka_unit_test(outside_text_is_shown_as_vis_does), cmocka_unit_test(dates_are_utc),
+		cmocka_unit_test(utf8_is_told_and_made),
 		cmocka_unit_test(err_wraps_and_maps),	       cmocka_unit_test(opt_reads_all_forms),
 		cmocka_unit_test(opt_names_what_is_wrong),     cmocka_unit_test(numbers_are_strict),
 		cmocka_unit_test(buf_grows_and_eats),
