@@ -607,7 +607,7 @@ int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
 	r = fs ? 0 : -err->code;
 	if (r == 0 && pidfile >= 0)
 		r = write_pidfile(config->pidfile, pidfile, err);
-	if (r == 0) {
+	if (fs && r == 0) {
 		fs->on_ready = on_ready;
 		r = serve_mount(fs, &signals, err);
 	}
