@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/net/link.h"
 #include "common/sys/nl.h"
 
 enum { INDEX_MAX = 4096 };
@@ -99,32 +100,17 @@ static int on_addr(struct nl_msg *msg, void *data)
 	return NL_OK;
 }
 
-static int dump(struct nl_sock *sock, int type, size_t size, nl_recvmsg_msg_cb_t fn, void *data)
-{
-	unsigned char body[sizeof(struct ifinfomsg)] = { 0 }; /* all zero: every family, every interface */
-
-	int r = nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, fn, data);
-	if (r < 0)
-		return r;
-	r = nl_send_simple(sock, type, NLM_F_DUMP, body, size);
-	return r < 0 ? r : nl_recvmsgs_default(sock);
-}
-
-_Static_assert(sizeof(struct ifaddrmsg) <= sizeof(struct ifinfomsg), "one buffer serves both requests");
-
 int gb_ifaddr_list(struct gb_ifaddr *list, struct gb_err *err)
 {
+	struct ifinfomsg links = { 0 }; /* all zero: every family, every interface */
+	struct ifaddrmsg addresses = { 0 };
 	struct pass pass = { .list = list };
-	struct nl_sock *sock = nl_socket_alloc();
+	gb_autolink struct gb_link *link = NULL;
 
-	if (!sock)
-		return gb_err_sys(err, ENOMEM, "netlink");
-	int r = nl_connect(sock, NETLINK_ROUTE);
+	int r = gb_link_open(&link, err);
 	if (r == 0)
-		r = dump(sock, RTM_GETLINK, sizeof(struct ifinfomsg), on_link, &pass);
-	if (r >= 0)
-		r = dump(sock, RTM_GETADDR, sizeof(struct ifaddrmsg), on_addr, &pass);
-	nl_socket_free(sock);
-	/* libnl has its own numbers for errors, and a text for each. */
-	return r < 0 ? gb_err_set(err, EIO, "netlink: %s", nl_geterror(r)) : pass.count;
+		r = gb_link_dump(link, RTM_GETLINK, &links, sizeof links, on_link, &pass, err);
+	if (r == 0)
+		r = gb_link_dump(link, RTM_GETADDR, &addresses, sizeof addresses, on_addr, &pass, err);
+	return r < 0 ? r : pass.count;
 }

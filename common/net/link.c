@@ -174,10 +174,10 @@ static int on_route(struct nl_msg *msg, void *data)
 	return NL_OK;
 }
 
-static int dump(struct gb_link *link, int type, void *body, size_t size, nl_recvmsg_msg_cb_t fn, struct found *found,
-		struct gb_err *err)
+int gb_link_dump(struct gb_link *link, int type, void *body, size_t size, int (*fn)(struct nl_msg *msg, void *data), void *data,
+		 struct gb_err *err)
 {
-	int r = nl_socket_modify_cb(link->sock, NL_CB_VALID, NL_CB_CUSTOM, fn, found);
+	int r = nl_socket_modify_cb(link->sock, NL_CB_VALID, NL_CB_CUSTOM, fn, data);
 
 	link->refused = 0;
 	if (r == 0)
@@ -193,7 +193,7 @@ int gb_link_drop_addresses(struct gb_link *link, unsigned index, struct in_addr 
 {
 	struct ifaddrmsg all = { .ifa_family = AF_INET };
 	struct found found = { .index = index };
-	int r = dump(link, RTM_GETADDR, &all, sizeof all, on_address, &found, err);
+	int r = gb_link_dump(link, RTM_GETADDR, &all, sizeof all, on_address, &found, err);
 
 	for (int i = 0; r == 0 && i < found.count; i++) {
 		struct ifaddrmsg body = { .ifa_family = AF_INET, .ifa_prefixlen = (unsigned char)found.rows[i].prefix,
@@ -210,7 +210,7 @@ int gb_link_drop_default(struct gb_link *link, unsigned index, struct gb_err *er
 {
 	struct rtmsg all = { .rtm_family = AF_INET };
 	struct found found = { .index = index };
-	int r = dump(link, RTM_GETROUTE, &all, sizeof all, on_route, &found, err);
+	int r = gb_link_dump(link, RTM_GETROUTE, &all, sizeof all, on_route, &found, err);
 
 	for (int i = 0; r == 0 && i < found.count; i++) {
 		struct rtmsg body = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_scope = RT_SCOPE_NOWHERE };

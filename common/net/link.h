@@ -30,6 +30,11 @@ int gb_link_drop_addresses(struct gb_link *link, unsigned index, struct in_addr 
 int gb_link_add_route(struct gb_link *link, unsigned index, struct in_addr to, unsigned prefix, struct in_addr gateway,
 		      struct gb_err *err);
 
+/* Asks for all that there is of a kind (RTM_GET...): fn has each message, and returns NL_OK. */
+struct nl_msg;
+int gb_link_dump(struct gb_link *link, int type, void *body, size_t size, int (*fn)(struct nl_msg *msg, void *data), void *data,
+		 struct gb_err *err);
+
 /* Takes away the IPv4 default routes through an interface. */
 int gb_link_drop_default(struct gb_link *link, unsigned index, struct gb_err *err);
 
