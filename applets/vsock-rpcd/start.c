@@ -149,6 +149,8 @@ static bool takes_files(const char *path)
 	return true;
 }
 
+/* In the order that the protocol has: modprobe(8), which knows of modprobe.d(5), then the file, for an image without depmod(8)'s
+ * tables. common/sys/module reads nothing but those. */
 static void load_overlay(struct notes *notes)
 {
 	static char *const modprobe[] = { (char *)(uintptr_t)"modprobe", (char *)(uintptr_t)"overlay", NULL };

@@ -123,7 +123,8 @@ static int find_program(const char *name, char path[PATH_MAX])
 		       ? 0 : -ENOENT;
 }
 
-/* Runs a program; its last line of complaint goes into err, and into `words` even when it ended well. */
+/* Runs a program; its last line of complaint goes into err, and into `words` even when it ended well. Not gb_spawn_run(): a
+ * format or a repair is not cut short by a limit in time, ends with us on a terminal's ^C, and complains on stderr alone. */
 static int run_program(const char *path, char *const argv[], char words[256], struct gb_err *err)
 {
 	posix_spawn_file_actions_t actions;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* veth pairs over rtnetlink(7). */
+/* veth pairs over rtnetlink(7). By hand, and not by way of link.c: a pair is one request with attributes inside attributes, which
+ * nothing else here needs of libnl, and the sockets of two namespaces are bare descriptors to whoever keeps them. */
 #include "common/net/veth.h"
 
 #include <arpa/inet.h>

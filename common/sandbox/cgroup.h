@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The cgroups of sandboxes: which controllers there are, and how a tree of processes is ended for good. */
+/* The cgroups of sandboxes, by their paths below the root: which controllers there are, and how a tree of them is ended and
+ * removed for good. Those of daemons, below our own and by descriptor, are common/sys/cgroup.h's. */
 #ifndef GB_SANDBOX_CGROUP_H
 #define GB_SANDBOX_CGROUP_H
 
