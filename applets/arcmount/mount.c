@@ -133,12 +133,43 @@ static int find_type(const char *source, const char *wanted, char *type, size_t 
 	return r;
 }
 
+enum { LOOP_NAME = 64 };
+
+/* q->source, a file, becomes a loop device, which *ret_fd keeps until the mount does; for --dry-run and --fake, but its name.
+ * 0 or -errno. */
+static int use_loop(const struct arcmount_job *job, struct gb_mount_options *o, struct gb_mount_request *q, char loop[LOOP_NAME],
+		    int *ret_fd, bool *ret_read_only, struct gb_err *err)
+{
+	const struct gb_mount_loop want = { .file = q->source, .device = o->loop_device, .offset = o->loop_offset,
+					    .size = o->loop_size, .read_only = o->set & MS_RDONLY };
+	bool read_only = want.read_only;
+
+	if (job->dry_run || job->fake) {
+		q->source = want.device && *want.device ? want.device : "/dev/loopN";
+		if (job->dry_run)
+			printf("ioctl(\"%s\", LOOP_CONFIGURE, \"%s\")\n", q->source, want.file);
+		return 0;
+	}
+	int fd = gb_mount_loop_attach(&want, loop, LOOP_NAME, &read_only, err);
+	if (fd < 0)
+		return gb_err_wrap(err, "cannot mount on %s", job->target);
+	*ret_fd = fd;
+	if (read_only && !want.read_only) {
+		if (o->clear & MS_RDONLY)
+			return gb_err_set(err, EROFS, "cannot mount %s on %s: the file is write-protected", want.file, job->target);
+		o->set |= MS_RDONLY;
+		*ret_read_only = true;
+	}
+	q->source = loop;
+	return 0;
+}
+
 int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 {
 	gb_automountoptions struct gb_mount_options o = { 0 };
 	gb_automountplan struct gb_mount_plan plan = { 0 };
 	struct gb_mount_outcome outcome = { 0 };
-	char device[PATH_MAX], type[64], loop[64];
+	char device[PATH_MAX], type[64], loop[LOOP_NAME];
 	gb_autoclose int loop_fd = -1;
 	struct gb_mount_request q = { .source = job->source, .target = job->target, .type = job->type,
 				      .options = job->options, .flags = job->flags, .mkdir = job->mkdir };
@@ -155,33 +186,14 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 			return gb_err_wrap(err, "cannot mount on %s", job->target);
 		q.source = device;
 		if (o.loop) {
-			struct gb_mount_loop want = { .file = device, .device = o.loop_device, .offset = o.loop_offset,
-						      .size = o.loop_size, .read_only = o.set & MS_RDONLY };
-			bool read_only = want.read_only;
-
 			if (!real && is_open(q.type)) { /* without the device its file has to tell */
 				if (find_type(device, q.type, type, sizeof type, err) < 0)
 					return gb_err_wrap(err, "cannot mount on %s", job->target);
 				q.type = type;
 			}
-			if (real) {
-				loop_fd = gb_mount_loop_attach(&want, loop, sizeof loop, &read_only, err);
-				if (loop_fd < 0)
-					return gb_err_wrap(err, "cannot mount on %s", job->target);
-				if (read_only && !want.read_only) {
-					if (o.clear & MS_RDONLY)
-						return gb_err_set(err, EROFS, "cannot mount %s on %s: the file is write-protected",
-								  device, job->target);
-					o.set |= MS_RDONLY;
-					outcome.read_only = true;
-				}
-				q.source = loop;
-			} else {
-				if (job->dry_run)
-					printf("ioctl(\"%s\", LOOP_CONFIGURE, \"%s\")\n", want.device && *want.device ? want.device
-					       : "/dev/loopN", device);
-				q.source = want.device && *want.device ? want.device : "/dev/loopN";
-			}
+			r = use_loop(job, &o, &q, loop, &loop_fd, &outcome.read_only, err);
+			if (r < 0)
+				return r;
 		}
 	}
 	if (!work && !spread_only && is_open(q.type)) {

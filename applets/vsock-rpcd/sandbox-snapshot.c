@@ -206,6 +206,27 @@ void rpcd_sandbox_checkpoint(struct rpcd_call *call)
 
 /* ---- restore ---- */
 
+/* The request's labels in place of the record's. */
+static bool take_labels(rpcd_record *record, const Sandbox__V1__RestoreRequest *request)
+{
+	Sandbox__V1__CreateSandboxRequest shell = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
+
+	shell.labels = (Sandbox__V1__CreateSandboxRequest__LabelsEntry **)request->labels;
+	shell.n_labels = request->n_labels;
+	Sandbox__V1__CreateSandboxRequest *copy = rpcd_copy(&shell);
+	if (!copy)
+		return false;
+	/* They change places: what was there goes with the copy. */
+	Sandbox__V1__CreateSandboxRequest__LabelsEntry **old = record->spec->labels;
+	size_t old_n = record->spec->n_labels;
+	record->spec->labels = copy->labels;
+	record->spec->n_labels = copy->n_labels;
+	copy->labels = old;
+	copy->n_labels = old_n;
+	gb_pb_free((ProtobufCMessage **)&copy);
+	return true;
+}
+
 void rpcd_sandbox_restore(struct rpcd_call *call)
 {
 	const Sandbox__V1__RestoreRequest *request = (const Sandbox__V1__RestoreRequest *)call->request;
@@ -247,22 +268,8 @@ void rpcd_sandbox_restore(struct rpcd_call *call)
 		      gb_pb_set(&record->spec->id, *request->id ? request->id : uuid) == 0 &&
 		      gb_pb_set(&record->spec->network->mode, request->network_override ? "tap" : "none") == 0 &&
 		      gb_pb_set(&record->error, "") == 0 && gb_pb_set(&record->state, "starting") == 0;
-	if (copied && request->n_labels) {
-		Sandbox__V1__CreateSandboxRequest shell = SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT, *copy;
-		shell.labels = (Sandbox__V1__CreateSandboxRequest__LabelsEntry **)request->labels;
-		shell.n_labels = request->n_labels;
-		copy = rpcd_copy(&shell);
-		copied = copy != NULL;
-		if (copy) { /* they change places: what was there goes with the copy */
-			Sandbox__V1__CreateSandboxRequest__LabelsEntry **old = record->spec->labels;
-			size_t old_n = record->spec->n_labels;
-			record->spec->labels = copy->labels;
-			record->spec->n_labels = copy->n_labels;
-			copy->labels = old;
-			copy->n_labels = old_n;
-			gb_pb_free((ProtobufCMessage **)&copy);
-		}
-	}
+	if (copied && request->n_labels)
+		copied = take_labels(record, request);
 	if (!copied)
 		rpcd_error(call, GB_RPC_FAILED, "out of memory");
 	if (!copied || rpcd_record_number(all, call, record, request->network_override) < 0) {

@@ -121,11 +121,31 @@ static void start_undo(struct rpcd_box *box, bool ended)
 		rpcd_box_kill(box);
 }
 
+/* Those who asked for it by a restore have waited for its address. */
+static void tell_ready(struct rpcd_box *box)
+{
+	struct in_addr in = { htonl(box->record->address) };
+	char text[INET_ADDRSTRLEN] = "";
+	struct rpcd_waiter *waiter;
+
+	if (box->record->address)
+		(void)inet_ntop(AF_INET, &in, text, sizeof text);
+	while (!box->removing && (waiter = STAILQ_FIRST(&box->starts))) {
+		Sandbox__V1__RestoreResponse reply = SANDBOX__V1__RESTORE_RESPONSE__INIT;
+		struct rpcd_call call;
+		STAILQ_REMOVE_HEAD(&box->starts, link);
+		reply.id = box->record->spec->id;
+		reply.ip_address = text;
+		if (rpcd_wait_call(waiter, &call))
+			rpcd_reply(&call, &reply.base);
+		rpcd_wait_end(waiter);
+	}
+}
+
 static void start_done(struct rpcd_task *base)
 {
 	struct start_task *task = (struct start_task *)base;
 	struct rpcd_box *box = task->box;
-	struct rpcd_waiter *waiter;
 
 	bool ended = false, stuck = box->stuck;
 
@@ -161,20 +181,7 @@ static void start_done(struct rpcd_task *base)
 		gb_log(GB_LOG_INFO, "sandbox \"%s\": ready after %.1f ms", box->record->spec->id,
 		       (double)(gb_mono_ns() - task->begun) / 1e6);
 		rpcd_box_event(box, "ready", NULL, NULL);
-		while (!box->removing && (waiter = STAILQ_FIRST(&box->starts))) {
-			struct rpcd_call call;
-			Sandbox__V1__RestoreResponse reply = SANDBOX__V1__RESTORE_RESPONSE__INIT;
-			char text[INET_ADDRSTRLEN] = "";
-			struct in_addr in = { htonl(box->record->address) };
-			STAILQ_REMOVE_HEAD(&box->starts, link);
-			reply.id = box->record->spec->id;
-			if (box->record->address)
-				(void)inet_ntop(AF_INET, &in, text, sizeof text);
-			reply.ip_address = text;
-			if (rpcd_wait_call(waiter, &call))
-				rpcd_reply(&call, &reply.base);
-			rpcd_wait_end(waiter);
-		}
+		tell_ready(box);
 		if (box->removing || ended)
 			rpcd_command_refuse(box, GB_RPC_WRONG_STATE, box->removing ? "the sandbox was removed while it started"
 										   : "the sandbox's own command has ended already");

@@ -180,84 +180,90 @@ static int by_supers(struct gb_found *found, const struct gb_super *super)
 	return 1;
 }
 
-int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
+/* From what says most to what says least: the superblocks, others' signatures, what is left of a superblock, any byte. */
+static void judge(const struct gb_disk *disk, struct gb_super *super, uint8_t *buf, struct gb_found *found)
 {
-	gb_autofree struct gb_super *super = calloc(GB_SUPER_COPIES, sizeof *super);
-	gb_autofree uint8_t *buf = malloc(PIECE);
-	struct gb_found found = { 0 };
 	bool temp = false;
 	uint64_t at = 0;
 	char name[64];
 
-	if (!super || !buf)
-		return -ENOMEM;
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
 		/* Only the primary has to be there; a disk that ends inside a later copy has none. */
 		if (i > 0 && (disk->size < GB_SUPER_SIZE || disk->size - GB_SUPER_SIZE < gb_probe_super_offset[i]))
 			continue;
-		if (need(disk, &super[i], GB_SUPER_SIZE, gb_probe_super_offset[i], &found))
-			goto out;
-		found.copy[i] = gb_probe_super_judge(&super[i], gb_probe_super_offset[i]);
-		temp |= found.copy[i] == GB_COPY_TEMP;
+		if (need(disk, &super[i], GB_SUPER_SIZE, gb_probe_super_offset[i], found))
+			return;
+		found->copy[i] = gb_probe_super_judge(&super[i], gb_probe_super_offset[i]);
+		temp |= found->copy[i] == GB_COPY_TEMP;
 	}
-	int r, decided = by_supers(&found, super);
+	int r, decided = by_supers(found, super);
 
 	/* A partition table that was written later and did not happen to touch a superblock, a RAID whose own block is behind
 	 * the file system: to mount it is to write into what belongs to another by now. */
-	if (decided && (found.state == GB_STATE_BTRFS || found.copy[0] != GB_COPY_NONE)) {
-		r = disk->signature(disk->ctx, OWN, le64toh(found.super.dev_total_bytes), found.beside, sizeof found.beside);
+	if (decided && (found->state == GB_STATE_BTRFS || found->copy[0] != GB_COPY_NONE)) {
+		r = disk->signature(disk->ctx, OWN, le64toh(found->super.dev_total_bytes), found->beside, sizeof found->beside);
 		if (r <= 0)
-			found.beside[0] = '\0';
+			found->beside[0] = '\0';
 		/* A sector that cannot be read is no reason to leave a file system alone, but one not to write over it. */
-		if (r >= 0 || found.state == GB_STATE_BTRFS)
-			goto out;
+		if (r >= 0 || found->state == GB_STATE_BTRFS)
+			return;
 	} else {
 		/* Another owner's signature, and no Btrfs magic where the primary belongs: the good copy is what mkfs of that
 		 * other file system did not happen to overwrite. Restoring its primary would write into somebody's data. */
 		r = disk->signature(disk->ctx, 0, 0, name, sizeof name);
 		if (r == 0 && decided)
-			goto out;
+			return;
 	}
 	if (r < 0) {
-		(void)unreadable(&found, r, 0);
-		(void)snprintf(found.detail, sizeof found.detail, "%s in the search for signatures", strerror(-r));
-		goto out;
+		(void)unreadable(found, r, 0);
+		(void)snprintf(found->detail, sizeof found->detail, "%s in the search for signatures", strerror(-r));
+		return;
 	}
 	if (r > 0) {
-		int old = found.state == GB_STATE_DAMAGED ? found.best : 0;
+		int old = found->state == GB_STATE_DAMAGED ? found->best : 0;
 
-		found.state = GB_STATE_FOREIGN;
-		(void)snprintf(found.detail, sizeof found.detail, "%s", name);
+		found->state = GB_STATE_FOREIGN;
+		(void)snprintf(found->detail, sizeof found->detail, "%s", name);
 		if (old)
-			(void)snprintf(found.detail, sizeof found.detail, "%s, over an old Btrfs whose copy at byte %" PRIu64
+			(void)snprintf(found->detail, sizeof found->detail, "%s, over an old Btrfs whose copy at byte %" PRIu64
 				       " still holds", name, gb_probe_super_offset[old]);
-		goto out;
+		return;
 	}
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
-		if (found.copy[i] > GB_COPY_TEMP) {
-			found.state = GB_STATE_FOREIGN;
-			(void)snprintf(found.detail, sizeof found.detail,
+		if (found->copy[i] > GB_COPY_TEMP) {
+			found->state = GB_STATE_FOREIGN;
+			(void)snprintf(found->detail, sizeof found->detail,
 				       "a Btrfs superblock at byte %" PRIu64 " with %s, and no good copy",
-				       gb_probe_super_offset[i], copy_text(found.copy[i]));
-			goto out;
+				       gb_probe_super_offset[i], copy_text(found->copy[i]));
+			return;
 		}
 	}
 	/* mkfs.btrfs gives the primary its temporary magic before the copies, and takes it away before theirs when it
 	 * starts over: the magic in any place, with nothing else before it, is its work. */
-	if (found.copy[0] == GB_COPY_TEMP) {
-		found.state = GB_STATE_UNFINISHED;
-		goto out;
+	if (found->copy[0] == GB_COPY_TEMP) {
+		found->state = GB_STATE_UNFINISHED;
+		return;
 	}
-	r = nonzero(disk, 0, disk->size < EDGE ? disk->size : EDGE, buf, &at, &found);
+	r = nonzero(disk, 0, disk->size < EDGE ? disk->size : EDGE, buf, &at, found);
 	if (r == 0 && disk->size > EDGE)
-		r = nonzero(disk, disk->size - EDGE, disk->size, buf, &at, &found);
+		r = nonzero(disk, disk->size - EDGE, disk->size, buf, &at, found);
 	if (r == 0) {
-		found.state = temp ? GB_STATE_UNFINISHED : GB_STATE_BLANK;
+		found->state = temp ? GB_STATE_UNFINISHED : GB_STATE_BLANK;
 	} else if (r == 1) {
-		found.state = GB_STATE_FOREIGN;
-		(void)snprintf(found.detail, sizeof found.detail, "unknown data at byte %" PRIu64, at);
+		found->state = GB_STATE_FOREIGN;
+		(void)snprintf(found->detail, sizeof found->detail, "unknown data at byte %" PRIu64, at);
 	}
-out:
+}
+
+int gb_probe(const struct gb_disk *disk, struct gb_found *ret_found)
+{
+	gb_autofree struct gb_super *super = calloc(GB_SUPER_COPIES, sizeof *super);
+	gb_autofree uint8_t *buf = malloc(PIECE);
+	struct gb_found found = { 0 };
+
+	if (!super || !buf)
+		return -ENOMEM;
+	judge(disk, super, buf, &found);
 	*ret_found = found;
 	return 0;
 }

@@ -196,6 +196,47 @@ static int add_remount(struct gb_mount_plan *plan, struct gb_mount_step *step, c
 	return r;
 }
 
+/* What does not go together, so that no option is passed over in silence. work: which of MS_REMOUNT, MS_BIND, MS_MOVE. */
+static int check_work(const struct gb_mount_request *q, const struct gb_mount_options *o, unsigned long work, unsigned long set,
+		      unsigned long clear, struct gb_err *err)
+{
+	if (work & MS_MOVE && work != MS_MOVE)
+		return gb_err_set(err, EINVAL, "%s: move goes with neither bind nor remount", q->target);
+	if ((work & MS_MOVE) && (set || clear || o->data.len))
+		return gb_err_set(err, EINVAL, "%s: a move changes no options: move first, then remount", q->target);
+	if ((work & MS_BIND) && o->data.len)
+		return gb_err_set(err, EINVAL, "option %.*s: means nothing to a bind, which has the file system of its source",
+				  (int)(o->data.len < 512 ? o->data.len : 512), o->data.data);
+	if ((work & MS_BIND) && set & GB_MOUNT_SUPERS & ~MS_RDONLY)
+		return gb_err_set(err, EINVAL, "%s: sync, dirsync, mand, lazytime, iversion and silent belong to the file "
+				  "system, not to a bind", q->target);
+	if (o->dax_require && work)
+		return gb_err_set(err, EINVAL, "%s: dax=require is for a new mount", q->target);
+	return 0;
+}
+
+static int add_new(struct gb_mount_plan *plan, const struct gb_mount_request *q, const struct gb_mount_options *o,
+		   struct gb_mount_step *step, struct gb_err *err)
+{
+	gb_autobuf struct gb_buf tidy = { 0 };
+
+	if (!q->type || !*q->type)
+		return gb_err_set(err, EINVAL, "%s: no file system type", q->target);
+	step->what = GB_MOUNT_NEW;
+	if (!step->source)
+		step->source = step->type;
+	step->data = (char *)(uintptr_t)gb_buf_text(&o->data);
+	if (strcmp(q->type, "overlay") == 0) {
+		int r = gb_mount_overlay_check(step->data, err);
+		if (r < 0)
+			return err ? gb_err_wrap(err, "%s", q->target) : r;
+		if (overlay_tidy(step->data, &tidy) < 0)
+			return gb_err_sys(err, ENOMEM, "%s", q->target);
+		step->data = tidy.data;
+	}
+	return append(plan, step, err);
+}
+
 int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_request *q,
 			 const struct gb_mount_options *o, struct gb_err *err)
 {
@@ -212,19 +253,9 @@ int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_reque
 	if (propagation && set & MS_REC && !o->propagation)
 		propagation |= MS_REC;
 	set &= ~(GB_MOUNT_PROPAGATIONS | MS_REMOUNT | MS_BIND | MS_MOVE | MS_REC);
-	if (work & MS_MOVE && work != MS_MOVE)
-		return gb_err_set(err, EINVAL, "%s: move goes with neither bind nor remount", q->target);
-	if ((work & MS_MOVE) && (set || clear || o->data.len))
-		return gb_err_set(err, EINVAL, "%s: a move changes no options: move first, then remount", q->target);
-	if ((work & MS_BIND) && o->data.len)
-		return gb_err_set(err, EINVAL, "option %.*s: means nothing to a bind, which has the file system of its source",
-				  (int)(o->data.len < 512 ? o->data.len : 512), o->data.data);
-	if ((work & MS_BIND) && set & GB_MOUNT_SUPERS & ~MS_RDONLY)
-		return gb_err_set(err, EINVAL, "%s: sync, dirsync, mand, lazytime, iversion and silent belong to the file "
-				  "system, not to a bind", q->target);
-	if (o->dax_require && work)
-		return gb_err_set(err, EINVAL, "%s: dax=require is for a new mount", q->target);
-
+	r = check_work(q, o, work, set, clear, err);
+	if (r < 0)
+		return r;
 	/* Made only once the file system is there: a failed mount leaves no empty folder behind. */
 	if (q->mkdir || o->mkdir) {
 		step.mkdir = true;
@@ -239,29 +270,11 @@ int gb_mount_plan_parsed(struct gb_mount_plan *plan, const struct gb_mount_reque
 		step.type = NULL;
 		step.set = set & GB_MOUNT_ATTRS;
 		step.clear = clear & GB_MOUNT_ATTRS;
-		if (r == 0)
-			r = append(plan, &step, err);
+		r = append(plan, &step, err);
 	} else if (q->type || !propagation) {
-		gb_autobuf struct gb_buf tidy = { 0 };
-
-		if (!q->type || !*q->type)
-			return gb_err_set(err, EINVAL, "%s: no file system type", q->target);
-		step.what = GB_MOUNT_NEW;
-		if (!step.source)
-			step.source = step.type;
 		step.set = set;
 		step.clear = clear;
-		step.data = (char *)(uintptr_t)gb_buf_text(&o->data);
-		if (r == 0 && strcmp(q->type, "overlay") == 0) {
-			r = gb_mount_overlay_check(step.data, err);
-			if (r < 0)
-				return err ? gb_err_wrap(err, "%s", q->target) : r;
-			if (overlay_tidy(step.data, &tidy) < 0)
-				return gb_err_sys(err, ENOMEM, "%s", q->target);
-			step.data = tidy.data;
-		}
-		if (r == 0)
-			r = append(plan, &step, err);
+		r = add_new(plan, q, o, &step, err);
 	}
 	if (r == 0 && propagation)
 		r = add_propagation(plan, q, propagation, err);

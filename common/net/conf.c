@@ -153,6 +153,36 @@ static int optional(const char *text, const char *what, struct in_addr *ret_addr
 	return 0;
 }
 
+static int split(const char *text, char fields[FIELDS][FIELD_MAX], struct gb_err *err)
+{
+	int n = 0;
+
+	for (const char *p = text;; p++) {
+		size_t len = strcspn(p, ":");
+		if (n == FIELDS)
+			return gb_err_set(err, EINVAL, "\"%s\": more than %d fields", text, FIELDS);
+		if (len >= FIELD_MAX)
+			return gb_err_set(err, EINVAL, "field %d is longer than %d bytes", n + 1, FIELD_MAX - 1);
+		memcpy(fields[n++], p, len);
+		p += len;
+		if (!*p)
+			return n;
+	}
+}
+
+/* HOST.DOMAIN: the kernel splits it at the first dot, too. */
+static int host_and_domain(const char *name, struct gb_net_conf *conf, struct gb_err *err)
+{
+	size_t dot = strcspn(name, ".");
+
+	if (!gb_net_is_hostname(name))
+		return gb_err_set(err, EINVAL, GB_NET_NO_HOSTNAME, name);
+	if (name[dot])
+		(void)strlcpy(conf->domain, name + dot + 1, sizeof conf->domain);
+	(void)snprintf(conf->hostname, sizeof conf->hostname, "%.*s", (int)dot, name);
+	return 0;
+}
+
 int gb_net_parse(const char *text, struct gb_net_conf *ret_conf, struct gb_err *err)
 {
 	static const struct { int field; const char *name; size_t at; } addresses[] = {
@@ -163,22 +193,13 @@ int gb_net_parse(const char *text, struct gb_net_conf *ret_conf, struct gb_err *
 	};
 	char fields[FIELDS][FIELD_MAX] = { 0 };
 	struct gb_net_conf conf = { 0 };
-	int r = 0, n = 0;
 
 	if (strchr(text, '['))
 		return gb_err_set(err, EINVAL, "\"%s\": ip= is for IPv4; IPv6 configures itself", text);
-	for (const char *p = text;; p++) {
-		size_t len = strcspn(p, ":");
-		if (n == FIELDS)
-			return gb_err_set(err, EINVAL, "\"%s\": more than %d fields", text, FIELDS);
-		if (len >= FIELD_MAX)
-			return gb_err_set(err, EINVAL, "field %d is longer than %d bytes", n + 1, FIELD_MAX - 1);
-		memcpy(fields[n++], p, len);
-		p += len;
-		if (!*p)
-			break;
-	}
-	if (n == 1 && !address(fields[0], &conf.address)) { /* a word instead of an address */
+	int r = split(text, fields, err);
+	if (r < 0)
+		return r;
+	if (r == 1 && !address(fields[0], &conf.address)) { /* a word instead of an address */
 		r = autoconf(fields[0], &conf.how, err);
 		if (r == 0)
 			*ret_conf = conf;
@@ -200,16 +221,8 @@ int gb_net_parse(const char *text, struct gb_net_conf *ret_conf, struct gb_err *
 	}
 	if (*fields[F_NETMASK] && !netmask(fields[F_NETMASK], &conf.prefix))
 		return gb_err_set(err, EINVAL, "netmask \"%s\": neither a mask nor a prefix length", fields[F_NETMASK]);
-	if (*fields[F_HOSTNAME]) {
-		/* HOST.DOMAIN: the kernel splits it at the first dot, too. */
-		size_t dot = strcspn(fields[F_HOSTNAME], ".");
-		if (!gb_net_is_hostname(fields[F_HOSTNAME]))
-			return gb_err_set(err, EINVAL, GB_NET_NO_HOSTNAME, fields[F_HOSTNAME]);
-		if (fields[F_HOSTNAME][dot])
-			(void)strlcpy(conf.domain, fields[F_HOSTNAME] + dot + 1, sizeof conf.domain);
-		fields[F_HOSTNAME][dot] = '\0';
-		(void)strlcpy(conf.hostname, fields[F_HOSTNAME], sizeof conf.hostname);
-	}
+	if (*fields[F_HOSTNAME] && (r = host_and_domain(fields[F_HOSTNAME], &conf, err)) < 0)
+		return r;
 	if (*fields[F_DEVICE] && !is_device(fields[F_DEVICE]))
 		return gb_err_set(err, EINVAL, "device \"%s\": not a name for one", fields[F_DEVICE]);
 	(void)strlcpy(conf.device, fields[F_DEVICE], sizeof conf.device);

@@ -178,29 +178,82 @@ static ssize_t copy(struct gb_relay *relay, int i, bool *ret_source)
 	return n;
 }
 
+/* From the pipe to where it goes: how many bytes went. */
+static size_t pour(struct gb_relay *relay, int i)
+{
+	struct gb_flow *flow = &relay->flow[i];
+	struct gb_relay_end *to = &relay->end[!i];
+	ssize_t n = splice(flow->pipe->fd[0], NULL, to->io.fd, NULL, flow->held, SPLICE_F_NONBLOCK);
+
+	if (n > 0) {
+		flow->held -= (size_t)n;
+		flow->bytes += (uint64_t)n;
+		return (size_t)n;
+	}
+	if (n == 0 || errno == EAGAIN)
+		to->writable = false;
+	else if (errno != EINTR)
+		broken(relay, i, errno);
+	return 0;
+}
+
+/* From the source into the pipe. False: it has nothing now. */
+static bool draw(struct gb_relay *relay, int i)
+{
+	struct gb_flow *flow = &relay->flow[i];
+	ssize_t n = splice(relay->end[i].io.fd, NULL, flow->pipe->fd[1], NULL, GB_RELAY_PIPE, SPLICE_F_NONBLOCK);
+
+	if (n > 0) {
+		flow->held = (size_t)n;
+	} else if (n == 0) {
+		flow->eof = true;
+	} else if (errno == EAGAIN) {
+		return false;
+	} else if (errno == EINVAL) {
+		flow->copy = true;
+		drop_pipe(relay->host, flow);
+	} else if (errno != EINTR) {
+		failed(relay, i, errno);
+	}
+	return true;
+}
+
+/* Both at once, through memory; moved: how many bytes went. False as above. */
+static bool carry(struct gb_relay *relay, int i, size_t *moved)
+{
+	struct gb_flow *flow = &relay->flow[i];
+	bool source = false;
+	ssize_t n = copy(relay, i, &source);
+
+	if (n > 0) {
+		flow->bytes += (uint64_t)n;
+		*moved += (size_t)n;
+	} else if (n == 0) {
+		flow->eof = true;
+	} else if (n == -EAGAIN && source) {
+		return false;
+	} else if (n == -EAGAIN) {
+		relay->end[!i].writable = false;
+	} else if (n != -EINTR && source) {
+		failed(relay, i, (int)-n);
+	} else if (n != -EINTR) {
+		broken(relay, i, (int)-n);
+	}
+	return true;
+}
+
 static void pump(struct gb_relay *relay, int i)
 {
 	struct gb_relays *host = relay->host;
 	struct gb_flow *flow = &relay->flow[i];
-	struct gb_relay_end *from = &relay->end[i], *to = &relay->end[!i];
+	const struct gb_relay_end *from = &relay->end[i], *to = &relay->end[!i];
 	size_t moved = 0;
-	bool source = false;
 
 	while (!flow->done) {
-		ssize_t n;
 		if (flow->held) {
 			if (!to->writable)
 				return;
-			n = splice(flow->pipe->fd[0], NULL, to->io.fd, NULL, flow->held, SPLICE_F_NONBLOCK);
-			if (n > 0) {
-				flow->held -= (size_t)n;
-				flow->bytes += (uint64_t)n;
-				moved += (size_t)n;
-			} else if (n == 0 || errno == EAGAIN) {
-				to->writable = false;
-			} else if (errno != EINTR) {
-				broken(relay, i, errno);
-			}
+			moved += pour(relay, i);
 			continue;
 		}
 		if (flow->eof) {
@@ -222,38 +275,9 @@ static void pump(struct gb_relay *relay, int i)
 		}
 		if (!flow->copy && !flow->pipe)
 			flow->pipe = take_pipe(host);
-		if (!flow->pipe) {
-			n = copy(relay, i, &source);
-			if (n > 0) {
-				flow->bytes += (uint64_t)n;
-				moved += (size_t)n;
-			} else if (n == 0) {
-				flow->eof = true;
-			} else if (n == -EAGAIN && !source) {
-				to->writable = false;
-			} else if (n == -EAGAIN) {
-				(void)dry(relay, i);
-				return;
-			} else if (n != -EINTR && source) {
-				failed(relay, i, (int)-n);
-			} else if (n != -EINTR) {
-				broken(relay, i, (int)-n);
-			}
-			continue;
-		}
-		n = splice(from->io.fd, NULL, flow->pipe->fd[1], NULL, GB_RELAY_PIPE, SPLICE_F_NONBLOCK);
-		if (n > 0) {
-			flow->held = (size_t)n;
-		} else if (n == 0) {
-			flow->eof = true;
-		} else if (errno == EAGAIN) {
+		if (!(flow->pipe ? draw(relay, i) : carry(relay, i, &moved))) {
 			(void)dry(relay, i);
 			return;
-		} else if (errno == EINVAL) {
-			flow->copy = true;
-			drop_pipe(host, flow);
-		} else if (errno != EINTR) {
-			failed(relay, i, errno);
 		}
 	}
 }

@@ -215,6 +215,33 @@ void gb_sandbox_command_over(const struct gb_sandbox_place *place, const char *i
 	(void)unlink(path);
 }
 
+/* Starts the runtime; child has its standard descriptors and, as 3 and 4, the command's description and the log. */
+static int start_runtime(const struct gb_sandbox_place *place, const char *instance, const char *sub,
+			 const struct gb_sandbox_child *child, struct gb_sandbox_exec *exec)
+{
+	char state[96], pid_path[160];
+	const char *argv[20] = { place->runtime, "--root", state, "--log", "/proc/self/fd/4", "exec", "--process",
+				 "/proc/self/fd/3", "--cgroup", sub };
+	char *const *words = (char *const *)(uintptr_t)argv;
+	size_t n = 10;
+
+	(void)snprintf(state, sizeof state, "%s/state", place->run);
+	if (exec->console_path[0]) {
+		argv[n++] = "--tty";
+		argv[n++] = "--console-socket";
+		argv[n++] = exec->console_path;
+	}
+	if (place->runc) {
+		(void)snprintf(pid_path, sizeof pid_path, "%s/%s/%s.pid", place->run, instance, sub);
+		argv[n++] = "--detach";
+		argv[n++] = "--pid-file";
+		argv[n++] = pid_path;
+	}
+	argv[n++] = instance;
+	return place->runc ? spawn_detached(place->runtime, words, child, pid_path, &exec->pid)
+			   : gb_sandbox_spawn(place->runtime, words, child, &exec->pid);
+}
+
 int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__Sandbox__Record *record, uint64_t number,
 			  const struct gb_sandbox_process *process, bool input, struct gb_sandbox_exec *ret_exec,
 			  struct gb_err *err)
@@ -222,7 +249,7 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__
 	const char *instance = record->instance;
 	struct gb_sandbox_exec exec = GB_SANDBOX_EXEC_NONE;
 	gb_autobuf struct gb_buf text = { 0 };
-	char state[96], sub[64], pid_path[160], size[24];
+	char sub[64], size[24];
 	int in = -1, out = -1, errs = -1, log = -1;
 
 	struct gb_sandbox_process full = *process;
@@ -242,7 +269,6 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__
 	gb_autoclose int json = r < 0 ? -1 : write_memfd("process.json", &text);
 	if (json < 0)
 		return gb_err_sys(err, r < 0 ? -r : -json, "process.json");
-	(void)snprintf(state, sizeof state, "%s/state", place->run);
 	(void)snprintf(sub, sizeof sub, "exec-%llu", (unsigned long long)number);
 	(void)snprintf(exec.cgroup, sizeof exec.cgroup, "%s/%s/%s", place->cgroup + 1, instance, sub);
 	r = gb_sandbox_cgroup_make(exec.cgroup);
@@ -265,27 +291,9 @@ int gb_sandbox_exec_start(const struct gb_sandbox_place *place, const Guestbox__
 	}
 	if (r == 0)
 		r = gb_sandbox_command_note(place, instance, sub);
-	if (r == 0) {
-		const char *argv[20] = { place->runtime, "--root", state, "--log", "/proc/self/fd/4", "exec", "--process",
-					 "/proc/self/fd/3", "--cgroup", sub };
-		size_t n = 10;
-		if (process->tty) {
-			argv[n++] = "--tty";
-			argv[n++] = "--console-socket";
-			argv[n++] = exec.console_path;
-		}
-		if (place->runc) {
-			(void)snprintf(pid_path, sizeof pid_path, "%s/%s/%s.pid", place->run, instance, sub);
-			argv[n++] = "--detach";
-			argv[n++] = "--pid-file";
-			argv[n++] = pid_path;
-		}
-		argv[n++] = instance;
-		const struct gb_sandbox_child child = { .fds = { in, out, errs, json, log, -1, -1, -1 } };
-		char *const *words = (char *const *)(uintptr_t)argv;
-		r = place->runc ? spawn_detached(place->runtime, words, &child, pid_path, &exec.pid)
-				: gb_sandbox_spawn(place->runtime, words, &child, &exec.pid);
-	}
+	if (r == 0)
+		r = start_runtime(place, instance, sub,
+				  &(struct gb_sandbox_child){ .fds = { in, out, errs, json, log, -1, -1, -1 } }, &exec);
 	gb_close_fd(&in);
 	gb_close_fd(&out);
 	gb_close_fd(&errs);
