@@ -100,7 +100,8 @@ static int judge(const struct gb_wish *wish, const struct gb_facts *facts, enum 
 	}
 	if (!format && f->beside[0])
 		return gb_err_set(err, GB_E_REFUSED, "%s: %s, and a %s that is not its own: not touched (no option goes on; wipefs(8) "
-				  "shows both, and removes the one that is left over)", facts->device, gb_probe_state_name(f->state), f->beside);
+				  "shows both, and removes the one that is left over)", facts->device, gb_probe_state_name(f->state),
+				  f->beside);
 	if (facts->read_only)
 		return refuse(err, facts, "the device is read-only (no option goes on; blockdev --setrw)");
 	if (format && facts->busy)
