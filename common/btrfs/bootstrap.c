@@ -23,7 +23,7 @@
 
 void gb_bootstrap_start(struct gb_boot *boot)
 {
-	boot->disk.fd = boot->lock = boot->loop = -1;
+	boot->disk.fd = boot->lock = boot->number = boot->loop = -1;
 	boot->wish.layout = &boot->layout;
 	boot->wish.root = boot->root;
 }
@@ -34,6 +34,7 @@ void gb_bootstrap_end(struct gb_boot *boot)
 	gb_layout_free(&boot->layout);
 	gb_blockdev_close(&boot->disk);
 	gb_close_fd(&boot->loop);
+	gb_close_fd(&boot->number);
 	gb_close_fd(&boot->lock);
 }
 
@@ -259,6 +260,11 @@ int gb_bootstrap_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 		boot->lock = gb_blockdev_lock(&boot->disk, &boot->queued, err);
 		if (boot->lock < 0)
 			return boot->lock;
+		bool queued = false;
+		boot->number = gb_blockdev_lock_number(&boot->disk, &queued, err);
+		if (boot->number < 0 && boot->number != -ENOENT)
+			return boot->number;
+		boot->queued |= queued;
 	}
 	r = look_at_mounts(boot, &source, err);
 	if (r == 0)

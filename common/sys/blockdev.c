@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -95,6 +96,24 @@ int gb_blockdev_lock(const struct gb_blockdev *device, bool *ret_waited, struct 
 	if (ret_waited)
 		*ret_waited = waited;
 	return gb_take_fd(&fd);
+}
+
+int gb_blockdev_lock_number(const struct gb_blockdev *device, bool *ret_waited, struct gb_err *err)
+{
+	char path[64];
+	int r;
+
+	if (device->file)
+		return -ENOENT;
+	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/dev", major(device->rdev), minor(device->rdev));
+	gb_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return gb_err_sys(err, errno, "%s", path);
+	r = flock(fd, LOCK_EX | LOCK_NB);
+	*ret_waited = r < 0 && errno == EWOULDBLOCK;
+	while (r < 0 && (errno == EWOULDBLOCK || errno == EINTR))
+		r = flock(fd, LOCK_EX);
+	return r < 0 ? gb_err_sys(err, errno, "%s: lock of %s", device->path, path) : gb_take_fd(&fd);
 }
 
 int gb_blockdev_busy(const struct gb_blockdev *device)

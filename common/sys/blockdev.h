@@ -32,6 +32,11 @@ void gb_blockdev_close(struct gb_blockdev *device);
  * Returns the descriptor or -errno. */
 int gb_blockdev_lock(const struct gb_blockdev *device, bool *ret_waited, struct gb_err *err);
 
+/* The same for a block device by its number, whatever node of it was opened: a lock on a node is that inode's, and a folder
+ * of another's has other inodes. Taken after that one. The descriptor (of a file in /sys: flock(2)), -ENOENT where there is
+ * none, or -errno. */
+int gb_blockdev_lock_number(const struct gb_blockdev *device, bool *ret_waited, struct gb_err *err);
+
 /* Whether someone has it open for himself alone (a mount, a RAID, a mapping): 1, 0 or -errno. */
 int gb_blockdev_busy(const struct gb_blockdev *device);
 

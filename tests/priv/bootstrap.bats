@@ -185,6 +185,26 @@ is_ready() {
 	[ "$(grep -c " $root/" /proc/self/mountinfo)" -eq 6 ]
 }
 
+@test "two at once by two nodes of one device: one format, and the other waits for it" {
+	mknod "$DISK/node" b "0x$(stat -c %t "$loop")" "0x$(stat -c %T "$loop")"
+	printf '#!/bin/sh\necho "$2" >>%s\nwhile [ ! -e %s ]; do sleep 0.02; done\nexec mkfs.btrfs "$@"\n' "$DISK/asked" "$DISK/go" >"$DISK/mkfs"
+	chmod +x "$DISK/mkfs"
+	boot --json --mkfs="$DISK/mkfs" >"$DISK/out.1" &
+	first=$!
+	until_true test -s "$DISK/asked"
+	"$GUESTBOX" btrfs-bootstrap --device="$DISK/node" --root="$root" --json --mkfs="$DISK/mkfs" >"$DISK/out.2" &
+	second=$!
+	# It waits for the first one's lock, which /proc/locks shows behind an arrow, or else has begun to format, too.
+	waits() { grep -Eq -- "-> FLOCK .* $second " /proc/locks || has_lines 2 . "$DISK/asked"; }
+	until_true waits
+	: >"$DISK/go"
+	wait "$first"
+	wait "$second"
+	is_ready
+	[ "$(cat "$DISK/asked")" = "$loop" ]
+	jq -s -e '[.[].result] | sort == ["data subvolumes already mounted", "ready"]' "$DISK"/out.*
+}
+
 @test "a device that comes late is seen by its event, and the report says how long that took" {
 	losetup -d "$loop"
 	# The highest: whoever else on this machine wants one meanwhile gets the lowest that is free.
