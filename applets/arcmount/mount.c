@@ -14,6 +14,7 @@
 #include "common/mount/apply.h"
 #include "common/mount/dax.h"
 #include "common/mount/loop.h"
+#include "common/mount/offer.h"
 #include "common/mount/table.h"
 #include "common/mount/tag.h"
 #include "common/sys/mountinfo.h"
@@ -118,6 +119,13 @@ static int absent(const char *source)
 static bool is_open(const char *type)
 {
 	return !type || strcmp(type, "auto") == 0 || strchr(type, ',');
+}
+
+/* What nofail excuses: a source that is not there, be it a path, a label or a tag; not a type that the kernel does not know. */
+static bool excused(const struct arcmount_job *job, int r)
+{
+	return (job->source && job->source[0] == '/' && absent(job->source)) ||
+	       (r == -ENODEV && (is_open(job->type) || gb_mount_type(job->type) != GB_TYPE_UNKNOWN));
 }
 
 /* The type that the source holds; `wanted` is what was asked for, an open one. */
@@ -293,7 +301,7 @@ static void one_of_all(struct all *all, const struct gb_mount_entry *e)
 	job.options = gb_buf_text(&words);
 	if (r == 0)
 		r = arcmount_do(&job, &err);
-	if (r < 0 && o.user & GB_MOUNT_NOFAIL && (r == -ENODEV || (job.source[0] == '/' && absent(job.source))))
+	if (r < 0 && o.user & GB_MOUNT_NOFAIL && excused(&job, r))
 		return;
 	if (r < 0) {
 		(void)gb_err_wrap(&err, "%s: line %u", e->origin, e->line);
@@ -443,9 +451,7 @@ int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
 	gb_automountoptions struct gb_mount_options o = { 0 };
 	bool nofail = gb_mount_options_add(&o, job.options, NULL) == 0 && o.user & GB_MOUNT_NOFAIL;
 	r = arcmount_do(&job, err);
-	if (r < 0 && nofail && (r == -ENODEV || (job.source && job.source[0] == '/' && absent(job.source))))
-		return 0;
-	return r;
+	return r < 0 && nofail && excused(&job, r) ? 0 : r;
 }
 
 /* The verbs with a few options and fixed operands. */

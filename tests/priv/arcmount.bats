@@ -438,6 +438,15 @@ loops() { losetup -n -O NAME -j "$1"; }
 	unmounted a
 	[ -z "$(loops disk)" ]
 	fails 32 "only one of source and target is given: none: No such file" gb mount -T none "$dir/a"
+	# nofail is for a source that is not there, and for nothing else.
+	for source in none "$dir/c"; do
+		echo "$source $dir/a gb-none nofail" >tab
+		fails 32 "does not know the file system type" gb mount -a -T tab
+		fails 32 "does not know the file system type" gb mount -T tab "$dir/a"
+	done
+	printf '%s\n' "LABEL=gb-none $dir/a ext4 nofail" "$dir/none $dir/a ext4 loop,nofail" >tab
+	gb mount -a -T tab
+	unmounted a
 	# However the target is written, and the first of two.
 	printf '%s\n' "none $dir/a tmpfs size=1m" "none $dir/a tmpfs size=2m" >tab
 	ln -s a link
@@ -748,6 +757,10 @@ initramfs() {
 	[ "$status" -eq 0 ]
 	[ -z "$output" ]
 	[ ! -e gone ]
+	echo "gone $dir/gone gb-none nofail" >tab
+	run gb arcmount shares --table tab
+	[ "$status" -eq 0 ]
+	[[ $output == *"warning: "*"does not know the file system type"* ]]
 	echo "gone $dir/gone virtiofs defaults" >tab
 	run gb arcmount shares --table tab
 	[ "$status" -eq 1 ]
