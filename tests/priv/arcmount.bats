@@ -243,18 +243,19 @@ loops() { losetup -n -O NAME -j "$1"; }
 @test "an older loop driver: in two steps where the kernel is older than 5.8, and nothing stays of half of them" {
 	image disk
 	(head -c 1M /dev/zero; cat disk) >shifted
-	# The first ioctl(2) asks for a free device, the second would do all at once.
+	# Read-only: no other loop device is asked for its file. The first ioctl(2) asks for a free device, the second would do
+	# all at once.
 	faulty ioctl:error=EINVAL:when=2 arcmount mount -o loop,offset=1M,ro shifted a
 	[ "$(findmnt -n -o FSTYPE a)" = ext4 ]
 	not touch a/x
 	gb arcmount umount a
 	[ -z "$(loops shifted)" ]
 	# Where somebody else takes the device between two calls there is one more, and another one fails: again.
-	both_fail() { fails 1 "cannot set up the loop device /dev/loop" faulty ioctl:error=EINVAL:when=2+2 arcmount mount -o loop disk a; }
+	both_fail() { fails 1 "cannot set up the loop device /dev/loop" faulty ioctl:error=EINVAL:when=2+2 arcmount mount -o loop,ro disk a; }
 	until_true both_fail
 	[ -z "$(loops disk)" ]
 	# Somebody else was faster: the next one.
-	faulty ioctl:error=EBUSY:when=2 arcmount mount -o loop disk a
+	faulty ioctl:error=EBUSY:when=2 arcmount mount -o loop,ro disk a
 	gb arcmount umount a
 	[ -z "$(loops disk)" ]
 }
