@@ -42,6 +42,14 @@ not() {
 	fi
 }
 
+# silent COMMAND...: it succeeds, and prints nothing. Of [ -z "$(COMMAND)" ] bash does not take the failure: a folder that is
+# not there would be as good as an empty one.
+silent() {
+	local said
+	said=$("$@") || return
+	[ -z "$said" ] || { printf 'said, by %s:\n%s\n' "$*" "$said" >&2; return 1; }
+}
+
 # front_of PID: the process of this vsock-rpcd that has the connections.
 front_of() {
 	local children

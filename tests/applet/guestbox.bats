@@ -70,7 +70,7 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 	mkdir "$dir/hard" "$dir/soft"
 	for _ in 1 2; do "$dir/guestbox-copy" --install "$dir/hard"; done
 	[ "$(ls "$dir/hard")" = "$(gb --list | sort)" ]
-	[ -z "$(find "$dir/hard" -name '.*.[0-9]*')" ]
+	silent find "$dir/hard" -name '.*.[0-9]*'
 	for applet in $(gb --list); do [ "$dir/hard/$applet" -ef "$dir/guestbox-copy" ]; done
 	"$dir/guestbox-copy" --install -s "$dir/soft"
 	for applet in $(gb --list); do [ -L "$dir/soft/$applet" ]; done
@@ -87,7 +87,7 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 	# A name that something else has and that cannot be replaced: nothing half-made stays.
 	mkdir -p "$dir/full/$(gb --list | head -1)/x"
 	fails 1 "$dir/full/$(gb --list | head -1): " "$dir/guestbox-copy" --install "$dir/full"
-	[ -z "$(find "$dir/full" -name '.*.[0-9]*')" ]
+	silent find "$dir/full" -name '.*.[0-9]*'
 }
 
 @test "output that cannot be written is a failure" {

@@ -3,33 +3,18 @@
 # Every command of vsock-rpc, one by one: what a person sees, what a script gets with --json, and what both see of an Error
 # frame, of a daemon that is not there, and of one that does not answer. Replies are made by protoc, not by our own code.
 load ../lib.bash
+load daemon.bash
 
 setup() {
-	need_applet vsock-rpc
-	dir=$(mktemp -d /tmp/gb-rpcc-XXXXXX)
+	daemon_setup
 	echo archive >"$dir/archive"
 	printf '\0\0\1\367\0\0\0\4busy' >"$dir/busy" # 503
-	peer=
-}
-
-teardown() {
-	[ -z "$peer" ] || { kill "$peer" 2>/dev/null && wait "$peer" || true; }
-	rm -rf "$dir"
 }
 
 # peer STEP...: a daemon of one connection that follows these steps (tests/tools/rpcpeer.c).
 peer() {
 	printf '%s\n' "$@" >"$dir/script"
-	rm -f "$dir/s"
-	"$abs_top_builddir/tests/tools/rpcpeer" "$dir/s" "$dir/script" 3>&- &
-	peer=$!
-	until [ -S "$dir/s" ]; do kill -0 "$peer"; sleep 0.01; done
-}
-
-peer_is_done() {
-	local pid=$peer
-	peer=
-	wait "$pid"
+	start_script
 }
 
 # asks WANTED-STATUS COMMAND...: stdout and stderr in files; times and random names are taken out of them.
@@ -63,12 +48,12 @@ row() {
 
 	peer "frame $request" "reply $reply $dir/reply"
 	asks "$want" --timeout 30 "$@"
-	peer_is_done
+	done_well
 	same "$*" "$human"
 
 	peer "frame $request" "reply $reply $dir/reply"
 	asks "$want" --timeout 30 --json "$@"
-	peer_is_done
+	done_well
 	same "$* --json" "$json"$'\n'
 	[ "$(jq -s length "$dir/stdout")" -eq 1 ]
 
@@ -76,7 +61,7 @@ row() {
 		peer "frame $request" "reply ffff $dir/busy"
 		# shellcheck disable=SC2086
 		asks 1 --timeout 30 $how "$@"
-		peer_is_done
+		done_well
 		complains "$* $how, an Error frame" 'error 503: busy$'
 	done
 
@@ -96,7 +81,7 @@ row() {
 		complains "$*, no answer" 'no reply: Connection timed out$'
 		;;
 	esac
-	peer_is_done
+	done_well
 }
 
 @test "ping, info, shutdown, trim, mmap, timeline, raw" {
@@ -196,7 +181,7 @@ services:         containerd ready
 		printf '%b' "$yes" >"$dir/yes"
 		rm -f "$dir/n" "$dir/asked" "$dir/s"
 		socat "UNIX-LISTEN:$dir/s,fork" "SYSTEM:bash $dir/daemon x $dir" 3>&- 2>/dev/null &
-		peer=$!
+		daemon=$!
 		listens "$dir/s"
 		asks 0 --timeout 60 --trace t "$@"
 		[ "$(tr '\n' ' ' <"$dir/asked")" = "$asked" ] || { cat "$dir/asked"; return 1; }
@@ -204,9 +189,9 @@ services:         containerd ready
 		rm -f "$dir/n"
 		asks 1 --timeout 1 --trace t "$@"
 		until_true [ -s "$dir/n" ] # it was asked, though the time may have been up before it could answer
-		kill "$peer"
-		wait "$peer" || true
-		peer=
+		kill "$daemon"
+		wait "$daemon" || true
+		daemon=
 	}
 	waits '"\x08starting' '\x08\x01"\x06reused' '00000003 00000003 00000003 ' runtime ensure --start --wait
 	waits '\x08\x01' '\x08\x01\x10\x01' '00000005 00000008 00000008 ' k8s start --wait
@@ -275,18 +260,18 @@ i      2026-06-19T00:00:00Z  3      4.9 KiB
 		peer "frame 20" "reply 1020 $dir/created" "frame 30" "reply 1035 $dir/exit"
 		# shellcheck disable=SC2086
 		asks 3 --timeout 30 $how sandbox launch true
-		peer_is_done
+		done_well
 		wanted=$'{"id":"7","stdout":"","stderr":"","exit_code":3}\n'
 		same "sandbox launch $how" "${how:+$wanted}"
 		peer "frame 20" "reply ffff $dir/busy"
 		# shellcheck disable=SC2086
 		asks 1 --timeout 30 $how sandbox launch true
-		peer_is_done
+		done_well
 		complains "sandbox launch $how, an Error frame" 'error 503: busy$'
 	done
 	peer "frame 20" "reply 1020 $dir/created" "frame 30" "reply ffff $dir/busy"
 	asks 1 --timeout 30 --json sandbox launch true
-	peer_is_done
+	done_well
 	complains "sandbox launch, an Error frame to the run" 'error 503: busy$'
 	rm -f "$dir/s"
 	asks 1 --timeout 30 --json sandbox launch true
@@ -294,7 +279,7 @@ i      2026-06-19T00:00:00Z  3      4.9 KiB
 	peer "frame 20" eof
 	asks 1 --timeout 0.2 --json sandbox launch true
 	complains "sandbox launch, no answer" 'no reply: Connection timed out$'
-	peer_is_done
+	done_well
 }
 
 @test "no command is missing above" {

@@ -3,32 +3,12 @@
 # The sandbox commands against a daemon that follows a script (tests/tools/rpcpeer.c). What goes over the wire is read and
 # made by protoc from sandbox.proto, not by our own code.
 load ../lib.bash
-
-setup() {
-	need_applet vsock-rpc
-	dir=$(mktemp -d /tmp/gb-sbx-XXXXXX)
-	peer=
-}
-
-teardown() {
-	[ -z "$peer" ] || { kill "$peer" 2>/dev/null && wait "$peer" || true; }
-	rm -rf "$dir"
-}
+load daemon.bash
 
 # peer: starts the daemon of the script on stdin.
 peer() {
 	sed "s|DIR|$dir|g" >"$dir/script"
-	rm -f "$dir/s"
-	"$abs_top_builddir/tests/tools/rpcpeer" "$dir/s" "$dir/script" 3>&- &
-	peer=$!
-	until [ -S "$dir/s" ]; do kill -0 "$peer"; sleep 0.01; done
-}
-
-# done_well: the daemon's script went through.
-done_well() {
-	local pid=$peer
-	peer=
-	wait "$pid"
+	start_script
 }
 
 sandbox() { gb vsock-rpc --connect "unix:$dir/s" --timeout 30 sandbox "$@"; }

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: MIT
 # vsock-rpcd --proxy, from outside. What the relays do with every order of closes is tests/unit/relay.c's matter.
 load ../lib.bash
+load daemon.bash
 
 setup() {
-	need_applet vsock-rpcd
-	need_applet vsock-rpc
-	dir=$(mktemp -d /tmp/gb-prox-XXXXXX) # short: the path of a unix socket has 107 bytes at most
-	daemon='' targets=()
+	daemon_setup
+	targets=()
 }
 
 teardown() {
@@ -18,16 +17,11 @@ teardown() {
 	rm -rf "$dir"
 }
 
-# start_daemon [ARG...]: returns when it serves unix:$dir/s and the proxies.
-start_daemon() {
-	mkfifo "$dir/ready"
-	GUESTBOX_LOG=${LEVEL:-debug} "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --notify-fd 9 "$@" 9>"$dir/ready" 3>&- 2>"$dir/log" &
-	daemon=$!
-	IFS= read -r line <"$dir/ready"
-	[ "$line" = READY=1 ]
-	rm "$dir/ready"
+# serve [ARG...]: returns when the daemon serves unix:$dir/s and the proxies.
+serve() {
+	GUESTBOX_LOG=${LEVEL:-debug} start_daemon "$@"
 	front=$(front_of "$daemon")
-	gb vsock-rpc --connect "unix:$dir/s" ping # from here on it has the descriptors that it keeps
+	rpc ping # from here on it has the descriptors that it keeps
 }
 
 # target ADDRESS COMMAND: socat serves ADDRESS, a process a connection.
@@ -53,7 +47,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 	free_port
 	target "UNIX-LISTEN:$dir/t" sha256sum
 	target "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr" sha256sum
-	start_daemon --proxy "unix:$dir/p=unix:$dir/t" --proxy "unix:$dir/q=tcp:127.0.0.1:$port"
+	serve --proxy "unix:$dir/p=unix:$dir/t" --proxy "unix:$dir/q=tcp:127.0.0.1:$port"
 	head -c 3000000 /dev/urandom >"$dir/data"
 	want=$(sha256sum <"$dir/data")
 	for p in p q; do
@@ -71,7 +65,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 		local $/; my $all = <$c>; open my $o, ">", "$ARGV[0]/came" or die; print $o $all; close $o' "$dir" 3>&- &
 	targets+=($!)
 	listens "$dir/t"
-	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy "unix:$dir/p=unix:$dir/t"
 	head -c 300000 /dev/urandom >"$dir/data"
 	# The caller sends only after the end of what it was told.
 	run timeout 60 perl -MIO::Socket::UNIX -e '
@@ -86,13 +80,13 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 
 @test "megabytes both ways at once" {
 	target "UNIX-LISTEN:$dir/t" cat
-	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy "unix:$dir/p=unix:$dir/t"
 	head -c 20000000 /dev/urandom >"$dir/data"
 	socat -t 60 - "UNIX-CONNECT:$dir/p" <"$dir/data" | cmp - "$dir/data"
 }
 
 @test "a target that comes up late is waited for" {
-	start_daemon --proxy-wait 60 --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy-wait 60 --proxy "unix:$dir/p=unix:$dir/t"
 	echo early | socat -t 60 - "UNIX-CONNECT:$dir/p" >"$dir/out" 3>&- &
 	caller=$!
 	until_true grep -q 'pid .*: for unix:' "$dir/log"
@@ -102,7 +96,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 }
 
 @test "a target that does not come up: the end, without a byte; said once; then it serves" {
-	LEVEL=info start_daemon --proxy-wait 0.1 --proxy "unix:$dir/p=unix:$dir/t"
+	LEVEL=info serve --proxy-wait 0.1 --proxy "unix:$dir/p=unix:$dir/t"
 	for _ in 1 2 3; do
 		run timeout 60 socat -t 60 -u "UNIX-CONNECT:$dir/p" -
 		[ "$status" -eq 0 ]
@@ -115,7 +109,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 }
 
 @test "a caller that hangs up while the target is waited for leaves nothing behind" {
-	start_daemon --proxy-wait 600 --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy-wait 600 --proxy "unix:$dir/p=unix:$dir/t"
 	before=$(descriptors)
 	for _ in $(seq 1 20); do socat -u OPEN:/dev/null "UNIX-CONNECT:$dir/p"; done
 	until_true has_lines 20 'gone before' "$dir/log"
@@ -124,7 +118,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 
 @test "a caller that is gone ends a target that only waits" {
 	target "UNIX-LISTEN:$dir/t" "echo up; while sleep 0.1 && echo; do :; done 2>/dev/null"
-	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy "unix:$dir/p=unix:$dir/t"
 	socat "UNIX-CONNECT:$dir/p" "SYSTEM:head -n 1 >$dir/up; kill -9 \$PPID" 3>&- 2>/dev/null || true
 	until_true grep -q 'over: .* bytes in' "$dir/log"
 	grep 'over: 0 bytes in' "$dir/log"
@@ -132,7 +126,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 
 @test "descriptors: none is left over, none is inherited, idle connections own two" {
 	target "UNIX-LISTEN:$dir/t" "ls -l /proc/self/fd >$dir/fds-\$\$; cat"
-	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy "unix:$dir/p=unix:$dir/t"
 	pipes=$(descriptors pipe)
 	echo warm | socat -t 60 - "UNIX-CONNECT:$dir/p" >/dev/null
 	until_true has_lines 1 'over:' "$dir/log"
@@ -165,7 +159,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 
 @test "more connections than allowed are closed, and the others go on" {
 	target "UNIX-LISTEN:$dir/t" cat
-	start_daemon --proxy-connections 1 --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy-connections 1 --proxy "unix:$dir/p=unix:$dir/t"
 	mkfifo "$dir/f"
 	{ echo one; cat "$dir/f"; } | socat -t 60 - "UNIX-CONNECT:$dir/p" >"$dir/out" 3>&- &
 	holder=$!
@@ -182,7 +176,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 @test "another user's process gets nothing" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root: another user's process"
 	target "UNIX-LISTEN:$dir/t" "echo secret"
-	start_daemon --proxy "unix:$dir/p=unix:$dir/t"
+	serve --proxy "unix:$dir/p=unix:$dir/t"
 	[ "$(stat -c %a "$dir/p")" = 600 ]
 	chmod 755 "$dir"; chmod 666 "$dir/p"
 	run setpriv --reuid=65534 --regid=65534 --clear-groups socat -t 60 -u "UNIX-CONNECT:$dir/p" -
@@ -226,7 +220,7 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 		gb vsock-rpcd --listen "unix:$dir/s" --proxy unix:/no/folder/p=unix:/x
 	# an equals sign in a path is one
 	mkdir "$dir/a=b"
-	start_daemon --proxy "unix:$dir/a=b/p=unix:$dir/t=t"
+	serve --proxy "unix:$dir/a=b/p=unix:$dir/t=t"
 	[ -S "$dir/a=b/p" ]
 	grep -q "for unix:$dir/t=t" "$dir/log"
 }

@@ -536,6 +536,7 @@ loops() { losetup -n -O NAME -j "$1"; }
 	unmounted b
 	before=$(findmnt -n -o ID,TARGET)
 	run gb mount -a -T tab
+	[ "$status" -eq 64 ]
 	[ "$(findmnt -n -o ID,TARGET)" = "$before" ]
 	gb mount -f -t tmpfs none c
 	unmounted c

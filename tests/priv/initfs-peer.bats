@@ -42,7 +42,7 @@ teardown() { fs_teardown; }
 	[ "$status" -eq 0 ]
 	[[ $output != *fail:* ]]
 	unharmed
-	[ -z "$(ls -A "$src/t")" ]
+	silent ls -A "$src/t"
 	unserve
 }
 

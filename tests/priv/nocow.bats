@@ -124,7 +124,7 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	sync
 	run bash -c "filefrag -v '$m/f' | grep -c shared"
 	[ "$output" = 0 ]
-	[ -z "$(find "$m" -name '.nocow-*')" ]
+	silent find "$m" -name '.nocow-*'
 	# Once more is nothing to do: the same inode.
 	inode=$(stat -c %i "$m/f")
 	gb nocow --convert "$m/f"
@@ -166,7 +166,7 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	fails 1 "No space left on device" gb nocow --convert "$m/f"
 	[ "$(stat -c %i "$m/f")" = "$inode" ]
 	[ "$(sha256sum <"$m/f")" = "$sum" ]
-	[ -z "$(find "$m" -name '.nocow-*')" ]
+	silent find "$m" -name '.nocow-*'
 }
 
 # inject CALL HOW: runs --convert with the tracer's HOW at CALL; status in $status, what happened in $DISK/trace.

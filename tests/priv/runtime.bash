@@ -93,6 +93,12 @@ on_never() {
 	rpc runtime status || true
 }
 
+# wanted: asks for the runtime; the answer is that it is being started.
+wanted() {
+	run rpc runtime ensure --start --json
+	[ "$(jq -r .status <<<"$output")" = starting ] || { printf 'not starting: %s\n' "$output" >&2; return 1; }
+}
+
 # detail_has TEXT: in the state of the runtime.
 detail_has() { [[ $(rpc runtime status --json | jq -r .detail) == *"$1"* ]]; }
 ready() { [ "$(rpc runtime status --json | jq -c '[.containerd_ready, .docker_ready]')" = '[true,true]' ]; }

@@ -31,10 +31,10 @@ crash_inside() {
 			daemon_start
 		}
 		nothing() {
-			not processes && [ -z "$(find $C -mindepth 1 -type d 2>/dev/null)" ] &&
-				[ "$(ip -o link | wc -l)" = 1 ] && [ -z "$(ls $T/data/sandboxes/boxes)" ] &&
-				[ -z "$(btrfs subvolume list $T/data | grep /layer || true)" ] && not grep -q $RUN /proc/mounts &&
-				[ -z "$(find $RUN -mindepth 1 ! -name state ! -name stage ! -path "*/stage/root")" ]
+			not processes && { [ ! -e $C ] || silent find $C -mindepth 1 -type d; } &&
+				[ "$(ip -o link | wc -l)" = 1 ] && silent ls $T/data/sandboxes/boxes &&
+				silent subvolumes /layer && not grep -q $RUN /proc/mounts &&
+				silent find $RUN -mindepth 1 ! -name state ! -name stage ! -path "*/stage/root"
 		}
 		all_gone() {
 			local id
@@ -70,7 +70,7 @@ crash_inside() {
 				sb rm b
 			done
 			all_gone || { echo "after a checkpoint that died at $step"; exit 1; }
-			[ -z "$(ls $T/data/sandboxes/snapshots)" ]
+			silent ls $T/data/sandboxes/snapshots
 		done
 		for step in $REMOVE; do
 			sb create --id a --rootfs $R --wait
@@ -101,7 +101,7 @@ crash_inside() {
 		[ "$(sb run -t a sh -c "test -t 0 && test -t 1 && test -t 2 && stty size && exit 5" | tr -d "\r"; echo ${PIPESTATUS[0]})" = "24 80
 5" ]
 		[ "$(sb run -t a sh -c "head -c 300000 /dev/zero | tr \"\\0\" x" | tr -dc x | wc -c)" = 300000 ]
-		[ -z "$(find $RUN -name "*.tty")" ] # its sockets are gone
+		silent find $RUN -name "*.tty" # its sockets are gone
 		# as a person has it: typed lines, the size of his terminal, the end of input by ^D, the exit status
 		s=0
 		(until [ -e $T/ready2 ]; do sleep 0.05; done; printf "typed\n\004") |

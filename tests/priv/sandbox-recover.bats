@@ -119,7 +119,7 @@ load sandbox.bash
 		[ "$(sb snapshots --json | jq -r ".snapshots[].id")" = $snap ]
 		[ "$(sb restore --id b $snap)" = b ]
 		sb snapshots rm $snap
-		[ -z "$(ls $store)" ]
+		silent ls $store
 		sb rm -f a b
 	'
 }
@@ -147,7 +147,7 @@ load sandbox.bash
 		until_ state_is a stopped
 		until_ state_is b stopped
 		sb rm a b
-		[ -z "$(find $C -mindepth 1 -type d)" ]
+		silent find $C -mindepth 1 -type d
 	'
 }
 

@@ -73,7 +73,7 @@ awk
 		[[ $(sb inspect --json c | jq -r .error) == *"etc/passwd"*"Not a directory"* ]]
 		until_ no_loops
 		sb rm c
-		[ -z "$(ls $T/data/sandboxes/boxes)" ]
+		silent ls $T/data/sandboxes/boxes
 	'
 }
 

@@ -15,7 +15,7 @@ load sandbox.bash
 		mount --bind $T/data /run/arcbox/data
 		sb create --id a --rootfs /run/arcbox/data/rootfs --wait
 		[ -n "$(ls /run/arcbox/data/sandboxes/boxes)" ]
-		[ -z "$(ls /var/lib/arcbox/sandboxes/boxes)" ]
+		silent ls /var/lib/arcbox/sandboxes/boxes
 		sb rm a
 		kill $daemon; wait $daemon || true
 		# one that is in use keeps its place until it is removed
@@ -91,6 +91,6 @@ load sandbox.bash
 		sb run c true
 		sb rm a b c
 		for s in $(sb snapshots --json | jq -r ".snapshots[].id"); do sb snapshots rm $s; done
-		[ -z "$(ls $T/data/sandboxes/snapshots)" ]
+		silent ls $T/data/sandboxes/snapshots
 	'
 }

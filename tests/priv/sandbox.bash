@@ -7,6 +7,7 @@
 # The machine's network and cgroups stay as they are: the second version of cgroups is mounted in here, and what is made
 # in it is looked for afterwards.
 sandbox_inside() {
+	export -f not silent
 	T=$T unshare --pid --net --fork --mount-proc --kill-child bash -c '
 		set -eu
 		trap "echo failed at: \$BASH_COMMAND" ERR
@@ -35,7 +36,8 @@ sandbox_inside() {
 		# until COMMAND...: waits for it to succeed, as long as any machine may take.
 		until_() { local i; for i in $(seq ${PATIENCE:-600}); do "$@" && return; sleep 0.1; done; echo "never: $*"; return 1; }
 		state_is() { [ "$(sb inspect --json "$1" | jq -r .state)" = "$2" ]; }
-		not() { ! "$@"; }
+		# the names in a store: layers, and what else has WORD in its path
+		subvolumes() (set -o pipefail; btrfs subvolume list $T/data | sed -n "\|$1|p")
 		# whether anything of a sandbox runs (a pattern of pgrep -x has 15 letters at most)
 		processes() { pgrep -x crun || pgrep -x sleep || pgrep -x "\.guestbox-pid1"; }
 		# runs ID PATTERN: whether a process with this command line is in it.

@@ -34,11 +34,11 @@ load sandbox.bash
 		sb rm one two
 		[ "$(sb ls --json | jq -r ".sandboxes | length")" = 0 ]
 		# nothing of them is left: folders, subvolumes, cgroups, interfaces, mounts, containers
-		[ -z "$(ls $T/data/sandboxes/boxes)" ]
-		[ -z "$(btrfs subvolume list $T/data | grep /layer || true)" ]
-		[ -z "$(find $C -mindepth 1 -type d)" ]
+		silent ls $T/data/sandboxes/boxes
+		silent subvolumes /layer
+		silent find $C -mindepth 1 -type d
 		[ "$(ip -o link | wc -l)" = 1 ]
-		[ -z "$(ls $RUN/state)" ]
+		silent ls $RUN/state
 		not grep -q $RUN /proc/mounts
 	'
 }
@@ -61,7 +61,7 @@ a" ] || s=$?
 		[ "$(sb launch --rm --rootfs $R cat /proc/self/uid_map | wc -l)" = 1 ]
 		[ "$(sb ls --json | jq -r ".sandboxes | length")" = 4 ]
 		sb rm a b c d
-		[ -z "$(find $C -mindepth 1 -type d)" ]
+		silent find $C -mindepth 1 -type d
 	'
 }
 
@@ -119,7 +119,7 @@ a" ] || s=$?
 		victim=$(pgrep -oP $daemon)
 		for code in 0 7; do
 			sb create --id a --rootfs $R --wait
-			status=0; PATIENCE=10 sb run a sh -c "echo out; exit $code" >$T/out || status=$?
+			status=0; sb run a sh -c "echo out; exit $code" >$T/out || status=$?
 			[ "$status $(cat $T/out)" = "$code out" ]
 			state_is a ready
 			sb rm -f a
@@ -165,10 +165,11 @@ a" ] || s=$?
 			sb ls --json | jq -r ".sandboxes[].id" | grep -vx k | xargs -r "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox rm -f
 		done
 		sb rm -f k
-		nothing() { not processes && [ -z "$(find $C -mindepth 1 -type d)" ]; }
+		nothing() { not processes && silent find $C -mindepth 1 -type d; }
 		until_ nothing
-		[ -z "$(ls $T/data/sandboxes/boxes)" ] && [ -z "$(btrfs subvolume list $T/data | grep /layer || true)" ]
-		[ -z "$(find $RUN -mindepth 1 ! -name state ! -name stage ! -path "*/stage/root")" ]
+		silent ls $T/data/sandboxes/boxes
+		silent subvolumes /layer
+		silent find $RUN -mindepth 1 ! -name state ! -name stage ! -path "*/stage/root"
 		[ "$(ip -o link | wc -l)" = 1 ]
 		not grep -q $RUN /proc/mounts
 	'
@@ -385,8 +386,8 @@ bob wheel
 		until_ gone
 		state_is a ready
 		sb rm a
-		[ -z "$(ls $T/data/sandboxes/boxes)" ]
-		[ -z "$(find $C -mindepth 1 -type d)" ]
+		silent ls $T/data/sandboxes/boxes
+		silent find $C -mindepth 1 -type d
 	'
 }
 
@@ -410,9 +411,9 @@ bob wheel
 		[ "$(sb run c ip -o addr show eth0 | grep -c 172.20.0.2)" = 1 ]
 		sb snapshots rm $snap
 		refused 404 "" sb restore $snap
-		[ -z "$(ls $T/data/sandboxes/snapshots)" ]
+		silent ls $T/data/sandboxes/snapshots
 		sb rm b c
-		[ -z "$(btrfs subvolume list $T/data | grep /layer || true)" ]
+		silent subvolumes /layer
 	'
 }
 
@@ -444,8 +445,8 @@ bob wheel
 		[ "$(sb snapshots --json | jq -r ".snapshots[0].id")" = $snap ]
 		sb snapshots rm $snap
 		sb rm -f a b c d
-		[ -z "$(ls $T/data/sandboxes/boxes)" ]
-		[ -z "$(find $C -mindepth 1 -type d)" ]
+		silent ls $T/data/sandboxes/boxes
+		silent find $C -mindepth 1 -type d
 		[ "$(ip -o link | wc -l)" = 1 ]
 	'
 }
@@ -492,7 +493,7 @@ bob wheel
 		[ "$(sb restore --id b '"\$(sb snapshots --json | jq -r '.snapshots[0].id')"')" = b ]
 		[ "$(sb run b cat /root/f)" = kept ]
 		sb rm a b
-		[ -z "$(ls $T/data/sandboxes/boxes)" ]
+		silent ls $T/data/sandboxes/boxes
 	'
 }
 
@@ -505,7 +506,7 @@ bob wheel
 		refused 400 "kernel" sb create --id a --rootfs $R --kernel /boot/vmlinuz
 		ln -s / $T/data/link
 		refused 400 "symbolic link" sb create --id a --rootfs $T/data/link/etc
-		[ -z "$(sb ls --json | jq -r ".sandboxes[]")" ]
+		[ "$(sb ls --json | jq -r ".sandboxes | length")" = 0 ]
 		kill $daemon; wait $daemon || true
 		daemon_path=/nonexistent
 		rm $T/runtime/*

@@ -43,6 +43,7 @@ shim() {
 	[ "$(jq -c '[.running, .api_ready]' <<<"$output")" = '[false,false]' ]
 	[[ $output == *"a start is in progress"* ]]
 	run rpc k8s start --json
+	[ "$status" -eq 1 ]
 	rm "$T/containerd.hold"
 	# It listens, but is not ready.
 	until_true grep -q 'serve k3s' "$T/events"
@@ -70,10 +71,12 @@ shim() {
 	echo garbage >"$T/bin/k3s"
 	start_daemon
 	run rpc k8s start --json
+	[ "$status" -eq 1 ]
 	until_true k8s_detail_has "the last start failed: $T/bin/k3s: Exec format error"
 	programs
 	echo 9 >"$T/k3s.exit"
 	run rpc k8s start --json
+	[ "$status" -eq 1 ]
 	until_true k8s_detail_has "the last start failed: k3s ended with status 9 (k3s.log)"
 	[ ! -e /run/arcbox/k3s.pid ]
 	rm "$T/k3s.exit"
@@ -85,7 +88,8 @@ shim() {
 	programs
 	start_daemon
 	run rpc k8s start --json
-	run rpc runtime ensure --start --json
+	[ "$(jq .running <<<"$output")" = false ]
+	wanted
 	until_true k8s_is '[true,true,"ready"]'
 	until_true ready
 	[ "$(starts containerd)" -eq 1 ]
@@ -149,6 +153,7 @@ shim() {
 	[ "$status" -eq 0 ]
 	[ "$(jq .running <<<"$output")" = true ]
 	run rpc --timeout 5 k8s start --json
+	[ "$(jq .running <<<"$output")" = true ]
 	kill -0 "$stopping" # it still stops
 	[ ! -s "$T/stopped" ]
 	rm "$T/k3s.linger"
@@ -282,7 +287,7 @@ shim() {
 	[ "$(jq -r .detail <<<"$output")" = "Kubernetes and what it stored are gone" ]
 	for kind in tasks containers images snapshots leases content; do [ ! -s "$T/ctr/$kind" ]; done
 	[[ $(events) == *"ctr --address /run/containerd/containerd.sock --namespace k8s.io namespaces remove k8s.io,"* ]]
-	for d in /var/lib/rancher/k3s /var/lib/kubelet /var/lib/cni; do [ -d "$d" ] && [ -z "$(ls -A "$d")" ]; done
+	for d in /var/lib/rancher/k3s /var/lib/kubelet /var/lib/cni; do silent ls -A "$d"; done
 	[ "$(cat "$T/precious/file")" = data ]
 	[ "$(cat /var/lib/docker/kept)" = docker ]
 	k8s_is '[false,false,"not_ready"]'
@@ -306,8 +311,8 @@ shim() {
 	[[ $detail == *"snapshots are left"* ]]
 	[[ $detail == *"namespace \"k8s.io\" must be empty"* ]]
 	[ ! -s "$T/ctr/images" ]
-	[ -z "$(ls -A /var/lib/kubelet)" ]
-	[ -z "$(ls -A /var/lib/cni)" ]
+	silent ls -A /var/lib/kubelet
+	silent ls -A /var/lib/cni
 }
 
 @test "delete: whatever containerd refuses is told by its last word, and all the rest is done" {
@@ -327,14 +332,14 @@ shim() {
 		for kind in containers images leases snapshots; do
 			if [ "$kind" = "${fail% *}" ]; then [ -s "$T/ctr/$kind" ]; else [ ! -s "$T/ctr/$kind" ]; fi
 		done
-		[ -z "$(ls -A /var/lib/kubelet)" ]
+		silent ls -A /var/lib/kubelet
 	done
 	# Without k3s nobody can ask containerd.
 	rm "$T/k3s.ctrfail" "$T/bin/k3s"
 	mkdir -p /var/lib/kubelet/x
 	run rpc k8s delete --json
 	[[ $(jq -r .detail <<<"$output") == "$T/bin/k3s: No such file or directory: containerd's name space k8s.io is left" ]]
-	[ -z "$(ls -A /var/lib/kubelet)" ]
+	silent ls -A /var/lib/kubelet
 }
 
 @test "delete with nothing running: containerd is brought up for it" {

@@ -60,6 +60,7 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	until_true grep -q "vsock:$port" "$T/log.other"
 	start_daemon --proxy docker
 	run rpc runtime ensure --start
+	[[ $output == *"status:   starting"* ]]
 	until_true ready
 	[ "$(rpc runtime status --json | jq -r .endpoint)" = "" ]
 	run rpc runtime ensure --start --json
@@ -80,8 +81,7 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	mkdir -p /etc/containerd
 	echo '# mine' >/etc/containerd/config.toml
 	start_daemon
-	run rpc runtime ensure --start --json
-	[ "$(jq -r .status <<<"$output")" = starting ]
+	wanted
 	until_true detail_has "the last start failed: containerd ended with status 7 (containerd.log)"
 	[ "$(cat /etc/containerd/config.toml)" = "# mine" ]
 	# Not tried again by itself, and dockerd not at all; again when somebody asks, and then it works.
@@ -99,7 +99,7 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	echo garbage >"$T/bin/dockerd"
 	chmod +x "$T/bin/dockerd"
 	start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	until_true detail_has "the last start failed: $T/bin/dockerd: Exec format error"
 }
 
@@ -165,7 +165,7 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	programs
 	touch "$T/dockerd.mute"
 	start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	until_true grep -q 'serve dockerd' "$T/events"
 	run rpc runtime status --json
 	[ "$(jq -c '[.docker_ready, .services[1].status]' <<<"$output")" = '[false,"not_ready"]' ]
@@ -178,7 +178,7 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	programs
 	touch "$T/dockerd.mute"
 	start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	until_true grep -q 'serve dockerd' "$T/events"
 	# The daemon's own looks have become rare by now: the request sees it first.
 	until_true detail_has "/_ping is not answered"
@@ -194,7 +194,7 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	programs
 	touch "$T/containerd.hold"
 	start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	for _ in $(seq 1 20); do rpc --timeout 5 ping; done
 	for _ in 1 2 3 4 5; do (rpc runtime ensure --start --json || true) >>"$T/answers" 3>&- & pids+=" $!"; done
 	# shellcheck disable=SC2086
@@ -217,7 +217,7 @@ watched_for() {
 	programs
 	touch "$T/containerd.hold"
 	start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	until_true started_times containerd 1
 	until_true watched_for
 	rm "$T/containerd.hold"
@@ -278,7 +278,7 @@ watched_for() {
 	# in a name space of pids where nobody has the holder's
 	# shellcheck disable=SC2016 # the daemon's shell expands these
 	before='set -- unshare --pid --fork --kill-child --mount-proc "$@"' start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	until_true detail_has "the last start failed: dockerd: /var/run/docker.sock is held by another program"
 	[ "$(starts dockerd)" -eq 0 ]
 	kill "$holder" "$(front_of "$daemon")" # unshare(1) has no ear for SIGTERM, its child has
@@ -387,7 +387,7 @@ watched_for() {
 	loop=$(losetup -f --show "$T/disk")
 	echo "guestbox.data=$loop" >"$T/cmdline"
 	start_daemon
-	run rpc runtime ensure --start --json
+	wanted
 	until_true detail_has "the last start failed: "
 	losetup -d "$loop"
 	run rpc runtime status --json

@@ -22,6 +22,6 @@ load ../priv/sandbox.bash
 		state_is s2 failed
 		sb rm s2
 		until_ not processes
-		[ -z "$(ls $T/data/sandboxes/boxes)" ]
+		silent ls $T/data/sandboxes/boxes
 	'
 }

@@ -26,6 +26,7 @@ teardown_file()
 teardown()
 {
 	[ -n "${BATS_TEST_COMPLETED:-}" ] || [ -z "$VM_DIR" ] || console | tail -n 40 >&2
+	vm_test_own_stop
 }
 
 # The host's client.

@@ -21,6 +21,7 @@ export abs_top_srcdir=${abs_top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../
 . "$abs_top_srcdir/vm/vm.bash"
 # Each test is a process of its own, which reads this file anew: the machine is setup_file's.
 eval "${VM_TEST_MACHINE:-}"
+vm_test_dir=$VM_DIR
 
 # The tests may run from a build elsewhere, with a source that cannot be written to.
 if [ -n "${abs_top_builddir:-}" ] && [ ! -w "$abs_top_srcdir" ]; then
@@ -95,6 +96,17 @@ vm_test_stop()
 {
 	vm_stop
 	vm_test_export
+}
+
+# Ends a machine that a test has started beside that of its file, or in its place.
+vm_test_own_stop()
+{
+	[ "$VM_DIR" = "$vm_test_dir" ] || vm_stop
+}
+
+teardown()
+{
+	vm_test_own_stop
 }
 
 # Runs commands in the guest as root: prints what they print, answers as they do (or 125: no answer).

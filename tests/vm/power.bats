@@ -184,7 +184,7 @@ ask()
 	echo "$output"
 	[[ $output == *"ended 137"*"guest-init"*"-1000" ]]
 	vm_wait_rpc "$patience"
-	run vm_rpc shutdown
+	vm_rpc --timeout "$patience" shutdown
 	vm_wait_off "$patience"
 	run console
 	[[ $output == *"Out of memory: Killed process"*"(btrfs on /run/arcbox/data): clean, unmounted"*"reboot: Power down"* ]]
