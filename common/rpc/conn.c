@@ -378,7 +378,7 @@ static void on_end(struct gb_conn *conn)
 		reset_port(conn);
 		return;
 	}
-	if (conn->linger) {
+	if (conn->linger && !gb_conn_tx_left(conn)) {
 		gb_conn_end(conn);
 		return;
 	}

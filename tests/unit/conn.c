@@ -573,6 +573,28 @@ static void stream_input_ends_with_the_peers_side(void **state)
 	assert_int_equal(closed_seen, 1);
 }
 
+/* The end of the input, and then of the peer's side, which nobody has read when the last frame is made. */
+static void stream_last_frame_of_a_peer_that_has_ended_its_side(void **state)
+{
+	static const unsigned char end_of_input[] = { 0, 0, 0, 6, 0, 0, 0, 0x33, 0, 0 };
+	Sandbox__V1__ExecOutput last = SANDBOX__V1__EXEC_OUTPUT__INIT;
+	unsigned char got[64];
+
+	(void)state;
+	begin(&session);
+	put(end_of_input, sizeof end_of_input);
+	until(input_ends == 1);
+	assert_int_equal(shutdown(peer, SHUT_WR), 0);
+	(void)run(5);
+	last.done = true;
+	gb_conn_reply(&conn, GB_WIRE_SANDBOX_EXEC_OUTPUT, NULL, 0, &last.base);
+	gb_conn_stream_end(&conn);
+	until(closed_seen);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 10 + 2);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 0);
+	assert_int_equal(gone_calls, 0);
+}
+
 static void stream_peer_that_vanishes(void **state)
 {
 	(void)state;
@@ -634,6 +656,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stream_input_in_any_pieces, start, end),
 		cmocka_unit_test_setup_teardown(stream_input_ends_with_another_frame, start, end),
 		cmocka_unit_test_setup_teardown(stream_input_ends_with_the_peers_side, start, end),
+		cmocka_unit_test_setup_teardown(stream_last_frame_of_a_peer_that_has_ended_its_side, start, end),
 		cmocka_unit_test_setup_teardown(stream_peer_that_vanishes, start, end),
 		cmocka_unit_test_setup_teardown(stream_whose_daemon_ends, start, end),
 		cmocka_unit_test_setup_teardown(port_stream_whose_input_comes_late, start_port, end),
