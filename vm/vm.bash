@@ -217,7 +217,6 @@ vm_launch()
 	args+=(-kernel "$VM_KERNEL" -initrd "$VM_INITRD")
 	# On a busy host the kernel may take QEMU's timer for a broken one, and panic (check_timer() in io_apic.c).
 	args+=(-append "no_timer_check console=$tty loglevel=5 panic=-1$(vm_counter) ${VM_APPEND[*]}")
-	args+=(-qmp "unix:$VM_DIR/qmp,server=on,wait=off")
 	: >"$VM_DIR/console.log"
 	if [ -n "$VM_CONSOLE" ]; then
 		vm_terminal=$(stty -g) || return
@@ -288,6 +287,8 @@ vm_launch()
 		alone=(unshare --net busybox sh -c 'busybox ip link set lo up && exec "$@"' qemu)
 	fi
 
+	# The last of the sockets, in whose order QEMU makes them: when it is there all are, and somebody listens.
+	args+=(-qmp "unix:$VM_DIR/qmp,server=on,wait=off")
 	printf '%q ' "qemu-system-$VM_ARCH" "${args[@]}" "${VM_QEMU[@]}" >"$VM_DIR/command"
 	if [ -n "$VM_CONSOLE" ]; then
 		(vm_tied "${alone[@]}" "qemu-system-$VM_ARCH" "${args[@]}" "${VM_QEMU[@]}") 2>"$VM_DIR/qemu.log" <&0 3>&- &
