@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,17 @@ void gb_sandbox_log_reason(const char *log, char *text, size_t size)
 	(void)snprintf(text, size, "%.*s", (int)(len < 600 ? len : 600), best);
 }
 
+/* What the runtime has for its input and output. It makes the sandbox's root their owner (fchown(2)), and /dev/null is the
+ * guest's own: who owns it may close it to everybody. So an empty file that stays empty; PID 1 opens the sandbox's /dev/null. */
+static int empty_file(void)
+{
+	gb_autoclose int fd = memfd_create("null", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return -errno;
+	return gb_take_fd(&fd);
+}
+
 int gb_sandbox_runtime_start(const struct gb_sandbox_place *place, const char *instance, const char *const *args,
 			     const int fds[GB_SANDBOX_ENGINE_FDS], struct gb_sandbox_engine *ret_engine, struct gb_err *err)
 {
@@ -93,6 +105,11 @@ int gb_sandbox_runtime_start(const struct gb_sandbox_place *place, const char *i
 	(void)snprintf(state, sizeof state, "%s/state", place->run);
 	for (; *args && n < GB_ARRAY_LEN(argv) - 1; args++)
 		argv[n++] = *args;
+	gb_autoclose int empty = empty_file();
+	if (empty < 0)
+		return gb_err_sys(err, -empty, "%s: memfd_create", place->runtime);
+	for (int i = 0; i < 3; i++)
+		child.fds[i] = empty;
 	memcpy(child.fds + 3, fds, GB_SANDBOX_ENGINE_FDS * sizeof *fds);
 	(void)unlink(e.log);
 	int r = gb_sandbox_spawn(place->runtime, (char *const *)(uintptr_t)argv, &child, &e.pid);

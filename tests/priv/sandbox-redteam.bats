@@ -107,6 +107,16 @@ host" ]
 		not sb run a mknod /tmp/null c 1 3
 		not sb run a mknod /tmp/disk b $(($1)) $(($2))
 		not sb run a mknod /dev/disk b $(($1)) $(($2))
+		# Those of the guest, which the runtime gives it, are not for the root of a sandbox to change.
+		owners() { stat -c "%n %u %g %a" /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty; }
+		owners >$T/before
+		not grep -qv " 0 [0-9]* 666$" $T/before
+		for n in null zero full random urandom tty; do
+			not sb run a chmod 600 /dev/$n
+			not sb run a chown 1 /dev/$n
+		done
+		sb exec a chmod 600 /proc/self/fd/0 /proc/1/fd/0 /proc/1/fd/1 /proc/1/fd/2 </dev/null || true
+		owners | cmp - $T/before
 		# The ones that a program may count on are there, and are what they are called.
 		sb run a sh -c "echo x >/dev/null && [ \$(head -c 5 /dev/zero | wc -c) = 5 ] && head -c 1 /dev/urandom >/dev/null"
 		for n in mem kmem port kmsg sda vda loop0 loop-control btrfs-control kvm net/tun fuse vsock; do
