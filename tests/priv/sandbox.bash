@@ -103,6 +103,6 @@ sandbox_teardown() {
 	loop=$(findmnt -no SOURCE "$T/data")
 	umount "$T/data"
 	losetup -d "$loop" 2>/dev/null || true
-	umount "$T/img"
+	until_true umount "$T/img" # whoever looks at all loop devices has held this one for a moment
 	rm -rf "$T"
 }
