@@ -13,7 +13,7 @@ daemon_setup() {
 }
 
 daemon_teardown() {
-	[ -z "$daemon" ] || { kill "$daemon" 2>/dev/null && wait "$daemon" || true; }
+	[ -z "$daemon" ] || ! kill "$daemon" 2>/dev/null || wait "$daemon" || true
 	rm -rf "$dir"
 }
 
