@@ -18,12 +18,13 @@
 #include "common/base/cleanup.h"
 #include "common/base/dir.h"
 #include "common/base/io.h"
+#include "common/sys/mountinfo.h"
 
 #ifndef LOOP_CONFIGURE /* Linux 5.8 */
 #error "linux/loop.h of Linux 5.8 or later is needed"
 #endif
 
-enum { LOOP_MAJOR_NUMBER = 7, TRIES = 64 };
+enum { LOOP_MAJOR_NUMBER = 7, TRIES = 64, STEP_US = 10000, LEAVES_MS = 1000 };
 
 bool gb_mount_loop_is(const char *path)
 {
@@ -85,6 +86,20 @@ static int in_use(const struct stat *file, const struct gb_mount_loop *loop, cha
 	return r;
 }
 
+static int is_of(const struct gb_mountinfo *row, void *arg)
+{
+	return strcmp(row->source, arg) == 0;
+}
+
+/* Whether it goes away by itself and nothing is mounted from it any more: whoever still looks at it (udev does, at each
+ * change) has it open for a moment (lo_release(), drivers/block/loop.c). */
+static bool leaves(char *device)
+{
+	gb_autoclose int dir = open("/sys/block", O_PATH | O_CLOEXEC);
+
+	return dir >= 0 && number_of(dir, device + strlen("/dev/"), "autoclear") && gb_mountinfo_foreach(NULL, is_of, device) == 0;
+}
+
 static int configure(int fd, int file, const struct gb_mount_loop *loop, bool read_only)
 {
 	struct loop_config config = { .fd = (uint32_t)file };
@@ -105,7 +120,7 @@ static int configure(int fd, int file, const struct gb_mount_loop *loop, bool re
 			return 0;
 		if (errno != EAGAIN)
 			break;
-		(void)usleep(10000);
+		(void)usleep(STEP_US);
 	}
 	int saved = errno;
 	(void)ioctl(fd, LOOP_CLR_FD, 0);
@@ -133,7 +148,13 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return gb_err_set(err, EINVAL, "cannot set up a loop device for %s: neither a regular file nor a block device",
 				  loop->file);
-	int used = read_only ? 0 : in_use(&st, loop, other, sizeof other);
+	int used = 0;
+	for (int i = 0; !read_only && i < LEAVES_MS * 1000 / STEP_US; i++) {
+		used = in_use(&st, loop, other, sizeof other);
+		if (used <= 0 || !leaves(other))
+			break;
+		(void)usleep(STEP_US);
+	}
 	if (used < 0)
 		return gb_err_sys(err, -used, "cannot set up a loop device for %s: /sys/block", loop->file);
 	if (used > 0)

@@ -20,7 +20,8 @@ struct gb_mount_loop {
 
 /* Sets a loop device up that goes away by itself with its last user (LO_FLAGS_AUTOCLEAR). Returns a descriptor of it,
  * which has to stay open until it is mounted, and its name; or -errno (-EBUSY: the file is behind a loop device
- * already, which is named: two writers would destroy what is in it). *ret_read_only: the file cannot be written. */
+ * already, which is named: two writers would destroy what is in it; one that goes away by itself, from which nothing is
+ * mounted, is given a second for that). *ret_read_only: the file cannot be written. */
 int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t size, bool *ret_read_only,
 			 struct gb_err *err);
 

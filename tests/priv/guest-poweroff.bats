@@ -176,7 +176,8 @@ ext4_on_loop() { # FILE DIR
 	[ "$status" -eq 0 ]
 	[ "$(grep -o '"state":"unmounted","clean":true' <<<"$output" | wc -l)" -eq 2 ]
 	not grep -q "$T/m" /proc/mounts
-	[ -z "$(losetup -n -O BACK-FILE | grep "$T/")" ]
+	no_loops() { [ -z "$(losetup -n -O BACK-FILE | grep "$T/")" ]; }
+	until_true no_loops
 	e2fsck -fn "$T/a.img"
 	# Once more: nothing to do.
 	run gb guest-poweroff --below "$T/m" --json

@@ -18,6 +18,7 @@ setup() {
 @test "erofs, squashfs and ext4: written above them, on the data disk; two of one image; a snapshot of each; no loop device left" {
 	sandbox_inside '
 		loops() { losetup -n -O BACK-FILE | grep -c "^$T/img/out/" || true; }
+		no_loops() { [ "$(loops)" = 0 ]; }
 		cd $T/img/out
 		sha256sum * >$T/sums
 		for kind in erofs squashfs ext4; do
@@ -35,14 +36,14 @@ awk
 			grep -qx me $T/data/sandboxes/boxes/*/layer/upper/etc/passwd
 			snap=$(sb checkpoint $kind)
 			sb rm $kind $kind-2
-			[ "$(loops)" = 0 ]
+			until_ no_loops
 			[ "$(sb restore --id again $snap)" = again ]
 			[ "$(loops)" = 1 ]
 			[ "$(sb run again cat /root/new)" = new ]
 			not sb run again test -e /etc/group
 			sb rm again
 			sb snapshots rm $snap
-			[ "$(loops)" = 0 ]
+			until_ no_loops
 		done
 		sha256sum -c --quiet $T/sums
 	'
@@ -60,7 +61,8 @@ awk
 		daemon_start
 		sb run a true
 		sb rm a
-		[ "$(loops)" = 1 ]
+		one_loop() { [ "$(loops)" = 1 ]; }
+		until_ one_loop
 		kill -9 $daemon; wait $daemon || true
 		kill -9 $(cat $C/*/cgroup.procs)
 		until_ no_loops
@@ -116,7 +118,8 @@ awk
 			sb rm -f bad
 		done
 		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 20 ping
-		[ -z "$(losetup -n -O BACK-FILE | grep "^$T/img/out/" || true)" ]
+		no_loops() { [ -z "$(losetup -n -O BACK-FILE | grep "^$T/img/out/" || true)" ]; }
+		until_ no_loops
 	'
 }
 

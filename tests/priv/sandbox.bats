@@ -538,5 +538,6 @@ bob wheel
 		sb run image sh -c "echo new >/root/new; cat /root/new"
 		sb rm folder again image
 	'
-	[ -z "$(losetup -n -O BACK-FILE | grep "$T/img/root.erofs" || true)" ]
+	no_loops() { [ -z "$(losetup -n -O BACK-FILE | grep "$T/img/root.erofs" || true)" ]; }
+	until_true no_loops
 }

@@ -187,7 +187,11 @@ static void have_box(void)
 	assert_int_equal(strlen(instance), GB_SANDBOX_INSTANCE);
 	gb_sandbox_box_path(&all->place, instance, "layer", path, sizeof path);
 	assert_int_equal(gb_io_mkdirs(path), 0);
-	if (rpcd_box_find(all, asked.box)) /* it was not to be removed, or could not be */
+	const struct rpcd_box *box;
+	time_t end = time(NULL) + PATIENCE_S;
+	while ((box = rpcd_box_find(all, asked.box)) && (box->task || box->removing) && time(NULL) <= end)
+		turn(); /* the answer was lost, and a thread is at work yet */
+	if (box) /* it was not to be removed, or could not be */
 		return;
 	rpcd_record *record = malloc(sizeof *record);
 	assert_non_null(record);
@@ -355,10 +359,8 @@ static void a_restore_that_fails_with_its_removal_behind_it(void **state)
 	}
 	assert_null(rpcd_box_find(all, restore.id));
 	(void)close(ends[0]);
-	while (rpcd.conns_len && time(NULL) <= end)
+	while ((rpcd.conns_len || snap->used) && time(NULL) <= end)
 		turn();
-	for (int i = 0; i < 20; i++)
-		turn(); /* what is at work with it yet is so no more */
 	TAILQ_REMOVE(&all->snaps, snap, link);
 	assert_int_equal(snap->used, 0);
 	gb_pb_free((ProtobufCMessage **)&snap->snapshot);
