@@ -78,6 +78,9 @@ has_lines() { [ "$(grep -c -- "$2" "$3")" -ge "$1" ]; }
 listens() { until_true somebody_listens "$1"; }
 somebody_listens() { [ -n "$(ss -Hxl "src $1")" ]; }
 
+# tap_failures: of a run inside of a test what is not well, and its diagnosis; where all is well nothing but the count.
+tap_failures() { sed '/^ok [0-9]/d'; }
+
 # faulty "CALL:HOW..." APPLET...: gb, with system calls that fail or lie, as strace(1)'s inject= has it: "umount2:retval=0",
 # "fsync:error=EIO:when=2 linkat:error=EIO"; a path among the words: only calls on that file. LeakSanitizer cannot run
 # under ptrace(2).

@@ -19,7 +19,7 @@ run_without() {
 	chmod +x "$BATS_TEST_TMPDIR/guestbox"
 	run env GUESTBOX="$BATS_TEST_TMPDIR/guestbox" GB_WITHOUT="$1" "${BATS:-bats}" --tap --filter "$of_mounts" \
 		"$abs_top_srcdir/tests/priv/arcmount.bats"
-	echo "$output"
+	tap_failures <<<"$output"
 	[ "$status" -eq 0 ]
 	[ "$(grep -c '^ok' <<<"$output")" -ge 15 ]
 }

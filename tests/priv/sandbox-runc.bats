@@ -11,8 +11,8 @@ load ../lib.bash
 	local main='^(create, inspect|exit statuses|exec: a grandchild|stop is graceful|kill -9|checkpoint and)' out
 	# What this bats exports is not that one's.
 	out=$(env $(compgen -e BATS_ | sed '/^BATS_TEST_TIMEOUT$/d; s/^/-u /') SANDBOX_RUNTIME=runc \
-		bats --tap --filter "$main" "$BATS_TEST_DIRNAME/sandbox.bats" 3>&- 2>&1) || { echo "$out"; return 1; }
-	echo "$out"
+		bats --tap --filter "$main" "$BATS_TEST_DIRNAME/sandbox.bats" 3>&- 2>&1) || { tap_failures <<<"$out"; return 1; }
+	tap_failures <<<"$out"
 	[ "$(grep -c '^ok [0-9]' <<<"$out")" -ge 6 ]
 	not grep -q '# skip' <<<"$out"
 }
