@@ -129,10 +129,14 @@ static void on_input(struct gb_conn *conn, const void *data, size_t len)
 	forward(rpcd_client_of(conn), data, len);
 }
 
+/* A session that takes input is to end first, else this would be taken for the end of its input (conn.h). */
 static void on_wrong(struct gb_conn *conn, const char *why)
 {
+	unsigned char head[GB_FRAME_HEAD];
 	char text[256];
 
+	(void)gb_frame_head(head, GB_WIRE_ERROR, 0, 0);
+	forward(rpcd_client_of(conn), head, sizeof head);
 	(void)snprintf(text, sizeof text, "invalid request: %s", why);
 	answer_in_turn(rpcd_client_of(conn), NULL, 0, text);
 }

@@ -104,8 +104,8 @@ void rpcd_dispatch(struct gb_conn *conn, const struct gb_frame *frame)
 		int32_t code;
 		const char *text;
 		size_t len;
-		(void)gb_frame_error_parse(frame, &code, &text, &len);
-		gb_conn_error(conn, frame->trace, frame->trace_len, code, "%.*s", (int)len, text);
+		if (gb_frame_error_parse(frame, &code, &text, &len) == 0) /* without content it is for a stream alone */
+			gb_conn_error(conn, frame->trace, frame->trace_len, code, "%.*s", (int)len, text);
 		return;
 	}
 	if (run && !gb_policy_allows(&rpcd_of(conn)->policy, frame->type)) {

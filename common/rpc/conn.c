@@ -129,6 +129,7 @@ static void reset_port(struct gb_conn *conn)
 /* Tells what was wrong with the stream, behind the replies that are to come before that. */
 static void complain(struct gb_conn *conn, const char *why)
 {
+	leave_stream(conn); /* its input is cut, and nothing may stand behind the answer */
 	if (conn->attached && conn->host->wrong)
 		conn->host->wrong(conn, why);
 	else
@@ -225,11 +226,13 @@ static long take_input(struct gb_conn *conn, const char *data, size_t len)
 	long r = gb_frame_open(data, len, GB_FRAME_MAX, &frame);
 	if (r <= 0)
 		return r;
-	if (frame.type != GB_WIRE_SANDBOX_EXEC_INPUT || frame.payload_len == 0) {
+	if (frame.type == GB_WIRE_ERROR && frame.payload_len == 0) {
+		leave_stream(conn);
+	} else if (frame.type != GB_WIRE_SANDBOX_EXEC_INPUT || frame.payload_len == 0) {
 		end_input(conn);
-		return r;
+	} else {
+		conn->raw_left = frame.payload_len;
 	}
-	conn->raw_left = frame.payload_len;
 	return r;
 }
 

@@ -35,7 +35,9 @@ struct gb_conn_host {
 /*
  * A held request that is answered by a stream of frames, and may go on with raw input (SandboxExecInput). conn->data is
  * the handler's meanwhile. Frames are added with gb_conn_reply() as long as gb_conn_room(), then gb_conn_turn() hands
- * them to the kernel. No deadline runs: a peer that takes nothing makes the handler wait, for as long as it stays.
+ * them to the kernel. No deadline runs: a peer that takes nothing makes the handler wait, for as long as it stays. Among
+ * input, an Error frame without content is the word of who passes the input on (the front): there is no more of it, and the
+ * stream is over; an answer to what was wrong with it follows, as a frame of its own.
  */
 struct gb_conn_stream {
 	/* Bytes of input frames, in pieces as they come; len 0: the end of input, told once. The handler takes all it is
@@ -44,7 +46,7 @@ struct gb_conn_stream {
 	void (*input)(struct gb_conn *conn, const void *data, size_t len);
 	/* gb_conn_room() has said no and would say yes now. Adds no frames itself. */
 	void (*room)(struct gb_conn *conn);
-	/* The peer has vanished, or the daemon ends: conn must not be used any more. */
+	/* The peer has vanished or sent what is no frame, or the daemon ends: conn must not be used any more. */
 	void (*gone)(struct gb_conn *conn);
 };
 

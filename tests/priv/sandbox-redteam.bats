@@ -191,6 +191,23 @@ host" ]
 	'
 }
 
+@test "input of a command in a frame that is too long: 400, and the command ends as when its host is lost" {
+	sandbox_inside '
+		sb create --id a --rootfs $R --wait
+		# SandboxExec of sh -c "cat; echo over >/root/over"; a line; a frame of 16 MiB and one byte, which comes in full.
+		{
+			printf "%b" "\x00\x00\x00\x2d\x00\x00\x00\x31\x00\x00\x0a\x01a\x12\x02sh\x12\x02-c\x12\x1acat; echo over >/root/over\n"
+			printf "%b" "\x00\x00\x00\x09\x00\x00\x00\x33\x00\x00hi\n\x01\x00\x00\x01\x00\x00\x00\x33\x00\x00"
+			head -c $(((16 << 20) - 5)) /dev/zero || true
+		} | socat -t 60 - UNIX-CONNECT:$T/s >$T/said 2>/dev/null || true
+		xxd -p $T/said | tr -d "\n" >$T/hex
+		grep -q "0000ffff""0000""0000019000000026$(printf "invalid request: the frame is too long" | xxd -p | tr -d "\n")\$" $T/hex
+		until_ state_is a ready
+		[ "$(sb run a cat /root/over)" = over ]
+		sb rm a
+	'
+}
+
 @test "frames that no client sends: answered, and sandboxes live on" {
 	sandbox_inside '
 		sb create --id a --rootfs $R --wait

@@ -17,7 +17,7 @@
 static struct gb_loop loop;
 static struct gb_conn_host host;
 static struct gb_conn conn;
-static int peer, frames_seen, closed_seen;
+static int peer, frames_seen, closed_seen, wrong_seen;
 static size_t reply_bytes;
 static bool hold;
 
@@ -618,6 +618,89 @@ static void stream_whose_daemon_ends(void **state)
 	assert_int_equal(closed_seen, 1);
 }
 
+static const unsigned char too_long[] = { 1, 0, 0, 1, 0, 0, 0, 0x33, 0, 0 };
+
+/* Reads a frame: its type. */
+static uint32_t next_frame(unsigned char *data, size_t size, struct gb_frame *ret_frame)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while (gb_frame_parse(data, len, GB_FRAME_MAX, ret_frame) == 0) {
+		(void)run(1);
+		while (len < size && (n = recv(peer, data + len, 1, MSG_DONTWAIT)) == 1 &&
+		       gb_frame_parse(data, ++len, GB_FRAME_MAX, ret_frame) == 0)
+			;
+		assert_true(len < size);
+	}
+	return ret_frame->type;
+}
+
+/* Input that cannot be right, and all of it on the way: the handler hears that its peer is gone, the peer why. */
+static void stream_input_out_of_step(void **state)
+{
+	unsigned char got[256];
+	struct gb_frame frame;
+	const char *text;
+	int32_t code;
+	size_t len;
+
+	(void)state;
+	begin(&session);
+	put(too_long, sizeof too_long);
+	until(gone_calls == 1);
+	assert_int_equal(next_frame(got, sizeof got, &frame), GB_WIRE_ERROR);
+	assert_int_equal(gb_frame_error_parse(&frame, &code, &text, &len), 0);
+	assert_int_equal(code, GB_RPC_INVALID);
+	until(closed_seen);
+	assert_int_equal(recv(peer, got, sizeof got, 0), 0);
+	assert_int_equal(gone_calls, 1);
+	assert_int_equal(input_bytes + input_ends, 0);
+	assert_int_equal(frames_seen, 1);
+}
+
+static void count_wrong(struct gb_conn *c, const char *why)
+{
+	(void)c;
+	assert_non_null(why);
+	wrong_seen++;
+}
+
+/* The same in the process that passes input on: the other one has the stream. Nothing of the frame is kept. */
+static void attached_input_out_of_step(void **state)
+{
+	(void)state;
+	host.wrong = count_wrong;
+	wrong_seen = 0;
+	conn.attached = true;
+	put(too_long, sizeof too_long);
+	until(wrong_seen);
+	assert_true(conn.closing);
+	assert_int_equal(conn.rx.len, 0);
+	put(trim, sizeof trim);
+	(void)run(5);
+	assert_int_equal(conn.rx.len, 0);
+	assert_int_equal(frames_seen, 0);
+	assert_int_equal(wrong_seen, 1);
+}
+
+/* ... and that tells the other one by an Error frame without content: what is behind it is no input any more. */
+static void stream_whose_input_is_cut(void **state)
+{
+	static const unsigned char cut[] = { 0, 0, 0, 6, 0, 0, 0xff, 0xff, 0, 0 };
+
+	(void)state;
+	assert_int_equal(GB_WIRE_ERROR, 0xffff);
+	begin(&session);
+	put(cut, sizeof cut);
+	until(gone_calls == 1);
+	put(trim, sizeof trim);
+	until(frames_seen == 2);
+	assert_int_equal(gone_calls, 1);
+	assert_int_equal(input_bytes + input_ends, 0);
+	assert_int_equal(closed_seen, 0);
+}
+
 static void port_stream_whose_input_comes_late(void **state)
 {
 	static const unsigned char late[] = { 0, 0, 0, 9, 0, 0, 0, 0x33, 0, 0, 'l', 's', '\n' };
@@ -659,6 +742,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(stream_last_frame_of_a_peer_that_has_ended_its_side, start, end),
 		cmocka_unit_test_setup_teardown(stream_peer_that_vanishes, start, end),
 		cmocka_unit_test_setup_teardown(stream_whose_daemon_ends, start, end),
+		cmocka_unit_test_setup_teardown(stream_input_out_of_step, start, end),
+		cmocka_unit_test_setup_teardown(attached_input_out_of_step, start, end),
+		cmocka_unit_test_setup_teardown(stream_whose_input_is_cut, start, end),
 		cmocka_unit_test_setup_teardown(port_stream_whose_input_comes_late, start_port, end),
 	};
 
