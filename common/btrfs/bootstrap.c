@@ -23,7 +23,7 @@
 
 void gb_bootstrap_start(struct gb_boot *boot)
 {
-	boot->disk.fd = boot->lock = boot->number = boot->loop = -1;
+	boot->disk.fd = boot->loop = -1;
 	boot->wish.layout = &boot->layout;
 	boot->wish.root = boot->root;
 }
@@ -34,8 +34,7 @@ void gb_bootstrap_end(struct gb_boot *boot)
 	gb_layout_free(&boot->layout);
 	gb_blockdev_close(&boot->disk);
 	gb_close_fd(&boot->loop);
-	gb_close_fd(&boot->number);
-	gb_close_fd(&boot->lock);
+	gb_blockdev_unlock(&boot->locks);
 }
 
 int gb_bootstrap_target(const struct gb_boot *boot, const char *target, char *path)
@@ -99,19 +98,6 @@ static int look_at_mounts(struct gb_boot *boot, struct source *source, struct gb
 	return r < 0 ? gb_err_sys(err, -r, "%s%s", boot->root, boot->layout.top) : 0;
 }
 
-/* Whether the source of a mount is the device: by number; for a file, by the loop device that stands for it. */
-static bool is_source(const struct gb_blockdev *disk, const char *source)
-{
-	char loop[320];
-	struct stat st, of;
-
-	if (stat(source, &st) < 0 || !S_ISBLK(st.st_mode))
-		return false;
-	if (!disk->file)
-		return st.st_rdev == disk->rdev;
-	return gb_blockdev_loop_find(disk, loop, sizeof loop) > 0 && stat(loop, &of) == 0 && of.st_rdev == st.st_rdev;
-}
-
 /* The mounts that are there are those of this device, or of one of several of its file system. */
 static int check_source(const struct gb_boot *boot, const struct gb_blockdev *disk, const struct source *source,
 			struct gb_err *err)
@@ -119,7 +105,7 @@ static int check_source(const struct gb_boot *boot, const struct gb_blockdev *di
 	char path[PATH_MAX];
 	uint64_t count, max;
 
-	if (!source->first[0] || is_source(disk, source->first))
+	if (!source->first[0] || gb_blockdev_is(disk, source->first))
 		return 0;
 	if (boot->facts.top == GB_TARGET_OURS && gb_bootstrap_target(boot, boot->layout.top, path) == 0) {
 		gb_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -127,7 +113,7 @@ static int check_source(const struct gb_boot *boot, const struct gb_blockdev *di
 		if (fd >= 0 && gb_btrfs_devices(fd, &count, &max) == 0) {
 			for (uint64_t id = 1; id <= max && id < 1024; id++) {
 				struct gb_btrfs_device d;
-				if (gb_btrfs_device(fd, id, &d) == 0 && d.path[0] && is_source(disk, d.path))
+				if (gb_btrfs_device(fd, id, &d) == 0 && d.path[0] && gb_blockdev_is(disk, d.path))
 					return 0;
 			}
 		}
@@ -257,14 +243,9 @@ int gb_bootstrap_plan(struct gb_boot *boot, bool lock, struct gb_err *err)
 	if (r < 0)
 		return r;
 	if (lock) {
-		boot->lock = gb_blockdev_lock(&boot->disk, &boot->queued, err);
-		if (boot->lock < 0)
-			return boot->lock;
-		bool queued = false;
-		boot->number = gb_blockdev_lock_number(&boot->disk, &queued, err);
-		if (boot->number < 0 && boot->number != -ENOENT)
-			return boot->number;
-		boot->queued |= queued;
+		r = gb_blockdev_lock(&boot->disk, &boot->locks, err);
+		if (r < 0)
+			return r;
 	}
 	r = look_at_mounts(boot, &source, err);
 	if (r == 0)

@@ -27,11 +27,11 @@ struct gb_boot {
 	char path[256];       /* the device that it is */
 	char block[320];      /* the block device that stands for it: itself, or a loop device */
 	struct gb_blockdev disk;
-	int lock, number, loop; /* number: the lock by the device's number */
+	struct gb_blockdev_locks locks;
+	int loop;
 	bool late;            /* the device was not there at the first look */
 	uint64_t waited_usec; /* until it was there */
 	uint64_t react_usec;  /* from the event that told of it to the first read */
-	bool queued;          /* another run had the lock */
 	struct gb_facts facts;
 	struct gb_plan plan;
 	void (*report)(const struct gb_step *step, void *arg); /* after each step */

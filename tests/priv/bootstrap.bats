@@ -13,6 +13,8 @@ setup() {
 }
 
 teardown() {
+	: >"$DISK/go" # a mkfs that is held up
+	[ -z "${second-}" ] || kill "$first" "$second" 2>/dev/null || true
 	disk_teardown
 }
 
@@ -185,24 +187,81 @@ is_ready() {
 	[ "$(grep -c " $root/" /proc/self/mountinfo)" -eq 6 ]
 }
 
-@test "two at once by two nodes of one device: one format, and the other waits for it" {
-	mknod "$DISK/node" b "0x$(stat -c %t "$loop")" "0x$(stat -c %T "$loop")"
+# file_id FILE: as /proc/locks has it.
+file_id() {
+	local major minor number
+	read -r major minor number < <(stat -c '%Hd %Ld %i' "$1")
+	printf '%02x:%02x:%s' "$major" "$minor" "$number"
+}
+
+# two_names FIRST SECOND: two runs at once, by two names of one disk: the second one waits until the first one, which is
+# held up in its format, is ready. (It has a lock to wait for, which /proc/locks shows behind an arrow: the device's by its
+# number, or the inode's of the file or of a node. Or else it goes on.)
+two_names() {
+	local inodes=${inode:-$(file_id "$DISK/img")}
+	inode=$inodes
+	inodes+="|$(file_id "$loop")"
 	printf '#!/bin/sh\necho "$2" >>%s\nwhile [ ! -e %s ]; do sleep 0.02; done\nexec mkfs.btrfs "$@"\n' "$DISK/asked" "$DISK/go" >"$DISK/mkfs"
 	chmod +x "$DISK/mkfs"
-	boot --json --mkfs="$DISK/mkfs" >"$DISK/out.1" &
+	: >"$DISK/out.2"
+	"$GUESTBOX" btrfs-bootstrap --device="$1" --root="$root" --json --mkfs="$DISK/mkfs" >"$DISK/out.1" &
 	first=$!
 	until_true test -s "$DISK/asked"
-	"$GUESTBOX" btrfs-bootstrap --device="$DISK/node" --root="$root" --json --mkfs="$DISK/mkfs" >"$DISK/out.2" &
+	"$GUESTBOX" btrfs-bootstrap --device="$2" --root="$root" --json --mkfs="$DISK/mkfs" >"$DISK/out.2" &
 	second=$!
-	# It waits for the first one's lock, which /proc/locks shows behind an arrow, or else has begun to format, too.
-	waits() { grep -Eq -- "-> FLOCK .* $second " /proc/locks || has_lines 2 . "$DISK/asked"; }
+	waits() { grep -Eq -- "-> (FLOCK|OFDLCK) .* ($second |-1 ($inodes) )" /proc/locks || has_lines 2 . "$DISK/asked" || [ -s "$DISK/out.2" ]; }
 	until_true waits
 	: >"$DISK/go"
 	wait "$first"
 	wait "$second"
+	second=
 	is_ready
-	[ "$(cat "$DISK/asked")" = "$loop" ]
+	has_lines 1 . "$DISK/asked"
+	not has_lines 2 . "$DISK/asked"
 	jq -s -e '[.[].result] | sort == ["data subvolumes already mounted", "ready"]' "$DISK"/out.*
+	# Nothing is left of it: each lock can be had.
+	flock -n "/sys/dev/block/$(lsblk -ndo MAJ:MIN "$loop" | tr -d ' ')/dev" true
+	not grep -q " $inode " /proc/locks
+}
+
+@test "two at once by two nodes of one device: one format, and the other waits for it" {
+	mknod "$DISK/node" b "0x$(stat -c %t "$loop")" "0x$(stat -c %T "$loop")"
+	two_names "$loop" "$DISK/node"
+	[ "$(cat "$DISK/asked")" = "$loop" ]
+}
+
+@test "two at once, by a loop device and by another name of the file that it is of: one format, and the other waits for it" {
+	ln "$DISK/img" "$DISK/hard"
+	ln -s hard "$DISK/link"
+	two_names "$loop" "$DISK/link"
+}
+
+@test "two at once, by a file and by the loop device of it: one format, and the other waits for it" {
+	two_names "$DISK/img" "$loop"
+	[ "$(cat "$DISK/asked")" = "$loop" ]
+}
+
+@test "two at once, by a loop device whose file has no name any more, and by a hard link of it" {
+	ln "$DISK/img" "$DISK/hard"
+	inode=$(file_id "$DISK/hard")
+	rm "$DISK/img"
+	two_names "$loop" "$DISK/hard"
+}
+
+@test "what is mounted by another loop device of the same file is not formatted" {
+	mkfs.ext4 -q "$loop"
+	mkdir "$DISK/m"
+	mount "$loop" "$DISK/m"
+	local mounted=$loop
+	fails 3 "in use" gb btrfs-bootstrap --device="$DISK/img" --root="$root" --format=foreign
+	disk_loop "$DISK/img"
+	fails 3 "in use" boot --format=foreign
+	fails 3 "in use" gb btrfs-bootstrap --device="$DISK/img" --root="$root" --format=foreign
+	umount "$DISK/m"
+	losetup -d "$loop"
+	loop=$mounted
+	boot --format=foreign >/dev/null
+	is_ready
 }
 
 @test "a device that comes late is seen by its event, and the report says how long that took" {

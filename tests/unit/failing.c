@@ -192,16 +192,18 @@ static int run_noted(struct gb_err *err)
 
 static int run_blockdev(struct gb_err *err)
 {
+	struct gb_blockdev_locks locks = { 0 };
 	struct gb_blockdev device;
-	bool waited;
 	int r = gb_blockdev_open(at("file"), &device, err);
 
 	if (r < 0)
 		return r;
 	assert_true(device.file && device.size == sizeof text - 1);
-	gb_autoclose int lock = gb_blockdev_lock(&device, &waited, err);
+	r = gb_blockdev_lock(&device, &locks, err);
+	assert_true(r < 0 || locks.len == 1);
+	gb_blockdev_unlock(&locks);
 	gb_blockdev_close(&device);
-	return lock < 0 ? lock : 0;
+	return r;
 }
 
 static int run_mapfile(struct gb_err *err)
