@@ -32,7 +32,10 @@ static void on_done(struct gb_work *work)
 	struct gb_conn *conn = job->conn;
 	struct rpcd_call call = rpcd_job_call(job);
 
+	job->again = false;
 	job->finish(job, conn ? &call : NULL);
+	if (job->again)
+		return;
 	if (job->conn) /* which it may have ended */
 		gb_conn_resume(job->conn);
 	free(job->trace);

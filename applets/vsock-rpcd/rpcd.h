@@ -149,6 +149,7 @@ struct rpcd_job {
 	unsigned char *trace;
 	size_t trace_len;
 	int failed; /* an errno: it could not even be started */
+	bool again; /* finish() sets it: this was not the end, rpcd_job_go() follows */
 	rpcd_run_fn *run;
 	rpcd_finish_fn *finish;
 	void (*late)(struct rpcd_job *job); /* in the loop, when run() takes long (work.h); may be NULL */

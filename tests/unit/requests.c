@@ -27,7 +27,7 @@ int __real_fcntl(int fd, int what, ...);
 
 enum { PATIENCE_S = 120, LENGTH = 300 };
 
-static char dir[] = "/tmp/gb-unit-requests-XXXXXX", file[64], store[64];
+static char dir[] = "/tmp/gb-unit-requests-XXXXXX", file[64], large[64], store[64];
 static struct rpcd rpcd;
 
 /* What is asked, and how the answer began when nothing failed. */
@@ -114,37 +114,46 @@ static unsigned descriptors(void)
 	return n;
 }
 
-static int ask(struct gb_err *err)
+/* A connection on which what is asked has been asked: its end, or -errno with err set. */
+static int call_up(struct gb_err *err)
 {
-	unsigned before = descriptors();
-	bool first = !asked.known; /* which opens what stays open */
-	static unsigned char data[65536];
 	unsigned char head[GB_FRAME_HEAD + 2];
-	struct gb_frame frame;
-	size_t len = 0;
-	int ends[2], r = 0;
-	time_t end = time(NULL) + PATIENCE_S;
+	uint8_t packed[4096];
+	int ends[2];
 
 	struct rpcd_client *client = rpcd_client_new(&rpcd, GB_CONN_SOCKET, "test");
 	if (!client)
 		return gb_err_sys(err, ENOMEM, "client");
 	assert_int_equal(__real_socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	r = gb_conn_start(&client->conn, ends[1], ends[1]);
+	int r = gb_conn_start(&client->conn, ends[1], ends[1]);
 	if (r < 0) {
 		rpcd_client_free(client);
 		(void)close(ends[0]);
 		return gb_err_sys(err, -r, "start");
 	}
-	gb_autoclose int fd = ends[0];
 	size_t size = asked.message ? protobuf_c_message_get_packed_size(asked.message) : 0;
-	uint8_t packed[4096];
 	assert_true(size <= sizeof packed);
 	if (asked.message)
 		(void)protobuf_c_message_pack(asked.message, packed);
 	assert_int_equal(gb_frame_head(head, asked.type, 2, size), 0);
 	memcpy(head + GB_FRAME_HEAD, "t1", 2);
-	assert_int_equal(__real_send(fd, head, sizeof head, MSG_NOSIGNAL), sizeof head);
-	assert_int_equal(__real_send(fd, packed, size, MSG_NOSIGNAL), size);
+	assert_int_equal(__real_send(ends[0], head, sizeof head, MSG_NOSIGNAL), sizeof head);
+	assert_int_equal(__real_send(ends[0], packed, size, MSG_NOSIGNAL), size);
+	return ends[0];
+}
+
+static int ask(struct gb_err *err)
+{
+	unsigned before = descriptors();
+	bool first = !asked.known; /* which opens what stays open */
+	static unsigned char data[65536];
+	struct gb_frame frame;
+	size_t len = 0;
+	time_t end = time(NULL) + PATIENCE_S;
+
+	gb_autoclose int fd = call_up(err);
+	if (fd < 0)
+		return fd;
 	if (asked.ended)
 		(void)shutdown(fd, SHUT_WR);
 	long got;
@@ -155,7 +164,7 @@ static int ask(struct gb_err *err)
 		if (time(NULL) > end)
 			fail_msg("request 0x%04x is never answered", asked.type);
 	}
-	r = got < 0 ? gb_err_sys(err, (int)-got, "no answer") : judge(&frame, err);
+	int r = got < 0 ? gb_err_sys(err, (int)-got, "no answer") : judge(&frame, err);
 	if (asked.event) /* whoever has ended his side alone still watches */
 		(void)close(gb_take_fd(&fd));
 	else
@@ -263,6 +272,60 @@ static void a_file_that_is_read(void **state)
 	mapped.path = (char *)(uintptr_t)"/etc/passwd";
 	each_fails_once(GB_WIRE_MMAP_READ_FILE, &mapped.base, GB_WIRE_ERROR);
 	assert_int_equal(asked.code, EACCES);
+}
+
+/* Turns of the loop until it is true. */
+#define until(condition) \
+	do { \
+		time_t end_ = time(NULL) + PATIENCE_S; \
+		while (!(condition)) { \
+			turn(); \
+			if (time(NULL) > end_) \
+				fail_msg("never: %s", #condition); \
+		} \
+	} while (0)
+
+static bool has_begun(int fd)
+{
+	char c;
+
+	return __real_recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* More of them than there are threads, places, and threads that may be late: each gets what its socket holds, and waits for
+ * itself alone. What they hold is let go when they leave. */
+static void readers_that_do_not_read(void **state)
+{
+	enum { READERS = 48, SIZE = 1 << 20 };
+	Arcbox__V1__MmapReadFileRequest mapped = ARCBOX__V1__MMAP_READ_FILE_REQUEST__INIT;
+	gb_autofree unsigned char *data = malloc(SIZE + LENGTH);
+	unsigned before = descriptors();
+	int readers[READERS];
+	struct gb_frame frame;
+	struct gb_err err;
+	size_t len = 0;
+	long got = 0;
+
+	(void)state;
+	assert_non_null(data);
+	mapped.path = large;
+	mapped.length = SIZE;
+	asked.type = GB_WIRE_MMAP_READ_FILE;
+	asked.message = &mapped.base;
+	for (int i = 0; i < READERS; i++)
+		assert_true((readers[i] = call_up(&err)) >= 0);
+	for (int i = 0; i < READERS; i++)
+		until(has_begun(readers[i]));
+	until(rpcd.mmaps_running == 0 && rpcd.mmaps_late == 0);
+	/* One who reads after all has all of it. */
+	until((got = answer(readers[7], data, SIZE + LENGTH, &len, &frame)) != 0);
+	assert_true(got > SIZE);
+	assert_int_equal(frame.type, GB_WIRE_MMAP_READ_FILE_REPLY);
+	for (int i = 0; i < READERS; i++)
+		(void)close(readers[i]);
+	until(rpcd.conns_len == 0 && STAILQ_EMPTY(&rpcd.mmaps));
+	until(descriptors() == before);
+	after(0);
 }
 
 static void sandboxes_that_are_looked_for(void **state)
@@ -402,6 +465,10 @@ static int set_up(void **state)
 	int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(ftruncate(fd, 4096), 0);
 	(void)close(fd);
+	(void)snprintf(large, sizeof large, "%s/large", dir);
+	fd = open(large, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	(void)close(fd);
 	fd = open(unit_path(dir, "crun"), O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
 	assert_int_equal(write(fd, script, sizeof script - 1), sizeof script - 1);
 	(void)close(fd);
@@ -428,10 +495,11 @@ static int tear_down(void **state)
 
 int main(void)
 {
-	enum { ANYBODYS = 2 };
+	enum { ANYBODYS = 3 };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_sign_of_life_and_what_the_machine_is, plain),
 		cmocka_unit_test_setup(a_file_that_is_read, plain),
+		cmocka_unit_test_setup(readers_that_do_not_read, plain),
 		/* Sandboxes are root's. */
 		cmocka_unit_test_setup(sandboxes_that_are_looked_for, plain),
 		cmocka_unit_test_setup(a_sandbox_that_has_ended, plain),
