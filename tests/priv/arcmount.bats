@@ -16,7 +16,7 @@ setup() {
 teardown() {
 	cd /
 	# Those of a test that has failed, while their files still have names.
-	losetup -n -O NAME,BACK-FILE | awk -v top="$dir/" 'index($0, top) { print $1 }' | xargs -r losetup -d
+	losetup -n -O NAME,BACK-FILE | awk -v top="$dir/" 'index($0, top) { print $1 }' | xargs -r -n 1 losetup -d || true
 	for _ in 1 2 3; do ! mountpoint -q "$dir" || umount -l "$dir"; done
 }
 
@@ -54,6 +54,7 @@ no_loops() { local f; for f; do [ -z "$(loops "$f")" ] || return 1; done; }
 	[ "$(findmnt -n -o FSTYPE a)" = ext4 ]
 	umount a
 	fails 1 "holds ext4, which is not among the types xfs,btrfs" gb arcmount mount -t xfs,btrfs -o loop disk a
+	released disk
 	fails 1 "holds ext4, which is not among the types noxfs,ext4" gb arcmount mount -t noxfs,ext4 -o loop disk a
 	unmounted a
 	released disk

@@ -277,7 +277,10 @@ two_names() {
 		kill -0 "$pid"
 		sleep 0.05
 	done
-	sleep 0.7
+	# It has looked, and sleeps until there is an event (where a process may see in what: "0" is that it may not).
+	waits() { grep -qE 'poll|^0$' "/proc/$pid/wchan"; }
+	until_true waits
+	sleep 0.4 # what is measured
 	losetup "$loop" "$DISK/img"
 	wait "$pid" || { cat "$DISK/err"; false; }
 	cat "$DISK/json"

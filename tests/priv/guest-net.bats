@@ -36,7 +36,7 @@ inside() {
 		ip -n server link set far up
 		net() { "$G" guest-net --etc "$T/etc" --script "$T/script" "$@"; }
 		# until CONDITION...: waits for it
-		until_() { for i in $(seq 1 1000); do "$@" && return; sleep 0.02; done; echo "not so: $*"; return 1; }
+		until_() { for i in $(seq 1 6000); do "$@" && return; sleep 0.02; done; echo "not so: $*"; return 1; }
 		# serve [LINE...]: a DHCP server; hands out 10.7.0.50
 		serve() {
 			printf '%s\n' "start 10.7.0.50" "end 10.7.0.50" "interface far" "lease_file $T/leases" "pidfile $T/udhcpd.pid" \
@@ -67,7 +67,7 @@ inside() {
 		cat "$T/first"
 		ip -o addr show dev lo; ip -o -4 addr show dev eth0; ip route
 		hostname; cat "$T/etc/hosts" "$T/etc/resolv.conf" /run/guestbox/net/eth0
-		busybox ping -c 1 -W 5 10.7.0.1 >/dev/null && echo reached
+		busybox ping -c 1 -W 60 10.7.0.1 >/dev/null && echo reached
 		stat -c %i:%Y "$T"/etc/* >"$T/before"
 		net --interface eth0 --ip 10.7.0.2:10.7.0.8:10.7.0.1:255.255.255.0:vm7.lan:::10.7.0.3:10.7.0.4:10.7.0.9 --json
 		stat -c %i:%Y "$T"/etc/* | diff "$T/before" -

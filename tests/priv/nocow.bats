@@ -230,7 +230,9 @@ inject() {
 	strace -o /dev/null -e trace=ftruncate -e inject=ftruncate:delay_enter=3000000 \
 		env ASAN_OPTIONS=detect_leaks=0 "$GUESTBOX" nocow --convert "$m/f" 2>"$DISK/err" &
 	pid=$!
-	sleep 1.5
+	# /proc/locks has the file's number, and another for Btrfs than stat(2).
+	leased() { grep -q "LEASE .*:$(stat -c %i "$m/f") " /proc/locks || not kill -0 "$pid"; }
+	until_true leased
 	printf Z | timeout 60 dd of="$m/f" bs=1 seek=5 conv=notrunc status=none
 	status=0
 	wait "$pid" || status=$?

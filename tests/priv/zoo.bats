@@ -218,6 +218,7 @@ md() { # METADATA: a member of an array, by its superblock alone, since this ker
 	second=$loop
 	disk_loop "$img"
 	mkfs.btrfs -q -d raid1 -m raid1 "$loop" "$second" >/dev/null
+	udevadm settle 2>/dev/null || true # it scans what has been written
 	btrfs device scan --forget
 	before=$(sha256sum "$img" "$DISK/second")
 	fails_with_steps() { run boot; [ "$status" -eq 1 ] && [[ ${lines[-1]} == *"its file system has 2 devices"* ]]; }
