@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* nocow: sets, clears and shows the flag that turns copy-on-write off, and rewrites files to have it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,11 +13,12 @@
 #include "common/base/cleanup.h"
 #include "common/base/io.h"
 #include "common/base/log.h"
+#include "common/base/vis.h"
 #include "common/btrfs/layout.h"
 #include "common/btrfs/nocow.h"
 #include "common/sys/walk.h"
 
-enum { OPT_CREATE = GB_OPT_LONG, OPT_IF_SUPPORTED, OPT_CLEAR, OPT_QUERY, OPT_METADATA, OPT_CONVERT, OPT_LAYOUT };
+enum { OPT_CREATE = GB_OPT_LONG, OPT_IF_SUPPORTED, OPT_CLEAR, OPT_QUERY, OPT_METADATA, OPT_CONVERT, OPT_LAYOUT, OPT_NULL };
 
 static const struct gb_opt opts[] = {
 	GB_OPT(OPT_CREATE, "create", "", "make the directories that are missing"),
@@ -24,6 +26,7 @@ static const struct gb_opt opts[] = {
 	GB_OPT(OPT_IF_SUPPORTED, "if-supported", "", "pass over what is on a file system without the flag"),
 	GB_OPT(OPT_CLEAR, "clear", "", "clear the flag instead of setting it"),
 	GB_OPT(OPT_QUERY, "query", "", "print +C or -C, a line a path"),
+	GB_OPT(OPT_NULL, "null", "", "with --query: names as they are, and NUL in place of a newline"),
 	GB_OPT(OPT_METADATA, "metadata", "", "set it on the metadata directories of volumes, made if missing"),
 	GB_OPT(OPT_CONVERT, "convert", "", "rewrite files that are not empty, so that they have it"),
 	GB_OPT(OPT_LAYOUT, "layout", "FILE", "the layout that names the metadata directories"),
@@ -34,7 +37,7 @@ enum mode { SET, CLEAR, QUERY, METADATA, CONVERT };
 
 struct job {
 	enum mode mode;
-	bool create, recursive, if_supported;
+	bool create, recursive, if_supported, null;
 	struct gb_layout layout;
 };
 
@@ -75,12 +78,10 @@ static int set(const struct job *job, const char *path, bool on, struct gb_err *
 
 static int metadata(const struct job *job, const char *mount, struct gb_err *err)
 {
-	struct stat st;
+	gb_autoclose int top = open(mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (stat(mount, &st) < 0)
+	if (top < 0)
 		return gb_err_sys(err, errno, "%s", mount);
-	if (!S_ISDIR(st.st_mode))
-		return gb_err_sys(err, ENOTDIR, "%s", mount);
 	/* A mount that the layout knows has its own directories; any other one all that the layout names. */
 	const struct gb_subvol *known = NULL;
 	for (size_t i = 0; i < job->layout.subvol_len; i++) {
@@ -94,15 +95,14 @@ static int metadata(const struct job *job, const char *mount, struct gb_err *err
 			continue;
 		for (size_t k = 0; k < sv->nocow_len; k++) {
 			gb_autobuf struct gb_buf path = { 0 };
+			struct gb_nocow_tally tally = { 0 };
 
 			if (gb_buf_fmt(&path, "%s/%s", mount, sv->nocow[k]) < 0)
 				return gb_err_sys(err, ENOMEM, "%s/%s", mount, sv->nocow[k]);
-			int r = gb_io_mkdirs(path.data);
-			if (r < 0)
-				return gb_err_sys(err, -r, "%s", path.data);
-			r = set(job, path.data, true, err);
+			int r = gb_nocow_folder(top, sv->nocow[k], path.data, &tally, err);
 			if (r < 0 && !passed(job, r))
 				return r;
+			warn(path.data, &tally, true);
 		}
 	}
 	return 0;
@@ -114,9 +114,18 @@ static int query_one(const struct job *job, const char *path, bool name, struct 
 
 	if (passed(job, r))
 		return 0;
-	if (r >= 0)
-		printf(name ? "%cC %s\n" : "%cC\n", r ? '+' : '-', path);
-	return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	(void)fputs(r ? "+C" : "-C", stdout);
+	if (name) {
+		(void)putchar(' ');
+		if (job->null)
+			(void)fputs(path, stdout);
+		else
+			gb_vis_print(path);
+	}
+	(void)putchar(job->null ? '\0' : '\n');
+	return 0;
 }
 
 struct each {
@@ -218,6 +227,7 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 		case OPT_QUERY: r = choose(&job, QUERY, err); break;
 		case OPT_METADATA: r = choose(&job, METADATA, err); break;
 		case OPT_CONVERT: r = choose(&job, CONVERT, err); break;
+		case OPT_NULL: job.null = true; break;
 		case OPT_LAYOUT: layout = scan.arg; break;
 		default: return key;
 		}
@@ -228,6 +238,8 @@ static int run(struct gb_cmd *cmd, struct gb_err *err)
 		return gb_err_set(err, GB_E_USAGE, "--create goes with setting the flag only");
 	if (job.mode == METADATA && job.recursive)
 		return gb_err_set(err, GB_E_USAGE, "--metadata and -R exclude each other");
+	if (job.null && job.mode != QUERY)
+		return gb_err_set(err, GB_E_USAGE, "--null goes with --query only");
 	if (layout && job.mode != METADATA)
 		return gb_err_set(err, GB_E_USAGE, "--layout goes with --metadata only");
 	r = gb_opt_operands(&scan, 1, -1, job.mode == METADATA ? "mount" : "path", err);
@@ -265,7 +277,7 @@ const struct gb_applet gb_applet_nocow = {
 	.summary = "turn copy-on-write off for files and directories",
 	.synopsis = "[--create] [-R] [--if-supported] PATH...\n"
 		    "--clear [-R] [--if-supported] PATH...\n"
-		    "--query [-R] [--if-supported] PATH...\n"
+		    "--query [-R] [--null] [--if-supported] PATH...\n"
 		    "--metadata [--layout=FILE] [--if-supported] MOUNT...\n"
 		    "--convert [-R] [--if-supported] FILE...",
 	.opts = opts,

@@ -61,23 +61,9 @@ static const char *dax(const struct gb_mountinfo *row, char *text, size_t size)
 }
 
 /* A tab and a newline part the fields and the lines: they, and all that a terminal would obey, are encoded. */
-static void words(const char *text)
-{
-	for (; *text; text++) {
-		if (*text >= ' ' && *text < 0x7f) {
-			(void)putchar_unlocked(*text);
-			continue;
-		}
-		char shown[GB_VIS_SIZE];
-
-		(void)gb_vis(shown, *text);
-		(void)fputs(shown, stdout);
-	}
-}
-
 static void field(const char *text, char end)
 {
-	words(text);
+	gb_vis_print(text);
 	(void)putchar(end);
 }
 
@@ -131,16 +117,16 @@ static int show_mounted(const struct gb_mountinfo *row, void *arg)
 		read_only = read_only || lists[i][1] == 'o';
 		lists[i] += n + (lists[i][n] == ',');
 	}
-	words(row->source);
+	gb_vis_print(row->source);
 	(void)fputs(" on ", stdout);
-	words(row->target);
+	gb_vis_print(row->target);
 	(void)fputs(" type ", stdout);
-	words(row->type);
+	gb_vis_print(row->type);
 	(void)fputs(read_only ? " (ro" : " (rw", stdout);
 	for (size_t i = 0; i < GB_ARRAY_LEN(lists); i++) {
 		if (*lists[i]) {
 			(void)putchar(',');
-			words(lists[i]);
+			gb_vis_print(lists[i]);
 		}
 	}
 	(void)puts(")");

@@ -44,3 +44,11 @@ void gb_vis_text(char *dst, size_t size, const char *text)
 	}
 	*dst = '\0';
 }
+
+void gb_vis_print(const char *text)
+{
+	char shown[GB_VIS_SIZE];
+
+	for (; *text; text++)
+		(void)fwrite(shown, 1, (size_t)(gb_vis(shown, *text) - shown), stdout);
+}

@@ -15,4 +15,7 @@ char *gb_vis(char *dst, char c);
 /* Encodes what fits of text, and a NUL; no byte is encoded in part. */
 void gb_vis_text(char *dst, size_t size, const char *text);
 
+/* The same on standard output, all of it. */
+void gb_vis_print(const char *text);
+
 #endif

@@ -129,6 +129,57 @@ int gb_nocow_tree(const char *path, bool on, bool set, struct gb_nocow_tally *ta
 	return gb_walk(path, visit, &tree, err);
 }
 
+/* The directory `name` in `at`, which is closed; made if it is missing. */
+static int step_into(int at, const char *name)
+{
+	enum { FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+	gb_autoclose int from = at;
+	struct stat st;
+	int fd = openat(from, name, FLAGS);
+
+	if (fd < 0 && errno == ENOENT && (mkdirat(from, name, 0755) == 0 || errno == EEXIST))
+		fd = openat(from, name, FLAGS);
+	if (fd >= 0)
+		return fd;
+	int code = errno; /* a link is "not a directory", too (open(2)) */
+	return fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) ? -ELOOP : -code;
+}
+
+int gb_nocow_folder(int top, const char *name, const char *path, struct gb_nocow_tally *tally, struct gb_err *err)
+{
+	struct gb_err beside;
+	int at = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (at < 0)
+		return gb_err_sys(err, errno, "%s", path);
+	for (const char *part = name; at >= 0 && *part;) {
+		char one[NAME_MAX + 1];
+		size_t len = strcspn(part, "/");
+
+		if (len >= sizeof one) {
+			(void)close(at);
+			return gb_err_sys(err, ENAMETOOLONG, "%s", path);
+		}
+		memcpy(one, part, len);
+		one[len] = '\0';
+		part += len;
+		part += strspn(part, "/");
+		if (len)
+			at = step_into(at, one);
+	}
+	if (at == -ELOOP)
+		return gb_err_set(err, ELOOP, "%s: there is a symbolic link in its place, or on the way to it, which is not followed",
+				  path);
+	if (at < 0)
+		return gb_err_sys(err, -at, "%s", path);
+	gb_autoclose int fd = at;
+	int r = gb_nocow_set_fd(fd, path, true, err);
+	/* The look below is for a warning's sake: nothing that goes wrong in it undoes what was done. */
+	if (r > 0 && gb_nocow_tree(path, true, false, tally, &beside) < 0)
+		*tally = (struct gb_nocow_tally){ 0 };
+	return r;
+}
+
 /* ---- conversion ---- */
 
 struct conversion {

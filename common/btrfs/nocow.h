@@ -27,6 +27,11 @@ int gb_nocow_set_fd(int fd, const char *name, bool on, struct gb_err *err);
  * empty file; else only counts the non-empty files without (with, if !on) the flag. 0 or the first error. */
 int gb_nocow_tree(const char *path, bool on, bool set, struct gb_nocow_tally *tally, struct gb_err *err);
 
+/* The flag for the folder `name` (relative, without "..") below an open directory, made with its parents if it is missing.
+ * No symbolic link is followed on the way: what a disk holds leads nowhere else. `path` is its name for messages. 1 changed,
+ * with what does not have the flag below it counted; 0; -ELOOP for a link; or as gb_nocow_set(). */
+int gb_nocow_folder(int top, const char *name, const char *path, struct gb_nocow_tally *tally, struct gb_err *err);
+
 /*
  * Rewrites a file without copy-on-write: a copy in the same directory, never a reflink, holes kept; synced; owner, mode,
  * times, extended attributes and inode flags taken over; exchanged with the original in one rename(2). Whatever fails or

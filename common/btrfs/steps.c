@@ -438,25 +438,15 @@ static int do_nocow(struct gb_boot *boot, const struct gb_subvol *sv, struct gb_
 		return gb_err_sys(err, r < 0 ? -r : errno, "%s%s", boot->root, sv->target);
 	for (size_t i = 0; i < sv->nocow_len; i++) {
 		struct gb_nocow_tally tally = { 0 };
-		struct gb_err beside;
 		int n = snprintf(path, sizeof path, "%s%s/%s", boot->root, sv->target, sv->nocow[i]);
 
 		if (n < 0 || n >= (int)sizeof path)
 			return gb_err_sys(err, ENAMETOOLONG, "%s", sv->target);
-		gb_autoclose int fd = openat(target, sv->nocow[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 && errno == ENOENT) {
-			r = gb_io_mkdirs(path);
-			if (r < 0)
-				return gb_err_sys(err, -r, "%s", path);
-			fd = openat(target, sv->nocow[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		}
-		if (fd < 0)
-			return gb_err_sys(err, errno, "%s", path);
-		r = gb_nocow_set_fd(fd, path, true, err);
+		r = gb_nocow_folder(target, sv->nocow[i], path, &tally, err);
 		if (r < 0)
 			return r;
 		changed |= r;
-		if (r > 0 && gb_nocow_tree(path, true, false, &tally, &beside) == 0 && tally.kept)
+		if (tally.kept)
 			note(boot, "%s: %" PRIu64 " non-empty files below keep copy-on-write (%s); nocow --convert -R rewrites them",
 			     path, tally.kept, tally.first);
 	}

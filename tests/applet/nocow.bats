@@ -16,6 +16,7 @@ setup() {
 	fails 2 "exclude each other" gb nocow --query --clear "$dir"
 	fails 2 "exclude each other" gb nocow --metadata -R "$dir"
 	fails 2 "--create goes with" gb nocow --create --query "$dir"
+	fails 2 "--null goes with" gb nocow --null "$dir"
 	fails 2 "--layout goes with" gb nocow --layout=/dev/null "$dir"
 	fails 1 "$dir/none: No such file or directory" gb nocow "$dir/none"
 	fails 1 "$dir/none: No such file or directory" gb nocow --convert "$dir/none"

@@ -308,6 +308,26 @@ two_names() {
 		jq -e '[.steps[] | select(.done) | .step] == ["identify", "mount", "mount", "mount"]'
 }
 
+@test "a symbolic link in the place of a NOCOW directory leads nowhere: an error that names it" {
+	printf 'top /data\nsubvolume @vm /srv/vm\nnocow @vm deep/er\n' >"$DISK/layout"
+	boot --layout="$DISK/layout" >/dev/null
+	disk_btrfs outside 256M
+	for place in deep/er deep; do
+		rm -r "$root/srv/vm/deep"
+		[ "$place" = deep ] || mkdir "$root/srv/vm/deep"
+		ln -s "$DISK/outside" "$root/srv/vm/$place"
+		unmount_all
+		run boot --layout="$DISK/layout"
+		echo "$output"
+		[ "$status" -eq 1 ]
+		[[ $output == *"btrfs-bootstrap: $root/srv/vm/deep/er: there is a symbolic link in its place"* ]]
+		not grep -q " $root/" /proc/self/mountinfo
+		silent find "$DISK/outside" -mindepth 1
+		[[ $(lsattr -d "$DISK/outside" | cut -d' ' -f1) != *C* ]]
+		mount -o subvol=@vm "$loop" "$root/srv/vm"
+	done
+}
+
 @test "mkfs: a program that is not there, that fails, that lies" {
 	run boot --mkfs=/none/mkfs
 	[ "$status" -eq 1 ]

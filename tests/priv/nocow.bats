@@ -96,6 +96,41 @@ is_nocow() { [[ $(flag "$1") == *C* ]]; }
 	[ ! -e "$m/two/x" ]
 }
 
+@test "--metadata follows no link below the mount" {
+	printf 'top /run/t\nsubvolume @a %s/one\nnocow @a x/y\n' "$m" >"$DISK/layout"
+	mkdir -p "$m/one/x" "$m/outside"
+	ln -s "$m/outside" "$m/one/x/y"
+	fails 1 "$m/one/x/y: there is a symbolic link in its place" gb nocow --metadata --layout="$DISK/layout" "$m/one"
+	not is_nocow "$m/outside"
+	rm -r "$m/one/x"
+	ln -s ../outside "$m/one/x"
+	fails 1 "$m/one/x/y: there is a symbolic link in its place, or on the way to it" \
+		gb nocow --metadata --layout="$DISK/layout" "$m/one"
+	silent find "$m/outside" -mindepth 1
+	# The mount itself may be named by one.
+	rm "$m/one/x"
+	ln -s one "$m/two"
+	sed -i "s:/one:/two:" "$DISK/layout"
+	gb nocow --metadata --layout="$DISK/layout" "$m/two"
+	is_nocow "$m/one/x/y"
+}
+
+@test "--query -R: a line a name, whatever is in it; --null gives the bytes" {
+	local odd=$'a\n+C b\tc\e[31m\303\244\\n d'
+	mkdir "$m/d"
+	: >"$m/d/$odd"
+	run gb nocow --query -R "$m/d"
+	[ "$status" -eq 0 ]
+	[ "${#lines[@]}" -eq 2 ]
+	[ "${lines[0]}" = "-C $m/d" ]
+	[ "${lines[1]}" = "-C $m/d/a\\n+C b\\tc^[[31mM-CM-\$\\n d" ]
+	gb nocow --query -R --null "$m/d" >"$DISK/out"
+	printf -- '-C %s\0-C %s\0' "$m/d" "$m/d/$odd" | cmp - "$DISK/out"
+	gb nocow "$m/d/$odd"
+	gb nocow --query --null "$m/d/$odd" "$m/d" >"$DISK/out"
+	printf -- '+C\0-C\0' | cmp - "$DISK/out"
+}
+
 @test "--convert: the same bytes, owner, mode, times, attributes and holes, without shared extents" {
 	seq 1 100000 >"$m/f"
 	truncate -s 40M "$m/f"
