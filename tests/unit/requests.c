@@ -142,6 +142,16 @@ static int call_up(struct gb_err *err)
 	return ends[0];
 }
 
+static bool is_idle(void)
+{
+	struct gb_pool *pool = &rpcd.pool;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	bool idle = STAILQ_EMPTY(&pool->wanted) && TAILQ_EMPTY(&pool->busy) && STAILQ_EMPTY(&pool->done);
+	(void)pthread_mutex_unlock(&pool->lock);
+	return idle;
+}
+
 static int ask(struct gb_err *err)
 {
 	unsigned before = descriptors();
@@ -174,8 +184,9 @@ static int ask(struct gb_err *err)
 		if (time(NULL) > end)
 			fail_msg("request 0x%04x: its connection never ends", asked.type);
 	}
-	while (!first && descriptors() > before + (fd >= 0) && time(NULL) <= end)
-		turn(); /* a thread may be at work for nobody */
+	/* A thread may be at work for nobody, and open one file after the other: between two of them nothing is open. */
+	while ((!is_idle() || (!first && descriptors() > before + (fd >= 0))) && time(NULL) <= end)
+		turn();
 	if (fd >= 0)
 		(void)answer(fd, data, sizeof data, &len, &frame);
 	if (fd >= 0 && got > 0)
