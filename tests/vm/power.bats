@@ -62,10 +62,11 @@ ask()
 			while :; do sleep 1; done
 		END
 		setsid sh /run/stubborn </dev/null >/dev/null 2>&1 &
-		sleep 0.2; cat /proc/swaps'
+		until ls -l /proc/[0-9]*/cwd | grep -q "/mnt/tree$"; do usleep 20000; done; cat /proc/swaps'
 	echo "$output"
 	[ "$status" -eq 0 ]
-	ask 'trap "" TERM; guest-poweroff --grace 28; sleep 0.5; guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
+	ask 'trap "" TERM; guest-poweroff --grace 28; until [ -s /run/guestbox/power.lock ]; do usleep 20000; done
+		guest-poweroff --grace 20 2>/dev/kmsg; reboot 2>/dev/kmsg'
 	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-poweroff: power-off: already under way"*"reboot: power-off: already under way"* ]]
@@ -112,7 +113,8 @@ ask()
 	VM_DISKS=("$BATS_FILE_TMPDIR/disk")
 	vm_test_start
 	# Somebody holds the sequence up, and then kills it.
-	ask '(trap "" TERM; setsid sh -c "trap \"\" TERM; sleep 1; kill -9 \$(pidof guest-poweroff)" &) ; guest-poweroff --grace 20'
+	ask '(trap "" TERM; setsid sh -c "trap \"\" TERM; until [ -s /run/guestbox/power.lock ]; do usleep 20000; done; sleep 1
+		while :; do kill -9 \$(pidof guest-poweroff); usleep 20000; done" >/dev/null 2>&1 &) ; guest-poweroff --grace 20'
 	vm_wait_off "$patience"
 	run console
 	[[ $output == *"guest-init: off: the sequence failed: ending at once"* ]]
