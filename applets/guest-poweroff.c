@@ -130,7 +130,8 @@ static int ask(const struct job *job, struct gb_err *err)
 	return 0;
 }
 
-static int run_job(struct gb_cmd *cmd, struct job *job, struct gb_err *err)
+/* What the command line asks for. */
+static int read_job(struct gb_cmd *cmd, struct job *job, struct gb_err *err)
 {
 	struct gb_optscan scan;
 	int key, r, actions = 0;
@@ -177,7 +178,15 @@ static int run_job(struct gb_cmd *cmd, struct job *job, struct gb_err *err)
 			return gb_err_set(err, GB_E_REFUSED, "--below /: that is every file system of a machine that stays on");
 		job->below = job->path;
 	}
+	return 0;
+}
 
+static int run_job(struct gb_cmd *cmd, struct job *job, struct gb_err *err)
+{
+	int r = read_job(cmd, job, err);
+
+	if (r < 0)
+		return r;
 	struct gb_power_opts run_opts = {
 		.action = job->action,
 		.grace_ms = job->grace_ms,

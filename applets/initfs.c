@@ -102,6 +102,35 @@ static int number(const char *text, const char *what, long long min, long long m
 	return r;
 }
 
+/* The first of two of one name stays. */
+static int add_dir(struct gb_initfs_config *c, const char *name, struct gb_err *err)
+{
+	int r = check_name(name, "dir", err);
+
+	if (r == 0 && c->dir_count == GB_INITFS_DIRS)
+		r = gb_err_set(err, GB_E_USAGE, "--dir: more than %d", GB_INITFS_DIRS);
+	for (unsigned i = 0; r == 0 && i < c->dir_count; i++) {
+		if (strcmp(c->dirs[i], name) == 0)
+			return 0;
+	}
+	if (r == 0)
+		c->dirs[c->dir_count++] = name;
+	return r;
+}
+
+static int parse_ready_fd(const char *text, int *ret_fd, struct gb_err *err)
+{
+	long long value;
+	int r = gb_parse_number(text, "ready-fd", 0, INT_MAX, &value, err);
+
+	if (r < 0)
+		return r;
+	if (fcntl((int)value, F_SETFD, FD_CLOEXEC) < 0)
+		return gb_err_sys(err, errno, "--ready-fd %s", text);
+	*ret_fd = (int)value;
+	return 0;
+}
+
 static int take(struct gb_initfs_config *c, struct gb_buf *options, const struct gb_optscan *scan, int key,
 		struct gb_err *err)
 {
@@ -129,17 +158,7 @@ static int take(struct gb_initfs_config *c, struct gb_buf *options, const struct
 	case OPT_NO_INJECT: c->inject = false; break;
 	case OPT_HIDE_REAL: c->fail_real = false; break;
 	case OPT_FAIL_REAL: c->fail_real = true; break;
-	case OPT_DIR:
-		r = check_name(arg, "dir", err);
-		if (r == 0 && c->dir_count == GB_INITFS_DIRS)
-			r = gb_err_set(err, GB_E_USAGE, "--dir: more than %d", GB_INITFS_DIRS);
-		for (unsigned i = 0; r == 0 && i < c->dir_count; i++) {
-			if (strcmp(c->dirs[i], arg) == 0)
-				return 0;
-		}
-		if (r == 0)
-			c->dirs[c->dir_count++] = arg;
-		break;
+	case OPT_DIR: r = add_dir(c, arg, err); break;
 	case OPT_READONLY: c->readonly = true; break;
 	case OPT_CACHE:
 		r = choice(arg, "cache", caches, err);
@@ -166,13 +185,7 @@ static int take(struct gb_initfs_config *c, struct gb_buf *options, const struct
 			r = gb_err_sys(err, ENOMEM, "options");
 		break;
 	case 'f': c->foreground = true; break;
-	case OPT_READY_FD:
-		r = gb_parse_number(arg, "ready-fd", 0, INT_MAX, &value, err);
-		if (r == 0 && fcntl((int)value, F_SETFD, FD_CLOEXEC) < 0)
-			r = gb_err_sys(err, errno, "--ready-fd %s", arg);
-		if (r == 0)
-			c->ready_fd = (int)value;
-		break;
+	case OPT_READY_FD: r = parse_ready_fd(arg, &c->ready_fd, err); break;
 	case OPT_PIDFILE: c->pidfile = arg; break;
 	}
 	return r < 0 ? r : 0;

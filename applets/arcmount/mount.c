@@ -172,6 +172,15 @@ static int use_loop(const struct arcmount_job *job, struct gb_mount_options *o, 
 	return 0;
 }
 
+static void print_steps(const struct gb_mount_plan *plan, bool fake)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		char text[2 * PATH_MAX + 64];
+		gb_mount_step_text(&plan->steps[i], text, sizeof text);
+		printf("%s%s\n", text, fake ? " (not done)" : "");
+	}
+}
+
 int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 {
 	gb_automountoptions struct gb_mount_options o = { 0 };
@@ -229,13 +238,8 @@ int arcmount_do(const struct arcmount_job *job, struct gb_err *err)
 		return r;
 	if (outcome.read_only)
 		gb_log(GB_LOG_NOTICE, "%s is write-protected: mounted read-only on %s", job->source, job->target);
-	if (job->verbose) {
-		for (size_t i = 0; i < plan.count; i++) {
-			char text[2 * PATH_MAX + 64];
-			gb_mount_step_text(&plan.steps[i], text, sizeof text);
-			printf("%s%s\n", text, job->fake ? " (not done)" : "");
-		}
-	}
+	if (job->verbose)
+		print_steps(&plan, job->fake);
 	return 0;
 }
 
@@ -355,103 +359,126 @@ static int from_table(const char *file, const char *name, struct arcmount_job *j
 	return r;
 }
 
-int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
+/* What mount's command line says. */
+struct line {
+	struct arcmount_job job;
+	struct gb_buf words, tag;
+	const char *file, *wanted;
+	bool everything;
+	unsigned long spread;
+};
+
+static int take(struct line *line, int key, const char *arg, struct gb_err *err)
 {
 	static const unsigned long spreads[] = { MS_SHARED, MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE };
+	struct arcmount_job *job = &line->job;
+
+	switch (key) {
+	case 't': job->type = arg; break;
+	case 'o': return arcmount_join(&line->words, arg, err);
+	case 'r': return arcmount_join(&line->words, "ro", err);
+	case 'w': return arcmount_join(&line->words, "rw", err);
+	case 'B': job->flags |= MS_BIND; break;
+	case 'R': job->flags |= MS_BIND | MS_REC; break;
+	case 'M': job->flags |= MS_MOVE; break;
+	case 'm': job->mkdir = true; break;
+	case 'a': line->everything = true; break;
+	case 'T': line->file = arg; break;
+	case 'O': line->wanted = arg; break;
+	case 'L':
+	case 'U':
+		if (line->tag.len)
+			return gb_err_set(err, GB_E_USAGE, "only one -L or -U");
+		return gb_buf_fmt(&line->tag, "%s=%s", key == 'L' ? "LABEL" : "UUID", arg);
+	case 'f': job->fake = true; break;
+	case OPT_DRY_RUN: job->dry_run = true; break;
+	case 'v': job->verbose = true; break;
+	case 'n': case 'i': break;
+	default: {
+		unsigned long this = spreads[(key - OPT_MAKE) % 4] | (key - OPT_MAKE >= 4 ? MS_REC : 0);
+		if (line->spread && line->spread != this)
+			return gb_err_set(err, GB_E_USAGE, "only one --make- option at a time");
+		line->spread = this;
+	}
+	}
+	return 0;
+}
+
+/* Source and target: the operands, a tag, or what the table has of the one that is given. */
+static int find_ends(struct line *line, const struct gb_optscan *scan, struct gb_mount_table *table, struct gb_err *err)
+{
+	struct arcmount_job *job = &line->job;
+	char **operand = scan->argv + scan->index;
+	int r = gb_opt_operands(scan, 1, line->tag.len ? 1 : 2, "target", err);
+
+	if (r < 0)
+		return r;
+	if (line->tag.len) {
+		job->source = line->tag.data;
+		job->target = operand[0];
+	} else if (scan->argc - scan->index == 2) {
+		job->source = operand[0];
+		job->target = operand[1];
+	} else if (line->spread || (job->options && gb_mountinfo_has(job->options, "remount", NULL))) {
+		job->target = operand[0];
+	} else {
+		r = from_table(line->file, operand[0], job, table, &line->words, err);
+		job->options = line->words.len ? line->words.data : NULL;
+	}
+	return r;
+}
+
+static int mount_line(struct gb_cmd *cmd, struct line *line, struct gb_err *err)
+{
 	gb_automounttable struct gb_mount_table table = { 0 };
-	gb_autobuf struct gb_buf words = { 0 }, tag = { 0 };
-	struct arcmount_job job = { 0 };
-	struct all all = { .job = &job };
-	const char *file = "/etc/fstab";
-	bool everything = false;
+	struct arcmount_job *job = &line->job;
 	struct gb_optscan scan;
-	unsigned long spread = 0;
 	int key, r = 0;
 
 	gb_opt_start(&scan, arcmount_mount_opts, cmd->argc, cmd->argv, 0);
-	while ((key = gb_opt_next(&scan, err)) > 0) {
-		switch (key) {
-		case 't': job.type = scan.arg; break;
-		case 'o': r = arcmount_join(&words, scan.arg, err); break;
-		case 'r': r = arcmount_join(&words, "ro", err); break;
-		case 'w': r = arcmount_join(&words, "rw", err); break;
-		case 'B': job.flags |= MS_BIND; break;
-		case 'R': job.flags |= MS_BIND | MS_REC; break;
-		case 'M': job.flags |= MS_MOVE; break;
-		case 'm': job.mkdir = true; break;
-		case 'a': everything = true; break;
-		case 'T': file = scan.arg; break;
-		case 'O': all.wanted = scan.arg; break;
-		case 'L':
-		case 'U':
-			if (tag.len)
-				return gb_err_set(err, GB_E_USAGE, "only one -L or -U");
-			r = gb_buf_fmt(&tag, "%s=%s", key == 'L' ? "LABEL" : "UUID", scan.arg);
-			break;
-		case 'f': job.fake = true; break;
-		case OPT_DRY_RUN: job.dry_run = true; break;
-		case 'v': job.verbose = true; break;
-		case 'n': case 'i': break;
-		default: {
-			unsigned long this = spreads[(key - OPT_MAKE) % 4] | (key - OPT_MAKE >= 4 ? MS_REC : 0);
-			if (spread && spread != this)
-				return gb_err_set(err, GB_E_USAGE, "only one --make- option at a time");
-			spread = this;
-		}
-		}
-		if (r < 0)
-			return r;
-	}
-	if (key < 0)
-		return key;
-	int operands = scan.argc - scan.index;
-	if (spread && job.flags & MS_BIND && !(job.flags & MS_REC) && spread & MS_REC) {
+	while (r >= 0 && (key = gb_opt_next(&scan, err)) > 0)
+		r = take(line, key, scan.arg, err);
+	if (r < 0 || key < 0)
+		return r < 0 ? r : key;
+	if (line->spread & MS_REC && job->flags & MS_BIND && !(job->flags & MS_REC)) {
 		/* "-B --make-rprivate": the recursion is that of the propagation. */
-		r = arcmount_join(&words, spread & MS_SHARED ? "rshared" : spread & MS_PRIVATE ? "rprivate"
-				  : spread & MS_SLAVE ? "rslave" : "runbindable", err);
+		r = arcmount_join(&line->words, line->spread & MS_SHARED ? "rshared" : line->spread & MS_PRIVATE ? "rprivate"
+				  : line->spread & MS_SLAVE ? "rslave" : "runbindable", err);
 		if (r < 0)
 			return r;
-		spread = 0;
+		line->spread = 0;
 	}
-	job.flags |= spread;
-	job.options = words.len ? words.data : NULL;
-	if (everything && tag.len)
+	job->flags |= line->spread;
+	job->options = line->words.len ? line->words.data : NULL;
+	if (line->everything && line->tag.len)
 		return gb_err_set(err, GB_E_USAGE, "-a goes with neither -L nor -U");
-	if (everything) {
+	if (line->everything) {
+		struct all all = { .types = job->type, .wanted = line->wanted, .options = job->options, .job = job };
+		job->type = NULL;
 		r = gb_opt_operands(&scan, 0, 0, NULL, err);
-		all.types = job.type;
-		all.options = job.options;
-		job.type = NULL;
-		return r < 0 ? r : mount_all(cmd, file, &all, err);
+		return r < 0 ? r : mount_all(cmd, line->file, &all, err);
 	}
-	if (all.wanted)
+	if (line->wanted)
 		return gb_err_set(err, GB_E_USAGE, "-O goes with -a");
-	if (operands == 0 && !tag.len && !spread && !job.flags)
-		return arcmount_mounted(job.type, err);
-	if (tag.len) {
-		r = gb_opt_operands(&scan, 1, 1, "target", err);
-		job.source = tag.data;
-		job.target = r < 0 ? NULL : scan.argv[scan.index];
-	} else {
-		r = gb_opt_operands(&scan, 1, 2, "target", err);
-		if (r < 0)
-			return r;
-		if (operands == 2) {
-			job.source = scan.argv[scan.index];
-			job.target = scan.argv[scan.index + 1];
-		} else if (spread || (job.options && (gb_mountinfo_has(job.options, "remount", NULL)))) {
-			job.target = scan.argv[scan.index];
-		} else {
-			r = from_table(file, scan.argv[scan.index], &job, &table, &words, err);
-			job.options = words.len ? words.data : NULL;
-		}
-	}
+	if (scan.argc == scan.index && !line->tag.len && !job->flags)
+		return arcmount_mounted(job->type, err);
+	r = find_ends(line, &scan, &table, err);
 	if (r < 0)
 		return r;
 	gb_automountoptions struct gb_mount_options o = { 0 };
-	bool nofail = gb_mount_options_add(&o, job.options, NULL) == 0 && o.user & GB_MOUNT_NOFAIL;
-	r = arcmount_do(&job, err);
-	return r < 0 && nofail && excused(&job, r) ? 0 : r;
+	bool nofail = gb_mount_options_add(&o, job->options, NULL) == 0 && o.user & GB_MOUNT_NOFAIL;
+	r = arcmount_do(job, err);
+	return r < 0 && nofail && excused(job, r) ? 0 : r;
+}
+
+int arcmount_mount(struct gb_cmd *cmd, struct gb_err *err)
+{
+	struct line line = { .file = "/etc/fstab" };
+	int r = mount_line(cmd, &line, err);
+
+	gb_buf_free(&line.words);
+	gb_buf_free(&line.tag);
+	return r;
 }
 
 /* The verbs with a few options and fixed operands. */

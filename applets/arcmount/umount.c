@@ -220,13 +220,33 @@ static int everything(const struct gb_cmd *cmd, const struct job *job, const cha
 	return done ? ARCMOUNT_SOME : ARCMOUNT_FAILED;
 }
 
+/* What can be unmounted is, whatever the others say. */
+static int each_operand(const struct gb_cmd *cmd, const struct job *job, const struct gb_optscan *scan)
+{
+	size_t done = 0, failed = 0;
+
+	for (int i = scan->index; i < scan->argc; i++) {
+		struct gb_err err = { 0 };
+		int r = operand(job, scan->argv[i], &err);
+
+		if (r < 0 && !(job->quiet && (r == -EINVAL || r == -ENOENT)))
+			gb_complain(err.msg);
+		done += r == 0;
+		failed += r < 0;
+	}
+	if (!failed)
+		return 0;
+	if (!arcmount_bits(cmd))
+		return 1;
+	return done ? ARCMOUNT_SOME : ARCMOUNT_FAILED;
+}
+
 int arcmount_umount(struct gb_cmd *cmd, struct gb_err *err)
 {
 	struct job job = { 0 };
 	bool all = false;
 	const char *types = NULL, *options = NULL;
 	struct gb_optscan scan;
-	size_t done = 0, failed = 0;
 	int key;
 
 	gb_opt_start(&scan, arcmount_umount_opts, cmd->argc, cmd->argv, 0);
@@ -260,24 +280,10 @@ int arcmount_umount(struct gb_cmd *cmd, struct gb_err *err)
 		return r;
 	if (all)
 		return everything(cmd, &job, types, options, err);
-	if (scan.argc - scan.index == 1) {
-		r = operand(&job, scan.argv[scan.index], err);
-		if (r < 0 && job.quiet && (r == -EINVAL || r == -ENOENT))
-			return gb_err_set(err, GB_E_SILENT, "not mounted");
-		return r;
-	}
-	for (int i = scan.index; i < scan.argc; i++) {
-		struct gb_err own = { 0 };
-
-		r = operand(&job, scan.argv[i], &own);
-		if (r < 0 && !(job.quiet && (r == -EINVAL || r == -ENOENT)))
-			gb_complain(own.msg);
-		done += r == 0;
-		failed += r < 0;
-	}
-	if (!failed)
-		return 0;
-	if (!arcmount_bits(cmd))
-		return 1;
-	return done ? ARCMOUNT_SOME : ARCMOUNT_FAILED;
+	if (scan.argc - scan.index > 1)
+		return each_operand(cmd, &job, &scan);
+	r = operand(&job, scan.argv[scan.index], err);
+	if (r < 0 && job.quiet && (r == -EINVAL || r == -ENOENT))
+		return gb_err_set(err, GB_E_SILENT, "not mounted");
+	return r;
 }

@@ -244,6 +244,58 @@ static void launch_done(struct rpcd_task *base)
 		rpcd_box_clean(box);
 }
 
+static int check(const struct command *c, struct gb_err *err)
+{
+	int r = gb_sandbox_check_command(c->cmd, c->cmd_len, c->dir, c->user, err);
+
+	if (r < 0)
+		return r;
+	if (c->cmd_len == 0)
+		return gb_err_set(err, EINVAL, "cmd: empty");
+	for (size_t i = 0; i < c->env_len; i++) {
+		if (!*c->env[i].key || strchr(c->env[i].key, '='))
+			return gb_err_set(err, EINVAL, "env: \"%s\" is no name of a variable", c->env[i].key);
+	}
+	if (c->width > 65535 || c->height > 65535)
+		return gb_err_set(err, EINVAL, "tty_size: %u x %u, where 65535 is the most", c->width, c->height);
+	return 0;
+}
+
+/* A session, and the task that starts its command: NULL without memory. */
+static struct rpcd_command *session_new(const struct rpcd_call *call, const struct command *c)
+{
+	struct rpcd_command *s = calloc(1, sizeof *s);
+	struct rpcd_launch *task = calloc(1, sizeof *task);
+
+	if (s)
+		s->trace = malloc(call->trace_len + 1);
+	if (task)
+		task->request = rpcd_copy(call->request);
+	if (!s || !s->trace || !task || !task->request) {
+		if (task && task->request)
+			protobuf_c_message_free_unpacked(task->request, NULL);
+		if (s)
+			free(s->trace);
+		free(s);
+		free(task);
+		return NULL;
+	}
+	memcpy(s->trace, call->trace, call->trace_len);
+	s->trace_len = call->trace_len;
+	s->reply = call->reply;
+	s->conn = call->conn;
+	s->exec = c->exec;
+	s->tty = c->tty;
+	s->size = (struct winsize){ .ws_col = (unsigned short)(c->width ? c->width : GB_SANDBOX_TTY_WIDTH),
+				    .ws_row = (unsigned short)(c->height ? c->height : GB_SANDBOX_TTY_HEIGHT) };
+	s->waiting = task;
+	task->session = s;
+	task->task.run = launch_run;
+	task->task.done = launch_done;
+	task->orders = -1;
+	return s;
+}
+
 static void launch(struct rpcd_call *call)
 {
 	struct command c;
@@ -258,16 +310,7 @@ static void launch(struct rpcd_call *call)
 	struct rpcd_box *box = all ? rpcd_box_named(all, call, c.id) : NULL;
 	if (!box)
 		return;
-	int r = gb_sandbox_check_command(c.cmd, c.cmd_len, c.dir, c.user, &err);
-	if (r == 0 && c.cmd_len == 0)
-		r = gb_err_set(&err, EINVAL, "cmd: empty");
-	for (size_t i = 0; r == 0 && i < c.env_len; i++) {
-		if (!*env[i].key || strchr(env[i].key, '='))
-			r = gb_err_set(&err, EINVAL, "env: \"%s\" is no name of a variable", env[i].key);
-	}
-	if (r == 0 && (c.width > 65535 || c.height > 65535))
-		r = gb_err_set(&err, EINVAL, "tty_size: %u x %u, where 65535 is the most", c.width, c.height);
-	if (r < 0) {
+	if (check(&c, &err) < 0) {
 		rpcd_error(call, GB_RPC_INVALID, "%s", err.msg);
 		return;
 	}
@@ -277,41 +320,17 @@ static void launch(struct rpcd_call *call)
 		rpcd_wrong_state(call, box, "a command needs one that is ready");
 		return;
 	}
-	struct rpcd_command *s = calloc(1, sizeof *s);
-	struct rpcd_launch *task = calloc(1, sizeof *task);
-	if (s)
-		s->trace = malloc(call->trace_len + 1);
-	if (task) {
-		task->request = rpcd_copy(call->request);
-	}
-	if (!s || !s->trace || !task || !task->request) {
-		if (task && task->request)
-			protobuf_c_message_free_unpacked(task->request, NULL);
-		if (s)
-			free(s->trace);
-		free(s);
-		free(task);
+	struct rpcd_command *s = session_new(call, &c);
+	if (!s) {
 		rpcd_error(call, GB_RPC_FAILED, "out of memory");
 		return;
 	}
-	memcpy(s->trace, call->trace, call->trace_len);
-	s->trace_len = call->trace_len;
-	s->reply = call->reply;
-	s->exec = c.exec;
-	s->tty = c.tty;
-	s->size = (struct winsize){ .ws_col = (unsigned short)(c.width ? c.width : GB_SANDBOX_TTY_WIDTH),
-				    .ws_row = (unsigned short)(c.height ? c.height : GB_SANDBOX_TTY_HEIGHT) };
-	s->box = box;
-	s->conn = call->conn;
 	/* Claimed before anything is started. */
+	s->box = box;
 	s->launching = true;
 	box->session = s;
 	rpcd_command_attach(s);
-	task->session = s;
-	task->task.run = launch_run;
-	task->task.done = launch_done;
-	s->waiting = task;
-	task->orders = -1;
+	struct rpcd_launch *task = s->waiting;
 	/* What needs a cgroup or a terminal of its own is the runtime's to start, and all but the first. */
 	struct gb_sandbox_first *none = NULL;
 	if ((early ? box->offer != NULL : box->orders >= 0) && !c.tty && !c.timeout && read_request(task->request, &c)) {

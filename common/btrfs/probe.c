@@ -180,23 +180,25 @@ static int by_supers(struct gb_found *found, const struct gb_super *super)
 	return 1;
 }
 
-/* From what says most to what says least: the superblocks, others' signatures, what is left of a superblock, any byte. */
-static void judge(const struct gb_disk *disk, struct gb_super *super, uint8_t *buf, struct gb_found *found)
+/* Each superblock, and what it is: 0, or 1 with the state set. */
+static int read_supers(const struct gb_disk *disk, struct gb_super *super, struct gb_found *found)
 {
-	bool temp = false;
-	uint64_t at = 0;
-	char name[64];
-
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
 		/* Only the primary has to be there; a disk that ends inside a later copy has none. */
 		if (i > 0 && (disk->size < GB_SUPER_SIZE || disk->size - GB_SUPER_SIZE < gb_probe_super_offset[i]))
 			continue;
 		if (need(disk, &super[i], GB_SUPER_SIZE, gb_probe_super_offset[i], found))
-			return;
+			return 1;
 		found->copy[i] = gb_probe_super_judge(&super[i], gb_probe_super_offset[i]);
-		temp |= found->copy[i] == GB_COPY_TEMP;
 	}
-	int r, decided = by_supers(found, super);
+	return 0;
+}
+
+/* Others' signatures, where the superblocks have decided or not: 1 when they decide, or nothing else may. */
+static int by_signatures(const struct gb_disk *disk, int decided, struct gb_found *found)
+{
+	char name[64];
+	int r;
 
 	/* A partition table that was written later and did not happen to touch a superblock, a RAID whose own block is behind
 	 * the file system: to mount it is to write into what belongs to another by now. */
@@ -206,30 +208,39 @@ static void judge(const struct gb_disk *disk, struct gb_super *super, uint8_t *b
 			found->beside[0] = '\0';
 		/* A sector that cannot be read is no reason to leave a file system alone, but one not to write over it. */
 		if (r >= 0 || found->state == GB_STATE_BTRFS)
-			return;
+			return 1;
 	} else {
 		/* Another owner's signature, and no Btrfs magic where the primary belongs: the good copy is what mkfs of that
 		 * other file system did not happen to overwrite. Restoring its primary would write into somebody's data. */
 		r = disk->signature(disk->ctx, 0, 0, name, sizeof name);
-		if (r == 0 && decided)
-			return;
+		if (r == 0)
+			return decided;
 	}
 	if (r < 0) {
 		(void)unreadable(found, r, 0);
 		(void)snprintf(found->detail, sizeof found->detail, "%s in the search for signatures", strerror(-r));
-		return;
+		return 1;
 	}
-	if (r > 0) {
-		int old = found->state == GB_STATE_DAMAGED ? found->best : 0;
+	int old = found->state == GB_STATE_DAMAGED ? found->best : 0;
 
-		found->state = GB_STATE_FOREIGN;
-		(void)snprintf(found->detail, sizeof found->detail, "%s", name);
-		if (old)
-			(void)snprintf(found->detail, sizeof found->detail, "%s, over an old Btrfs whose copy at byte %" PRIu64
-				       " still holds", name, gb_probe_super_offset[old]);
+	found->state = GB_STATE_FOREIGN;
+	(void)snprintf(found->detail, sizeof found->detail, "%s", name);
+	if (old)
+		(void)snprintf(found->detail, sizeof found->detail, "%s, over an old Btrfs whose copy at byte %" PRIu64
+			       " still holds", name, gb_probe_super_offset[old]);
+	return 1;
+}
+
+/* From what says most to what says least: the superblocks, others' signatures, what is left of a superblock, any byte. */
+static void judge(const struct gb_disk *disk, struct gb_super *super, uint8_t *buf, struct gb_found *found)
+{
+	bool temp = false;
+	uint64_t at = 0;
+
+	if (read_supers(disk, super, found) || by_signatures(disk, by_supers(found, super), found))
 		return;
-	}
 	for (int i = 0; i < GB_SUPER_COPIES; i++) {
+		temp |= found->copy[i] == GB_COPY_TEMP;
 		if (found->copy[i] > GB_COPY_TEMP) {
 			found->state = GB_STATE_FOREIGN;
 			(void)snprintf(found->detail, sizeof found->detail,
@@ -244,7 +255,7 @@ static void judge(const struct gb_disk *disk, struct gb_super *super, uint8_t *b
 		found->state = GB_STATE_UNFINISHED;
 		return;
 	}
-	r = nonzero(disk, 0, disk->size < EDGE ? disk->size : EDGE, buf, &at, found);
+	int r = nonzero(disk, 0, disk->size < EDGE ? disk->size : EDGE, buf, &at, found);
 	if (r == 0 && disk->size > EDGE)
 		r = nonzero(disk, disk->size - EDGE, disk->size, buf, &at, found);
 	if (r == 0) {

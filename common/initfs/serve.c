@@ -560,12 +560,32 @@ static int await(int fd, pid_t child, const char *mountpoint, struct gb_err *err
 	return gb_err_set(err, EIO, "%s: the server ended before it had mounted", mountpoint);
 }
 
+/* 1 in the child, which goes on, with report_fd; the parent has heard of it how that went. */
+static int go_behind(const char *mountpoint, struct gb_err *err)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return gb_err_sys(err, errno, "pipe");
+	pid_t child = fork();
+	if (child == 0) {
+		(void)close(fds[0]);
+		report_fd = fds[1];
+		(void)setsid();
+		return 1;
+	}
+	int failed = errno;
+	(void)close(fds[1]);
+	int r = child < 0 ? gb_err_sys(err, failed, "fork") : await(fds[0], child, mountpoint, err);
+	(void)close(fds[0]);
+	return r;
+}
+
 int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
 {
 	gb_autoclose int pidfile = -1;
 	sigset_t signals;
-	pid_t child = 0;
-	int fds[2], r;
+	int r;
 
 	r = check_places(config->source, config->mountpoint, err);
 	if (r < 0)
@@ -582,23 +602,9 @@ int gb_initfs_run(const struct gb_initfs_config *config, struct gb_err *err)
 	(void)sigaddset(&signals, SIGHUP);
 	(void)sigaddset(&signals, SIG_WORKER_ENDED);
 	if (!config->foreground) {
-		if (pipe2(fds, O_CLOEXEC) < 0)
-			return gb_err_sys(err, errno, "pipe");
-		child = fork();
-		if (child < 0) {
-			(void)close(fds[0]);
-			(void)close(fds[1]);
-			return gb_err_sys(err, errno, "fork");
-		}
-		if (child > 0) {
-			(void)close(fds[1]);
-			r = await(fds[0], child, config->mountpoint, err);
-			(void)close(fds[0]);
+		r = go_behind(config->mountpoint, err);
+		if (r <= 0)
 			return r;
-		}
-		(void)close(fds[0]);
-		report_fd = fds[1];
-		(void)setsid();
 	}
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
