@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/base/cleanup.h"
@@ -403,65 +402,4 @@ int gb_mount_try(const char *type, const char *source, const char *data, struct 
 	if (code && log)
 		read_log(fs, log);
 	return -code;
-}
-
-/* Writes out what is cached of a block device's file system. */
-static int write_out(const char *target, struct gb_err *err)
-{
-	gb_autoclose int fd = open(target, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0)
-		return 0; /* umount2(2) will say what is wrong */
-	if (syncfs(fd) < 0 && errno != ENOSYS && errno != EBADF)
-		return gb_err_set(err, EIO, "cannot unmount %s: what is cached could not be written out: %s; it stays mounted",
-				  target, strerror(errno));
-	return 0;
-}
-
-/* A loop device, opened; -1: it is none. By the name in /sys: the links in /dev/block are udev's, which a small guest does
- * not have. */
-static int open_loop(unsigned major, unsigned minor)
-{
-	char path[64], link[PATH_MAX], node[PATH_MAX];
-	struct stat st;
-
-	(void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/loop", major, minor);
-	if (access(path, F_OK) < 0)
-		return -1;
-	*strrchr(path, '/') = '\0';
-	ssize_t n = readlink(path, link, sizeof link - 1);
-	link[n < 0 ? 0 : n] = '\0';
-	const char *slash = strrchr(link, '/');
-	if (!slash || snprintf(node, sizeof node, "/dev%s", slash) >= (int)sizeof node)
-		return -1;
-	gb_autoclose int fd = open(node, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == makedev(major, minor) ? gb_take_fd(&fd) : -1;
-}
-
-int gb_mount_undo(const char *target, int flags, struct gb_err *err)
-{
-	const int gentle = !(flags & (MNT_FORCE | MNT_DETACH | MNT_EXPIRE));
-	gb_autoclose int device = -1;
-	struct statx st;
-	int r;
-
-	if (!target || !*target)
-		return gb_err_set(err, EINVAL, "no target");
-	/* One look tells whether there is a block device below: most mounts have none (major 0). What is no mount point
-	 * umount2(2) itself will refuse. */
-	if (gentle && statx(AT_FDCWD, target, AT_NO_AUTOMOUNT | (flags & UMOUNT_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0),
-			    STATX_TYPE, &st) == 0 && st.stx_dev_major && gb_mountinfo_is_root(AT_FDCWD, target, 0) == 1) {
-		r = write_out(target, err);
-		if (r < 0)
-			return r;
-		/* Opened before, so that fsync(2) reports what fails from here on (errseq). */
-		device = open_loop(st.stx_dev_major, st.stx_dev_minor);
-	}
-	r = gb_mount_raw_undo(target, flags);
-	if (r < 0)
-		return gb_mount_undo_cause(target, flags, -r, err);
-	if (device >= 0 && fsync(device) < 0 && errno != EROFS && errno != EINVAL && errno != ENXIO)
-		return gb_err_set(err, EIO, "%s: unmounted, but its loop device could not be written out: %s", target,
-				  strerror(errno));
-	return 0;
 }

@@ -17,9 +17,16 @@ int gb_mount_do(const struct gb_mount_request *request, struct gb_err *err);
 /* The steps of a plan in order, up to the first that fails. outcome may be NULL. */
 int gb_mount_apply(const struct gb_mount_plan *plan, struct gb_mount_outcome *outcome, struct gb_err *err);
 
-/* Unmounts the topmost mount at target. flags: MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW. What is cached of a
- * block device is written out first and checked: a failed write-out is -EIO and leaves the mount alone (unless MNT_FORCE
- * or MNT_DETACH). 0, -EBUSY with the holders in err, -EAGAIN for a first MNT_EXPIRE, -EINVAL when it is no mount point. */
+/*
+ * Unmounts the topmost mount at target. flags: MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW. With the last mount of a
+ * file system on a block device what is cached is written out, and a failure of that is -EIO:
+ * - plain: before, and the mount stays;
+ * - MNT_DETACH: after it is out of the tree, where a disk that does not answer is in nobody's way;
+ * - MNT_EXPIRE: before it gets its mark, and without the mark it stays;
+ * - MNT_FORCE: never, since it is for what does not answer.
+ * Nothing is asked of another file system, such as a share whose server may be gone. 0, -EBUSY with the holders in err,
+ * -EAGAIN for a first MNT_EXPIRE, -EINVAL when it is no mount point.
+ */
 int gb_mount_undo(const char *target, int flags, struct gb_err *err);
 
 /* One mount(2), umount2(2) or pivot_root(2) with nothing around it: 0 or -errno. */

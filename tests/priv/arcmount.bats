@@ -530,6 +530,51 @@ no_loops() { local f; for f; do [ -z "$(loops "$f")" ] || return 1; done; }
 	gb arcmount umount -l b
 }
 
+@test "umount writes out by what kind it is: plain before, -l after, --expire before the mark, -f not at all" {
+	local kind broken=(faulty syncfs:error=EIO arcmount umount)
+	image disk
+	truncate -s 128M disk2
+	mkfs.btrfs -q disk2
+	for kind in disk disk2; do
+		gb arcmount mount -o loop "$kind" a
+		fails 1 "$dir/a: what is cached could not be written out: Input/output error; it stays mounted" "${broken[@]}" "$dir/a"
+		# The way there may lead over links, and the mount may be another's second one.
+		ln -sfn a link
+		fails 1 "could not be written out" "${broken[@]}" link
+		gb arcmount bind a b
+		"${broken[@]}" a
+		gb arcmount move b a
+		fails 1 "could not be written out: Input/output error; it stays mounted" "${broken[@]}" --expire a
+		fails 1 "the next umount --expire" gb arcmount umount --expire a
+		"${broken[@]}" --expire a
+		unmounted a
+		gb arcmount mount -o loop "$kind" a
+		fails 1 "$dir/a: out of the tree, but what is cached could not be written out: Input/output error" "${broken[@]}" -l "$dir/a"
+		unmounted a
+		gb arcmount mount -o loop "$kind" a
+		"${broken[@]}" -f a
+		unmounted a
+		gb arcmount mount -o loop "$kind" a
+		"${broken[@]}" -f -l a
+		unmounted a
+		released "$kind"
+	done
+}
+
+@test "umount asks nothing of a server that does not answer" {
+	local failfs=$abs_top_builddir/tests/priv/failfs server flag
+	mkdir backing
+	: >control
+	for flag in -v -l -f; do
+		"$failfs" "$dir/backing" "$dir/control" "$dir/a" 3>&-
+		server=$(pgrep -f "^$failfs $dir/backing ")
+		kill -STOP "$server"
+		timeout -s KILL 120 "$GUESTBOX" arcmount umount "$flag" a || { kill -KILL "$server"; return 1; }
+		kill -KILL "$server"
+		unmounted a
+	done
+}
+
 @test "a table: parents first, one bad line, nofail, a second run changes nothing" {
 	cat >tab <<-TABLE
 	tmpfs	$dir/a/sub	tmpfs	nodev,x-mount.mkdir
