@@ -104,8 +104,9 @@ static int judge(const struct gb_wish *wish, const struct gb_facts *facts, enum 
 				  f->beside);
 	if (facts->read_only)
 		return refuse(err, facts, "the device is read-only (no option goes on; blockdev --setrw)");
-	if (format && facts->busy)
-		return refuse(err, facts, "in use by a mount, a RAID or a mapping: not formatted (free it first)");
+	if (facts->busy && (format || f->state == GB_STATE_DAMAGED))
+		return refuse(err, facts, format ? "in use by a mount, a RAID or a mapping: not formatted (free it first)"
+						 : "in use by a mount, a RAID or a mapping: not repaired (free it first)");
 	if (!format && le64toh(f->super.dev_total_bytes) > facts->size) {
 		return gb_err_set(err, GB_E_REFUSED, "%s: %s: its file system has %" PRIu64 " bytes of a device of %" PRIu64
 				  ": it was cut off, and no option goes on (give the device its size back)", facts->device,

@@ -20,7 +20,7 @@ struct gb_facts {
 	const char *device;
 	uint64_t size;
 	bool read_only;
-	bool busy; /* somebody has it for himself; looked at before a format only */
+	bool busy; /* somebody has it for himself; looked at before a format or a repair only */
 	struct gb_found found;
 	enum gb_target top, subvol[GB_LAYOUT_SUBVOLS];
 	char other[256]; /* of the first target that is in others' hands: "a tmpfs is mounted on /var/lib/docker" */

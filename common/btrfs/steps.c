@@ -44,17 +44,24 @@ static void __attribute__((format(printf, 2, 3))) note(const struct gb_boot *boo
 		boot->note(text, boot->arg);
 }
 
+/* What is there when a path is used is what has been looked at: a link of udev's, or a loop device, may be another's by now. */
+static int same_device(const struct gb_boot *boot, struct gb_err *err)
+{
+	if (gb_blockdev_is(&boot->disk, boot->block))
+		return 0;
+	return gb_err_set(err, ENODEV, "%s: another device than the one that was looked at: not touched (another run looks anew)",
+			  boot->block);
+}
+
 /* The block device of a regular file; from then on the disk is read through it. */
 static int need_block(struct gb_boot *boot, struct gb_err *err)
 {
 	struct gb_blockdev disk;
 
-	if (boot->block[0])
-		return 0;
-	if (!boot->disk.file) {
+	if (!boot->disk.file && !boot->block[0])
 		(void)strlcpy(boot->block, boot->path, sizeof boot->block);
-		return 0;
-	}
+	if (boot->block[0])
+		return same_device(boot, err);
 	int r = gb_blockdev_loop_find(&boot->disk, boot->block, sizeof boot->block);
 	if (r < 0)
 		return gb_err_sys(err, -r, "%s: loop device", boot->path);
@@ -69,6 +76,11 @@ static int need_block(struct gb_boot *boot, struct gb_err *err)
 	r = gb_blockdev_open(boot->block, &disk, err);
 	if (r < 0)
 		return r;
+	r = same_device(boot, err); /* which stays what it is while it is open */
+	if (r < 0) {
+		gb_blockdev_close(&disk);
+		return r;
+	}
 	gb_blockdev_close(&boot->disk);
 	boot->disk = disk;
 	return 0;
@@ -199,12 +211,11 @@ static int expect_btrfs(struct gb_boot *boot, const char *after, struct gb_err *
 static int still_so(struct gb_boot *boot, struct gb_err *err)
 {
 	enum gb_state before = boot->facts.found.state;
-	struct stat st;
 
 	int r = gb_bootstrap_identify(boot, err);
 	if (r < 0)
 		return r;
-	bool gone = !boot->disk.file && (stat(boot->path, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != boot->disk.rdev);
+	bool gone = !boot->disk.file && !gb_blockdev_is(&boot->disk, boot->path);
 	if (boot->facts.found.state == before && !gone)
 		return 0;
 	return gb_err_set(err, GB_E_REFUSED, "%s: %s when random bytes were waited for, now %s: not touched (another run looks anew)",
@@ -246,7 +257,7 @@ static int do_format(struct gb_boot *boot, struct gb_err *err)
 
 static int write_block(const char *device, const struct gb_super *super, uint64_t offset, struct gb_err *err)
 {
-	gb_autoclose int fd = open(device, O_WRONLY | O_CLOEXEC);
+	gb_autoclose int fd = open(device, O_WRONLY | O_EXCL | O_CLOEXEC); /* O_EXCL: under nobody's mount */
 
 	if (fd < 0)
 		return gb_err_sys(err, errno, "%s", device);

@@ -67,15 +67,16 @@ static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 	return (!a_size || b < a + a_size || a + a_size < a) && (!b_size || a < b + b_size || b + b_size < b);
 }
 
-/* The loop device that has the file already: 1 with its name, 0 for none, -errno where that cannot be told. */
-static int in_use(const struct stat *file, const struct gb_mount_loop *loop, char *device, size_t size)
+/* The loop device but `own` that has the file already: 1 with its name, 0 for none, -errno where that cannot be told. */
+static int in_use(const struct stat *file, const struct gb_mount_loop *loop, const char *own, char *device, size_t size)
 {
 	gb_autoclosedir DIR *dir = opendir("/sys/block");
 	const struct dirent *entry;
 	int r = 0;
 
 	while (dir && (r = gb_dir_next(dir, &entry)) > 0) {
-		if (strncmp(entry->d_name, "loop", 4) != 0 || !gb_mount_loop_has(entry->d_name, file))
+		if (strncmp(entry->d_name, "loop", 4) != 0 || (own && strcmp(entry->d_name, own) == 0) ||
+		    !gb_mount_loop_has(entry->d_name, file))
 			continue;
 		if (overlap(number_of(dirfd(dir), entry->d_name, "offset"), number_of(dirfd(dir), entry->d_name, "sizelimit"),
 			    loop->offset, loop->size)) {
@@ -98,6 +99,20 @@ static bool leaves(char *device)
 	gb_autoclose int dir = open("/sys/block", O_PATH | O_CLOEXEC);
 
 	return dir >= 0 && number_of(dir, device + strlen("/dev/"), "autoclear") && gb_mountinfo_foreach(NULL, is_of, device) == 0;
+}
+
+/* The same before one is set up: a device that leaves is waited for. */
+static int in_use_still(const struct stat *file, const struct gb_mount_loop *loop, char *device, size_t size)
+{
+	int used = 0;
+
+	for (int i = 0; i < LEAVES_MS * 1000 / STEP_US; i++) {
+		used = in_use(file, loop, NULL, device, size);
+		if (used <= 0 || !leaves(device))
+			break;
+		(void)usleep(STEP_US);
+	}
+	return used;
 }
 
 static int configure(int fd, int file, const struct gb_mount_loop *loop, bool read_only)
@@ -148,20 +163,9 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return gb_err_set(err, EINVAL, "cannot set up a loop device for %s: neither a regular file nor a block device",
 				  loop->file);
-	int used = 0;
-	for (int i = 0; !read_only && i < LEAVES_MS * 1000 / STEP_US; i++) {
-		used = in_use(&st, loop, other, sizeof other);
-		if (used <= 0 || !leaves(other))
-			break;
-		(void)usleep(STEP_US);
-	}
-	if (used < 0)
-		return gb_err_sys(err, -used, "cannot set up a loop device for %s: /sys/block", loop->file);
-	if (used > 0)
-		return gb_err_set(err, EBUSY, "cannot set up a loop device for %s: %s has it already", loop->file, other);
-
+	int used = read_only ? 0 : in_use_still(&st, loop, other, sizeof other);
 	gb_autoclose int control = -1;
-	for (int i = 0; i < TRIES; i++) {
+	for (int i = 0; used == 0 && i < TRIES; i++) {
 		if (loop->device && *loop->device) {
 			(void)strlcpy(device, loop->device, size);
 		} else {
@@ -183,12 +187,23 @@ int gb_mount_loop_attach(const struct gb_mount_loop *loop, char *device, size_t 
 			return gb_err_sys(err, errno, "cannot set up a loop device for %s: %s", loop->file, device);
 		int r = configure(fd, file, loop, read_only);
 		if (r == 0) {
-			*ret_read_only = read_only;
-			return gb_take_fd(&fd);
+			/* Of two at once each has looked before the other was done: who sees the other now takes his back. */
+			const char *slash = strrchr(device, '/');
+			used = read_only ? 0 : in_use(&st, loop, slash ? slash + 1 : device, other, sizeof other);
+			if (used == 0) {
+				*ret_read_only = read_only;
+				return gb_take_fd(&fd);
+			}
+			(void)ioctl(fd, LOOP_CLR_FD, 0);
+			break;
 		}
 		if (r != -EBUSY || (loop->device && *loop->device)) /* EBUSY: somebody else was faster */
 			return gb_err_sys(err, -r, "cannot set up the loop device %s for %s", device, loop->file);
 	}
+	if (used < 0)
+		return gb_err_sys(err, -used, "cannot set up a loop device for %s: /sys/block", loop->file);
+	if (used > 0)
+		return gb_err_set(err, EBUSY, "cannot set up a loop device for %s: %s has it already", loop->file, other);
 	return gb_err_sys(err, EBUSY, "cannot set up a loop device for %s", loop->file);
 }
 

@@ -252,6 +252,22 @@ no_loops() { local f; for f; do [ -z "$(loops "$f")" ] || return 1; done; }
 	released disk shifted
 }
 
+@test "loop: of two that set one up for a file at the same moment one has it, or none" {
+	local slow won=0
+	image disk
+	# The first one has looked, and has not done it yet, when the second one comes. (One that is slower comes too late.)
+	faulty "ioctl:delay_enter=3000000 /dev/loop-control" arcmount mount -o loop disk a 3>&- &
+	slow=$!
+	has_control() { ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q "/dev/loop-control$"; }
+	until_true has_control
+	! gb arcmount mount -o loop disk b || won=$((won + 1))
+	! wait "$slow" || won=$((won + 1))
+	[ "$won" -le 1 ]
+	! mounted a || gb arcmount umount a
+	! mounted b || gb arcmount umount b
+	released disk
+}
+
 @test "an older loop driver: in two steps where the kernel is older than 5.8, and nothing stays of half of them" {
 	image disk
 	(head -c 1M /dev/zero; cat disk) >shifted

@@ -248,6 +248,28 @@ two_names() {
 	two_names "$loop" "$DISK/hard"
 }
 
+@test "a name that leads to another device by the time the lock is there: neither is formatted" {
+	local ours=$loop number
+	truncate -s 1G "$DISK/other"
+	disk_loop "$DISK/other"
+	ln -s "$ours" "$DISK/link"
+	number=$(lsblk -ndo MAJ:MIN "$ours" | tr -d ' ')
+	exec 8<"/sys/dev/block/$number/dev"
+	flock 8
+	"$GUESTBOX" btrfs-bootstrap --device="$DISK/link" --root="$root" 2>"$DISK/err" 3>&- 8>&- &
+	first=$!
+	until_true grep -q -- "-> FLOCK .* $first " /proc/locks
+	ln -sfn "$loop" "$DISK/link"
+	exec 8>&-
+	status=0
+	wait "$first" || status=$?
+	cat "$DISK/err"
+	[ "$status" -eq 1 ]
+	grep "$DISK/link: another device than the one that was looked at: not touched" "$DISK/err"
+	cmp -n 1M "$ours" /dev/zero
+	cmp -n 1M "$loop" /dev/zero
+}
+
 @test "what is mounted by another loop device of the same file is not formatted" {
 	mkfs.ext4 -q "$loop"
 	mkdir "$DISK/m"

@@ -452,13 +452,13 @@ static void who_is_formatted(void **state)
 				assert_non_null(strstr(err.msg, gb_probe_state_name(table[i].state)));
 				assert_non_null(strchr(err.msg, '('));
 			}
-			/* What nobody may write to is not formatted, whatever was asked for. */
+			/* What nobody may write to is not formatted, nor what is in use, or repaired, whatever was asked for. */
 			gb_autoplan struct gb_plan other = { 0 };
 			facts.read_only = true;
 			assert_int_equal(gb_btrfs_plan_make(&wish, &facts, &other, &err), -GB_E_REFUSED);
 			facts.read_only = false;
 			facts.busy = true;
-			if (want == F)
+			if (want == F || table[i].state == GB_STATE_DAMAGED)
 				assert_int_equal(gb_btrfs_plan_make(&wish, &facts, &other, &err), -GB_E_REFUSED);
 		}
 	}
