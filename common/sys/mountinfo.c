@@ -372,7 +372,7 @@ static int id_of_fd(int fd)
 int gb_mountinfo_id_at(int dirfd, const char *path, int flags)
 {
 	struct statx st = { 0 };
-	int r = statx(dirfd, path, flags | AT_NO_AUTOMOUNT | AT_EMPTY_PATH, STATX_MNT_ID, &st);
+	int r = statx(dirfd, path, flags | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st);
 
 	if (r < 0 && errno != ENOSYS)
 		return -errno;
@@ -387,7 +387,7 @@ int gb_mountinfo_id_at(int dirfd, const char *path, int flags)
 int gb_mountinfo_is_root(int dirfd, const char *path, int flags)
 {
 	struct statx st = { 0 };
-	int r = statx(dirfd, path, flags | AT_NO_AUTOMOUNT, STATX_TYPE, &st);
+	int r = statx(dirfd, path, flags | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &st);
 
 	if (r < 0 && errno != ENOSYS)
 		return -errno;

@@ -577,16 +577,32 @@ no_loops() { local f; for f; do [ -z "$(loops "$f")" ] || return 1; done; }
 	done
 }
 
-@test "umount asks nothing of a server that does not answer" {
-	local failfs=$abs_top_builddir/tests/priv/failfs server flag
+@test "nothing is asked of a server that does not answer: is-mounted, list, umount, and who holds what is busy" {
+	local failfs=$abs_top_builddir/tests/priv/failfs server holder flag bad
+	in_time() { timeout -s KILL 120 "$GUESTBOX" arcmount "$@"; }
 	mkdir backing
 	: >control
+	echo text >backing/f
 	for flag in -v -l -f; do
+		bad=
 		"$failfs" "$dir/backing" "$dir/control" "$dir/a" 3>&-
 		server=$(pgrep -f "^$failfs $dir/backing ")
+		sleep 1000 7<a/f 3>&- &
+		holder=$!
+		until_true [ -e "/proc/$holder/fd/7" ]
 		kill -STOP "$server"
-		timeout -s KILL 120 "$GUESTBOX" arcmount umount "$flag" a || { kill -KILL "$server"; return 1; }
+		in_time is-mounted a || bad+=" is-mounted"
+		in_time list a >said && grep -q "^$dir/a.*fuse" said || bad+=" list"
+		in_time umount a 2>said || true
+		grep "busy: pid $holder (sleep): open file $dir/a/f" said || bad+=" busy"
+		# What is closed has a last word for the server, which whoever closes waits for.
+		kill -CONT "$server"
+		kill "$holder"
+		wait "$holder" || true
+		kill -STOP "$server"
+		in_time umount "$flag" a || bad+=" umount"
 		kill -KILL "$server"
+		[ -z "$bad" ] || { echo "not in time, with umount $flag:$bad"; return 1; }
 		unmounted a
 	done
 }
