@@ -369,12 +369,18 @@ static int id_of_fd(int fd)
 	return id >= 0 && id <= INT_MAX ? (int)id : -ENOSYS;
 }
 
+/* glibc stands in for a missing statx(2), and calls AT_STATX_DONT_SYNC invalid. */
+static bool no_statx(void)
+{
+	return errno == ENOSYS || errno == EINVAL;
+}
+
 int gb_mountinfo_id_at(int dirfd, const char *path, int flags)
 {
 	struct statx st = { 0 };
 	int r = statx(dirfd, path, flags | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st);
 
-	if (r < 0 && errno != ENOSYS)
+	if (r < 0 && !no_statx())
 		return -errno;
 	if (r == 0 && (st.stx_mask & STATX_MNT_ID) && st.stx_mnt_id <= INT_MAX)
 		return (int)st.stx_mnt_id;
@@ -389,7 +395,7 @@ int gb_mountinfo_is_root(int dirfd, const char *path, int flags)
 	struct statx st = { 0 };
 	int r = statx(dirfd, path, flags | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE, &st);
 
-	if (r < 0 && errno != ENOSYS)
+	if (r < 0 && !no_statx())
 		return -errno;
 	if (r == 0 && (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
 		return !!(st.stx_attributes & STATX_ATTR_MOUNT_ROOT);

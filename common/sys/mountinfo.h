@@ -64,8 +64,8 @@ const struct gb_mountinfo *gb_mountinfo_by_id(const struct gb_mountinfo_table *t
 /* Whether mount `row` hangs below mount `id` (or is it), by parents. Pure. */
 bool gb_mountinfo_below(const struct gb_mountinfo_table *table, const struct gb_mountinfo *row, int id);
 
-/* Asks the kernel (statx(2), else /proc/self/fdinfo), and no server that may be gone. flags: 0 or AT_SYMLINK_NOFOLLOW. The id of the mount that path is
- * on, or -errno. */
+/* Asks the kernel (statx(2), else /proc/self/fdinfo), and no server that may be gone. flags: 0 or AT_SYMLINK_NOFOLLOW. The
+ * id of the mount that path is on, or -errno. */
 int gb_mountinfo_id_at(int dirfd, const char *path, int flags);
 
 /* 1 if path is the root of a mount, 0 if not, or -errno (-ENOENT: it is not there). */
