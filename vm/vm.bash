@@ -389,10 +389,10 @@ vm_qmp()
 	echo "$line"
 }
 
-# vsock-rpc from the host, over whichever transport the machine has.
+# vsock-rpc from the host, over whichever transport the machine has; $VM_RPC_PATIENCE are seconds in place of its own 30.
 vm_rpc()
 {
-	"${VM_GUESTBOX_HERE:-$VM_GUESTBOX}" vsock-rpc --connect "$VM_RPC" "$@"
+	"${VM_GUESTBOX_HERE:-$VM_GUESTBOX}" vsock-rpc --connect "$VM_RPC" --timeout "${VM_RPC_PATIENCE:-30}" "$@"
 }
 
 # Waits until the daemon answers, for at most $1 seconds.

@@ -74,7 +74,8 @@ setup() { need_applet arcmount; }
 	fails 1 'only one of shared, private' gb arcmount mount -t tmpfs -o shared,private none /b
 	fails 1 'option offset=1x: no size' gb arcmount mount -t ext4 -o loop,offset=1x img /b
 	fails 1 'overlay: upperdir without workdir' gb arcmount mount -t overlay -o lowerdir=/l,upperdir=/u overlay /b
-	fails 1 'longer than' bash -c "head -c 100000 /dev/zero | tr '\0' a >$BATS_TEST_TMPDIR/o; '$GUESTBOX' arcmount mount -t tmpfs -o \"\$(cat $BATS_TEST_TMPDIR/o)\" none /b"
+	fails 1 'longer than' bash -c "head -c 100000 /dev/zero | tr '\0' a >$BATS_TEST_TMPDIR/o
+		'$GUESTBOX' arcmount mount -t tmpfs -o \"\$(cat $BATS_TEST_TMPDIR/o)\" none /b"
 }
 
 @test "a table: parents first, a bad line by its number, filters" {

@@ -46,7 +46,8 @@ setup() {
 	: >"$T/file"
 	export GUESTBOX_TIMELINE=$T/timeline
 	: >"$T/timeline"
-	PATH=/nowhere run gb guest-boot steps --log stderr list mmapcat --verify "$T/file" , usage mmapcat --nothing , missing mmapcat "$T/none"
+	PATH=/nowhere run gb guest-boot steps --log stderr list mmapcat --verify "$T/file" , \
+		usage mmapcat --nothing , missing mmapcat "$T/none"
 	echo "$output"
 	[ "$status" -eq 1 ]
 	[[ $output == *"step list: done"* ]]
@@ -146,8 +147,10 @@ shell() {
 	want=':rosetta:M:0:\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00:\xff\xff\xff\xff\xff\xfe\xfe\x00\xff:/media/rosetta/rosetta:CF'
 	[ "$(cat "$T/misc/register")" = "$want" ]
 	# The masks of the two, as the reference has them.
-	grep -cF 'binfmt FEX-x86_64 POCF '"'"'\xff\xff\xff\xff\xff\xfe\xfe\x00\x00\x00\x00\xff\xff\xff\xff\xff\xfe\xff\xff\xff'"'" "$abs_top_srcdir/init/functions"
-	grep -cF 'binfmt rosetta CF '"'"'\xff\xff\xff\xff\xff\xfe\xfe\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'"'" "$abs_top_srcdir/init/functions"
+	grep -cF 'binfmt FEX-x86_64 POCF '"'"'\xff\xff\xff\xff\xff\xfe\xfe\x00\x00\x00\x00\xff\xff\xff\xff\xff\xfe\xff\xff\xff'"'" \
+		"$abs_top_srcdir/init/functions"
+	grep -cF 'binfmt rosetta CF '"'"'\xff\xff\xff\xff\xff\xfe\xfe\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'"'" \
+		"$abs_top_srcdir/init/functions"
 	# Once.
 	: >"$T/misc/rosetta"
 	rm "$T/misc/register"

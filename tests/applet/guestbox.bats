@@ -124,7 +124,8 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 		for applet in $(guestbox --list); do
 			grep -qx -- "$applet" "$2/got" || { echo "missing $applet"; exit 1; }
 			COMP_WORDS=("$applet" --) COMP_CWORD=1; _guestbox
-			for o in $(guestbox --dump-options "$applet" | awk -F"\t" "\$2 == \"-\" && \$1 == \"$applet\" && \$4 != \"-\" { print \"--\" \$4 }"); do
+			for o in $(guestbox --dump-options "$applet" |
+				awk -F"\t" "\$2 == \"-\" && \$1 == \"$applet\" && \$4 != \"-\" { print \"--\" \$4 }"); do
 				printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$o" || { echo "$applet: missing $o"; exit 1; }
 			done
 			guestbox --dump-options "$applet" | awk -F"\t" "\$2 != \"-\" { print \$2 }" | sort -u >"$2/verbs"
@@ -132,11 +133,13 @@ setup() { dir=$BATS_TEST_TMPDIR; }
 				COMP_WORDS=("$applet")
 				for word in $v; do # a verb may be of several words, each offered behind the one before
 					COMP_CWORD=${#COMP_WORDS[@]} COMP_WORDS+=(""); _guestbox
-					printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$word" || { echo "$applet: missing $word of verb $v"; exit 1; }
+					printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$word" ||
+						{ echo "$applet: missing $word of verb $v"; exit 1; }
 					COMP_WORDS[COMP_CWORD]=$word
 				done
 				COMP_CWORD=${#COMP_WORDS[@]} COMP_WORDS+=(--); _guestbox
-				for o in $(guestbox --dump-options "$applet" | awk -F"\t" "\$2 == \"$v\" && \$4 != \"-\" { print \"--\" \$4 }"); do
+				for o in $(guestbox --dump-options "$applet" |
+					awk -F"\t" "\$2 == \"$v\" && \$4 != \"-\" { print \"--\" \$4 }"); do
 					printf "%s\n" "${COMPREPLY[@]}" | grep -qx -- "$o" || { echo "$applet $v: missing $o"; exit 1; }
 				done
 			done 9<"$2/verbs"

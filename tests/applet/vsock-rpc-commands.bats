@@ -44,7 +44,8 @@ row() {
 	echo "-- $*"
 	case $message in sandbox*) file=sandbox ;; guestbox*) file=own ;; esac
 	: >"$dir/reply"
-	[ -z "$message" ] || protoc "--encode=$message" -I "$abs_top_srcdir" "$abs_top_srcdir/common/rpc/$file.proto" <<<"$text" >"$dir/reply"
+	[ -z "$message" ] ||
+		protoc "--encode=$message" -I "$abs_top_srcdir" "$abs_top_srcdir/common/rpc/$file.proto" <<<"$text" >"$dir/reply"
 
 	peer "frame $request" "reply $reply $dir/reply"
 	asks "$want" --timeout 30 "$@"

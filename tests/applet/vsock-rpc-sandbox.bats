@@ -440,7 +440,8 @@ on_tty() {
 		client=$(pgrep -f "unix:$dir/s sandbox exec -t box" | while read -r p; do
 			[ "$(readlink "/proc/$p/exe")" = "$(readlink -f "$GUESTBOX")" ] && echo "$p"; done | head -1)
 		kill "-$signal" "$client"
-		until_true not [ -e "/proc/$client" ] || { grep -E '^(Name|State|Sig|Shd)' "/proc/$client/status"; cat "/proc/$client/wchan" "/proc/$client/stack"; }
+		until_true not [ -e "/proc/$client" ] ||
+			{ grep -E '^(Name|State|Sig|Shd)' "/proc/$client/status"; cat "/proc/$client/wchan" "/proc/$client/stack"; }
 		done_well
 		wait "$tty"
 		exec 8>&-

@@ -188,7 +188,8 @@ descriptors_are() { [ "$(descriptors "${2:-}")" -eq "$1" ]; }
 	# A machine without vsock waits for it, and says for which port; one with it listens there.
 	asked() { # [NAME=VALUE...] PORT
 		echo "${line:-}" >"$dir/cmdline"
-		env GUESTBOX_CMDLINE="$dir/cmdline" "${@:1:$#-1}" "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --proxy docker 3>&- >"$dir/asked" 2>&1 &
+		env GUESTBOX_CMDLINE="$dir/cmdline" "${@:1:$#-1}" "$GUESTBOX" vsock-rpcd --listen "unix:$dir/s" --proxy docker \
+			3>&- >"$dir/asked" 2>&1 &
 		daemon=$!
 		until grep -q "vsock:${*: -1}" "$dir/asked" || ! kill -0 "$daemon" 2>/dev/null; do sleep 0.02; done
 		{ kill "$daemon" && wait "$daemon"; } 2>/dev/null || true

@@ -74,7 +74,8 @@ stdio() { bytes "$@" | gb vsock-rpcd --listen stdio 2>/dev/null | xxd -p | tr -d
 		for shift in "" 61 6161 616161; do
 			path=$shift$(printf "$name%.0s" {1..600}) # MmapReadFile of 100,000,000 bytes
 			len=$((${#path} / 2))
-			run stdio "$(printf '%08x 0000000b 0000 0a%02x%02x' $((len + 14)) $((len % 128 + 128)) $((len / 128)))" "$path" 1880c2d72f
+			run stdio "$(printf '%08x 0000000b 0000 0a%02x%02x' $((len + 14)) $((len % 128 + 128)) $((len / 128)))" \
+				"$path" 1880c2d72f
 			[[ $output == ????????"0000ffff000000000016"* ]]
 			xxd -r -p <<<"$output" | tail -c +19 | iconv -f UTF-8 -t UTF-8 >/dev/null
 		done
@@ -367,7 +368,8 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 	printf 'console=ttyS0 guestbox.policy=%s' "$dir/policy" >"$dir/cmdline"
 	GUESTBOX_CMDLINE=$dir/cmdline fails 1 "line 2" gb vsock-rpcd --listen stdio
 	# one whose name is too long is none that may be left out
-	GUESTBOX_POLICY=/$(printf 'x%.0s' {1..300}) fails 1 "policy: GUESTBOX_POLICY: File name too long" gb vsock-rpcd --listen stdio </dev/null
+	GUESTBOX_POLICY=/$(printf 'x%.0s' {1..300}) \
+		fails 1 "policy: GUESTBOX_POLICY: File name too long" gb vsock-rpcd --listen stdio </dev/null
 	# the option comes first
 	: >"$dir/empty"
 	GUESTBOX_CMDLINE=$dir/cmdline gb vsock-rpcd --listen stdio --policy "$dir/empty" </dev/null

@@ -94,7 +94,8 @@ static bool on_record(const char *name, Guestbox__Sandbox__Record *record, const
 		return false;
 	}
 	use(record);
-	if (gb_sandbox_record_write(&place, record, false, &err) < 0 || gb_sandbox_records(&place, on_again, &again, &err) < 0 || again != 1)
+	if (gb_sandbox_record_write(&place, record, false, &err) < 0 ||
+		gb_sandbox_records(&place, on_again, &again, &err) < 0 || again != 1)
 		abort();
 	return false;
 }

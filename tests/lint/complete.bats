@@ -41,7 +41,8 @@ load ../lib.bash
 	cd "$abs_top_srcdir"
 	# Of a release, one that is made of it has all files again.
 	git -c safe.directory='*' ls-files >"$BATS_TEST_TMPDIR/known" 2>/dev/null ||
-		find . \( -name .git -o -path ./build -o -path ./packages -o -name autom4te.cache -o -name '*~' \) -prune -o -type f -printf '%P\n' \
+		find . \( -name .git -o -path ./build -o -path ./packages -o -name autom4te.cache -o -name '*~' \) \
+			-prune -o -type f -printf '%P\n' \
 			>"$BATS_TEST_TMPDIR/known"
 	[ -s "$BATS_TEST_TMPDIR/known" ]
 	release=$BATS_TEST_TMPDIR/release

@@ -54,7 +54,8 @@ strlcpy strlcat clock_settime unshare setns setenv unsetenv nanosleep tcsetattr 
 @test "a result that is not looked at is found" {
 	mkdir -p "$BATS_TEST_TMPDIR/x"
 	printf '%s\n' 'int gb_thing(void);' >"$BATS_TEST_TMPDIR/x/x.h"
-	printf '\t%s\n' 'int r = 1;' 'gb_thing();' '(void)gb_thing();' 'if (r)' '	unlink("x");' 'own(1,' '    own(2));' 'own(3);' >"$BATS_TEST_TMPDIR/x/x.c"
+	printf '\t%s\n' 'int r = 1;' 'gb_thing();' '(void)gb_thing();' 'if (r)' '	unlink("x");' 'own(1,' '    own(2));' 'own(3);' \
+		>"$BATS_TEST_TMPDIR/x/x.c"
 	printf 'static int own(int n)\n' >>"$BATS_TEST_TMPDIR/x/x.c"
 	run unchecked "$BATS_TEST_TMPDIR/x/x.h" "$BATS_TEST_TMPDIR/x/x.c" "$BATS_TEST_TMPDIR/x/x.c"
 	[ "$(grep -o ':[0-9]*:' <<<"$output" | tr -d '\n')" = :2::5::6::8: ]

@@ -39,7 +39,8 @@ field() { jq -r "$1" out/report.json; }
 	report ./race
 	[ "$status" -eq 0 ]
 	[[ $output == *"text for people"* ]]
-	[ "$(field '.figures[0] | [.bench, .what, .unit, .who, .value, .least, .most, .n] | join(" ")')" = "race lap ms guestbox 25 10 40 4" ]
+	[ "$(field '.figures[0] | [.bench, .what, .unit, .who, .value, .least, .most, .n] | join(" ")')" = \
+		"race lap ms guestbox 25 10 40 4" ]
 	[ "$(field '[.figures[].who] | join(" ")')" = "guestbox tortoise ha<re guestbox tortoise" ]
 	[ "$(field '[.targets[] | "\(.what)/\(.peer): \(.ratio) \(.met)"] | sort | join(", ")')" = \
 		"height/null: null null, lap/ha<re: 2 false, lap/null: 25 true, lap/tortoise: 0.25 true, rate/tortoise: 3 true" ]

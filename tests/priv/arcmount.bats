@@ -279,7 +279,8 @@ no_loops() { local f; for f; do [ -z "$(loops "$f")" ] || return 1; done; }
 	gb arcmount umount a
 	released shifted
 	# Where somebody else takes the device between two calls there is one more, and another one fails: again.
-	both_fail() { fails 1 "cannot set up the loop device /dev/loop" faulty ioctl:error=EINVAL:when=2+2 arcmount mount -o loop,ro disk a; }
+	both_fail() { fails 1 "cannot set up the loop device /dev/loop" \
+		faulty ioctl:error=EINVAL:when=2+2 arcmount mount -o loop,ro disk a; }
 	until_true both_fail
 	released disk
 	# Somebody else was faster: the next one.
@@ -669,7 +670,8 @@ no_loops() { local f; for f; do [ -z "$(loops "$f")" ] || return 1; done; }
 	mkdir c/new/old
 	fails 1 "is shared: make it private first" gb arcmount pivot-root c/new c/new/old
 	# The leak check of a sanitizer build wants a /proc, which the new root has not.
-	run in_new "cd a && ASAN_OPTIONS=detect_leaks=0 '$GUESTBOX' pivot_root . old && cd / && [ -d /old/usr ] && [ ! -d /usr ] && echo moved"
+	run in_new "cd a && ASAN_OPTIONS=detect_leaks=0 '$GUESTBOX' pivot_root . old &&
+		cd / && [ -d /old/usr ] && [ ! -d /usr ] && echo moved"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "$output" = moved ]

@@ -201,7 +201,8 @@ two_names() {
 	local inodes=${inode:-$(file_id "$DISK/img")}
 	inode=$inodes
 	inodes+="|$(file_id "$loop")"
-	printf '#!/bin/sh\necho "$2" >>%s\nwhile [ ! -e %s ]; do sleep 0.02; done\nexec mkfs.btrfs "$@"\n' "$DISK/asked" "$DISK/go" >"$DISK/mkfs"
+	printf '#!/bin/sh\necho "$2" >>%s\nwhile [ ! -e %s ]; do sleep 0.02; done\nexec mkfs.btrfs "$@"\n' \
+		"$DISK/asked" "$DISK/go" >"$DISK/mkfs"
 	chmod +x "$DISK/mkfs"
 	: >"$DISK/out.2"
 	"$GUESTBOX" btrfs-bootstrap --device="$1" --root="$root" --json --mkfs="$DISK/mkfs" >"$DISK/out.1" &
@@ -209,7 +210,8 @@ two_names() {
 	until_true test -s "$DISK/asked"
 	"$GUESTBOX" btrfs-bootstrap --device="$2" --root="$root" --json --mkfs="$DISK/mkfs" >"$DISK/out.2" &
 	second=$!
-	waits() { grep -Eq -- "-> (FLOCK|OFDLCK) .* ($second |-1 ($inodes) )" /proc/locks || has_lines 2 . "$DISK/asked" || [ -s "$DISK/out.2" ]; }
+	waits() { grep -Eq -- "-> (FLOCK|OFDLCK) .* ($second |-1 ($inodes) )" /proc/locks || has_lines 2 . "$DISK/asked" ||
+		[ -s "$DISK/out.2" ]; }
 	until_true waits
 	: >"$DISK/go"
 	wait "$first"
@@ -508,7 +510,8 @@ supers() { (dd bs=4096 skip=16 count=1 && dd bs=4096 skip=16367 count=1) <"$loop
 		unmount_all
 		dd if=/dev/urandom of="$loop" bs=4096 seek=16 count=1 conv=fsync,notrunc status=none
 		dd if="$loop" bs=4096 skip=16 count=1 status=none | sha256sum >"$DISK/old"
-		fails 3 "damaged: a Btrfs whose primary superblock has no magic; the copy at byte 67108864 is good: not touched (--repair" boot
+		fails 3 "damaged: a Btrfs whose primary superblock has no magic; the copy at byte 67108864 is good: not touched (--repair" \
+			boot
 		if [ "$way" = own ]; then
 			mkdir "$DISK/bin"
 			ln -s "$(command -v mkfs.btrfs)" "$DISK/bin/"

@@ -200,7 +200,8 @@ static int unlinked(const char *path)
 /* What is held by a descriptor that opens nothing keeps its identity when it loses its name in each of the ways. */
 static int held(const char *dir)
 {
-	static const char *const ways[] = { "unlink", "rename", "rename-onto", "exchange", "second-name", "first-name", "rmdir", "tmpfile" };
+	static const char *const ways[] = { "unlink", "rename", "rename-onto", "exchange", "second-name", "first-name",
+		"rmdir", "tmpfile" };
 	char a[4096], b[4096], proc[64];
 	struct stat before, after;
 

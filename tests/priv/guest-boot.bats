@@ -49,7 +49,8 @@ teardown() {
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ "$output" = "cache index0: sizes were missing" ]
-	[ "$(cat "$c/index0/size" "$c/index0/coherency_line_size" "$c/index0/number_of_sets" "$c/index0/type" | tr '\n' ' ')" = "64K 64 256 Data " ]
+	[ "$(cat "$c/index0/size" "$c/index0/coherency_line_size" "$c/index0/number_of_sets" "$c/index0/type" | tr '\n' ' ')" = \
+		"64K 64 256 Data " ]
 	[ "$(cat "$c/index2/size")" = 512K ]
 	run gb guest-boot cpu-cache --root "$T"
 	[ "$status" -eq 0 ]

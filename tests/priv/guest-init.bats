@@ -120,7 +120,8 @@ machine() {
 
 @test "without CAP_SYS_BOOT, as in a plain container, it ends all and then itself" {
 	run unshare --pid --fork --mount-proc --kill-child setpriv --bounding-set -sys_boot --inh-caps -sys_boot \
-		"$GUESTBOX" guest-init -- bash -c 'trap "echo bye >$0/log; exit 9" TERM; sleep 1000 & kill -TERM 1; while :; do sleep 0.05; done' "$T"
+		"$GUESTBOX" guest-init -- bash -c \
+			'trap "echo bye >$0/log; exit 9" TERM; sleep 1000 & kill -TERM 1; while :; do sleep 0.05; done' "$T"
 	echo "$status $output"
 	[ "$status" -eq 9 ]
 	[ "$(cat "$T/log")" = bye ]

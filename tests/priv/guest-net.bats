@@ -150,7 +150,8 @@ inside() {
 		hostname guestbox
 		lease ip=10.7.0.9 mask=24 router=10.7.0.1 dns=10.7.0.3 hostname=named "$G" guest-net lease bound
 		hostname; ip route
-		lease ip=10.7.0.10 mask=24 router=10.7.0.1 'staticroutes=10.50.0.0/16 10.7.0.1 0.0.0.0/0 10.7.0.5' hostname=other "$G" guest-net lease renew
+		lease ip=10.7.0.10 mask=24 router=10.7.0.1 'staticroutes=10.50.0.0/16 10.7.0.1 0.0.0.0/0 10.7.0.5' hostname=other \
+			"$G" guest-net lease renew
 		hostname; ip -o -4 addr show dev eth0; ip route
 		lease ip=10.7.0.10 mask=24 'domain=$(touch /tmp/x) ;rm' $'dns=10.7.0.3\nsearch evil' "$G" guest-net lease renew
 		cat "$T/etc/resolv.conf"

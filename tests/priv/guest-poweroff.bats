@@ -70,7 +70,8 @@ killed() { grep -q '"step":"kill","object":"","done":true' "$T/out"; }
 @test "who ignores SIGTERM is named by pid and command, and killed" {
 	end() {
 		rm -f "$T/pid"
-		run machine 'bash -c "trap \"\" TERM; echo \$BASHPID >$T/pid; while :; do sleep 1; done" & until [ -s $T/pid ]; do sleep 0.02; done
+		run machine 'bash -c "trap \"\" TERM; echo \$BASHPID >$T/pid; while :; do sleep 1; done" &
+		until [ -s $T/pid ]; do sleep 0.02; done
 			$G guest-poweroff --force --grace 2 --json >$T/out; sleep 60'
 		killed
 	}
@@ -133,7 +134,8 @@ killed() { grep -q '"step":"kill","object":"","done":true' "$T/out"; }
 		$G guest-poweroff --force --grace 20 --json >$T/out; sleep 60'
 	cat "$T/out"
 	[ "$status" -eq 130 ]
-	order=$(grep -oE '"step":"(stop|terminate|kill)","object":"[a-z0-9]*","done":(true|false)' "$T/out" | cut -d'"' -f4,8,11 | tr '\n' ' ')
+	order=$(grep -oE '"step":"(stop|terminate|kill)","object":"[a-z0-9]*","done":(true|false)' "$T/out" |
+		cut -d'"' -f4,8,11 | tr '\n' ' ')
 	echo "$order"
 	[ "$order" = 'stop"dockerd":true stop"k3s":true stop"containerd":true terminate"":true ' ]
 }

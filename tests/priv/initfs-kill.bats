@@ -72,7 +72,9 @@ opened() {
 	probe stat "$mnt/other" >/dev/null 3>&- &
 	client=$!
 	# the server's thread waits in the source
-	if [ "$(cat "/proc/$lower/wchan")" != 0 ]; then until_true grep -q request_wait "/proc/$init_pid/task"/*/wchan; fi # it can be seen here
+	if [ "$(cat "/proc/$lower/wchan")" != 0 ]; then # it can be seen here
+		until_true grep -q request_wait "/proc/$init_pid/task"/*/wchan
+	fi
 	[ "$(timeout 60 "$abs_top_builddir/tests/priv/fsprobe" pread "$v" r,direct 4096 4096)" = "ok 4096" ]
 	kill -KILL "$client"
 	kill -CONT "$lower"

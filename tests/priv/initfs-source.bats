@@ -264,7 +264,8 @@ ways=('' --passthrough=off '--passthrough=off --no-splice' '--no-handles' '--cac
 	serve --passthrough=off --cache=never
 	for _ in $(seq 40); do
 		# shellcheck disable=SC2016 # the inner shell's
-		setsid bash -c 'cd "$1"; while :; do ls -l d >/dev/null; cat big >/dev/null; echo x >new.$$; mv new.$$ d/; rm d/new.$$; done' \
+		setsid bash -c 'cd "$1"; while :; do
+			ls -l d >/dev/null; cat big >/dev/null; echo x >new.$$; mv new.$$ d/; rm d/new.$$; done' \
 			- "$mnt" >/dev/null 2>&1 3>&- & # forty of them, one after the other
 		client=$!
 		sleep "0.0$((RANDOM % 9 + 1))"

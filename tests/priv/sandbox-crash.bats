@@ -17,7 +17,8 @@ crash_inside() {
 			shift
 			kill -9 $daemon; wait $daemon || true
 			# LeakSanitizer cannot run under ptrace(2).
-			ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$count" daemon_start
+			ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$count" \
+				daemon_start
 			tracer=$daemon
 			victim=$(pgrep -oP $tracer)
 			"$@" >/dev/null 2>&1 || true
@@ -51,7 +52,8 @@ crash_inside() {
 
 # The whole list is tests/torture/sandbox: it names the steps of its turn in the environment.
 @test "the daemon dies at a step of a start, a checkpoint, a removal: the next one leaves nothing behind" {
-	export CREATE=${CREATE-"kill /^rename move_mount setns pidfd_open"} CHECKPOINT=${CHECKPOINT-"/^mkdir fsync"} REMOVE=${REMOVE-"rmdir"}
+	export CREATE=${CREATE-"kill /^rename move_mount setns pidfd_open"} \
+		CHECKPOINT=${CHECKPOINT-"/^mkdir fsync"} REMOVE=${REMOVE-"rmdir"}
 	crash_inside '
 		for step in $CREATE; do
 			daemon_dies $step sb launch --id a --rootfs $R true || { echo "create: never at $step"; exit 1; }

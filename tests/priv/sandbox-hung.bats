@@ -32,7 +32,8 @@ load sandbox.bash
 		wait $checks
 		for i in 1 2 3 4 5 6 7 8 9 10; do
 			[ $((i % 2)) = 0 ] && on="rootfs $T/share/root" || on="mount $T/share"
-			grep -qx "vsock-rpc: error 500: $on: its file system has not answered for 5 s" $T/out.$i || { cat $T/out.$i; exit 1; }
+			grep -qx "vsock-rpc: error 500: $on: its file system has not answered for 5 s" $T/out.$i ||
+				{ cat $T/out.$i; exit 1; }
 			grep -qx "status 1" $T/out.$i
 		done
 		# their threads are still there, and none of them is in the way

@@ -54,7 +54,8 @@ setup() {
 		images=$T/data/sandboxes/images
 		cd $T/img; mkdir b
 		cp -a $R a
-		mkdir -p a/gone a/kept a/opaque/below; echo 1 >a/gone/file; echo 1 >a/kept/old; echo 1 >a/opaque/below/x; echo 1 >a/opaque/y; echo low >a/both
+		mkdir -p a/gone a/kept a/opaque/below; echo 1 >a/gone/file; echo 1 >a/kept/old
+		echo 1 >a/opaque/below/x; echo 1 >a/opaque/y; echo low >a/both
 		ln -s kept a/link
 		# above: a file goes, a folder goes, a folder is emptied and gets something new (in front of its mark and behind it),
 		# a file becomes a folder and the other way about, a hard link to a file below, a name that leads through a link below
@@ -64,7 +65,8 @@ setup() {
 		layer a a.tar; layer b b.tar
 		mkdir b2; echo through >b2/file; tar -C b2 --transform "s,^file,link/through," -rf b.tar file
 		cp a/both b2/t; tar -C b2 --transform "s,^t\$,gone/again," -rf b.tar t
-		config conf "\"Env\":[\"GREETING=hello\",\"PATH=/opt:/bin\"],\"WorkingDir\":\"/tmp/\",\"User\":\"bob\",\"Entrypoint\":[\"/bin/echo\",\"from\"],\"Cmd\":[\"image\"]" a.tar b.tar
+		config conf "\"Env\":[\"GREETING=hello\",\"PATH=/opt:/bin\"],\"WorkingDir\":\"/tmp/\",\"User\":\"bob\",\"Entrypoint\":[\"/bin/echo\",\"from\"],\"Cmd\":[\"image\"]" \
+			a.tar b.tar
 		gzip -k a.tar; gzip -k b.tar; zstd -q a.tar; xz -k -1 b.tar
 		docker_old one.tar conf a.tar b.tar
 		oci two.tar conf a.tar b.tar
@@ -147,14 +149,17 @@ root" ]
 		echo "{}" >d/index.json; bad "its index has no manifests"
 		printf "{\"manifests\":[{\"digest\":\"md5:1\"}]}" >d/index.json; bad "its digest is none of SHA-256"
 		printf "{\"manifests\":[{\"digest\":\"sha256:../../../x\"}]}" >d/index.json; bad "its digest is none of SHA-256"
-		printf "{\"manifests\":[{\"digest\":\"sha256:%064d\",\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}}]}" 0 >d/index.json; bad "no image for linux/$ARCH"
-		printf "{\"manifests\":[{\"digest\":\"sha256:%064d\"},{\"digest\":\"sha256:%064d\"}]}" 0 1 >d/index.json; bad "more than one image"
+		printf "{\"manifests\":[{\"digest\":\"sha256:%064d\",\"platform\":{\"os\":\"linux\",\"architecture\":\"s390x\"}}]}" 0 >d/index.json
+		bad "no image for linux/$ARCH"
+		printf "{\"manifests\":[{\"digest\":\"sha256:%064d\"},{\"digest\":\"sha256:%064d\"}]}" 0 1 >d/index.json
+		bad "more than one image"
 		docker_old old.tar conf a.tar
 		again old.tar; printf x >>d/l1/layer.tar; bad "damaged: its SHA-256 is"
 		again old.tar; echo "[]" >d/manifest.json; bad "names no image"
 		again old.tar; jq -c ". + ." d/manifest.json >m; mv m d/manifest.json; bad "more than one image"
 		for path in ../../../etc/passwd "" /; do
-			again old.tar; jq -c ".[0].Layers[0] = \"$path\"" d/manifest.json >m; mv m d/manifest.json; bad "manifest.json: a layer is no path in it"
+			again old.tar; jq -c ".[0].Layers[0] = \"$path\"" d/manifest.json >m; mv m d/manifest.json
+			bad "manifest.json: a layer is no path in it"
 		done
 		again old.tar; jq -c ".[0].Layers = []" d/manifest.json >m; mv m d/manifest.json; bad "0 layers, and the digests of 1"
 		sed "s/$ARCH/s390x/" conf >conf2; docker_old o.tar conf2 a.tar; again o.tar; bad "for another machine"
@@ -178,7 +183,8 @@ root" ]
 	sandbox_inside '
 		images=$T/data/sandboxes/images
 		cd $T/img; mkdir a evil; echo safe >$T/victim; mkdir $T/outside; echo safe >$T/outside/file
-		ln -s $T/outside a/out; ln -s / a/top; ln -s ../../../../../../../../$T/outside a/up; ln -s loop a/loop; mkdir a/dir; echo x >a/dir/x
+		ln -s $T/outside a/out; ln -s / a/top; ln -s ../../../../../../../../$T/outside a/up
+		ln -s loop a/loop; mkdir a/dir; echo x >a/dir/x
 		layer a a.tar
 		touch evil/f
 		try() { # the layer evil.tar above a.tar
@@ -199,7 +205,8 @@ safe" ]
 		# hard links: to what only the host has, through links, and to what a layer below has
 		ln evil/f evil/g
 		for target in $T/victim out/file top$T/victim ../../victim; do
-			tar -C evil -P --transform "flags=h;s,^f\$,$target," --transform "flags=r;s,^g\$,linked," -cf evil.tar f g 2>/dev/null
+			tar -C evil -P --transform "flags=h;s,^f\$,$target," \
+				--transform "flags=r;s,^g\$,linked," -cf evil.tar f g 2>/dev/null
 			tar -C evil -P --transform "flags=rh;s,^f\$,$target," --transform "flags=r;s,^g\$,linked," -cf evil.tar f g
 			tar --delete -f evil.tar "$target" 2>/dev/null || true
 			[[ $(try) == *"error 400"* ]]

@@ -28,7 +28,8 @@ sandbox_inside() {
 			until_ not pgrep -x rpcd-front >/dev/null # of one that was killed: it has the address until it sees that
 			rm -f "$T/ready"; mkfifo "$T/ready"
 			# what the sanitizer keeps of freed memory is not what the daemon holds
-			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 ${daemon_under-} "$GUESTBOX" vsock-rpcd --listen "unix:$T/s" "${place[@]}" --runtime-dir "$T/runtime" \
+			PATH=${daemon_path-$PATH} ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=8 ${daemon_under-} \
+				"$GUESTBOX" vsock-rpcd --listen "unix:$T/s" "${place[@]}" --runtime-dir "$T/runtime" \
 				--notify-fd 9 "$@" 9>"$T/ready" 2>>"$T/log" 3>&- &
 			daemon=$!
 			read -r _ <"$T/ready"

@@ -115,7 +115,8 @@ a" ] || s=$?
 	sandbox_inside '
 		kill $daemon; wait $daemon || true
 		# The thread that has told PID 1 of it stays in its kill(2) for longer than the command takes.
-		ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -f -qq -o /dev/null -e trace=kill -e inject=kill:delay_exit=500000" daemon_start
+		ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -f -qq -o /dev/null -e trace=kill -e inject=kill:delay_exit=500000" \
+			daemon_start
 		victim=$(pgrep -oP $daemon)
 		for code in 0 7; do
 			sb create --id a --rootfs $R --wait
@@ -162,7 +163,8 @@ a" ] || s=$?
 			sleep 0.0$i
 			kill -9 $daemon; wait $daemon || true; wait $client || true
 			daemon_start
-			sb ls --json | jq -r ".sandboxes[].id" | grep -vx k | xargs -r "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox rm -f
+			sb ls --json | jq -r ".sandboxes[].id" | grep -vx k |
+				xargs -r "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 60 sandbox rm -f
 		done
 		sb rm -f k
 		nothing() { not processes && silent find $C -mindepth 1 -type d; }
@@ -235,7 +237,8 @@ bob wheel
 		sb create --id a --rootfs $R --wait
 		kill -9 $daemon; wait $daemon || true
 		# Each turn of the loop takes longer than what is waited for after a command has ended.
-		ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -qq -o /dev/null -e trace=epoll_wait -e inject=epoll_wait:delay_exit=250000" daemon_start
+		ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -qq -o /dev/null -e trace=epoll_wait -e inject=epoll_wait:delay_exit=250000" \
+			daemon_start
 		victim=$(pgrep -oP $daemon)
 		[ "$(sb run a head -c 1000000 /dev/zero | (sleep 1; wc -c))" = 1000000 ]
 		[ "$(sb exec -t a sh -c "stty -opost; head -c 30000 /dev/zero" </dev/null | wc -c)" = 30000 ]
@@ -455,7 +458,8 @@ bob wheel
 	sandbox_inside '
 		kill $daemon; wait $daemon || true
 		under() { # HOW
-			ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -D -f -qq -o /dev/null -e trace=rename,renameat,renameat2 -e inject=rename,renameat,renameat2:$1" daemon_start
+			ASAN_OPTIONS=detect_leaks=0 daemon_under="strace -D -f -qq -o /dev/null -e trace=rename,renameat,renameat2 -e inject=rename,renameat,renameat2:$1" \
+				daemon_start
 		}
 		end() { kill -9 $daemon; wait $daemon || true; wait $client || true; daemon_start; }
 		ended() { not pgrep -f "^sleep 10000"; }
@@ -517,7 +521,8 @@ bob wheel
 
 @test "roots of other kinds: a folder, an erofs image, below an overlay; mounts, read-only and not" {
 	sandbox_rootfs "$T/img/folder"
-	mkfs.erofs -Enosbcrc "$T/img/root.erofs" "$T/img/folder" >/dev/null 2>&1 || mkfs.erofs "$T/img/root.erofs" "$T/img/folder" >/dev/null
+	mkfs.erofs -Enosbcrc "$T/img/root.erofs" "$T/img/folder" >/dev/null 2>&1 ||
+		mkfs.erofs "$T/img/root.erofs" "$T/img/folder" >/dev/null
 	mkdir "$T/img/shared"
 	echo guest >"$T/img/shared/file"
 	sandbox_inside '

@@ -25,7 +25,8 @@ shim() {
 	[[ $(jq -r .detail <<<"$output") == *"missing: $T/bin/k3s, $T/bin/containerd, $T/bin/containerd-shim-runc-v2, $T/bin/runc" ]]
 	run rpc k8s status --json
 	[ "$status" -eq 0 ]
-	[ "$(jq -c '[.running, .api_ready, [.services[] | [.name, .status]]]' <<<"$output")" = '[false,false,[["containerd","not_ready"],["k3s","not_ready"]]]' ]
+	[ "$(jq -c '[.running, .api_ready, [.services[] | [.name, .status]]]' <<<"$output")" = \
+		'[false,false,[["containerd","not_ready"],["k3s","not_ready"]]]' ]
 	fails 1 "404" rpc k8s kubeconfig
 	run rpc k8s stop --json
 	[ "$status" -eq 0 ]
@@ -54,7 +55,8 @@ shim() {
 	[ "$status" -eq 0 ]
 	k8s_is '[true,true,"ready"]'
 	[ "$(starts k3s)" -eq 1 ]
-	[ "$(cat "$T/k3s.args")" = "server --container-runtime-endpoint=/run/containerd/containerd.sock --data-dir=/var/lib/rancher/k3s --write-kubeconfig=/var/lib/rancher/k3s/k3s.yaml --write-kubeconfig-mode=0600 --disable=traefik --disable=servicelb" ]
+	[ "$(cat "$T/k3s.args")" = \
+		"server --container-runtime-endpoint=/run/containerd/containerd.sock --data-dir=/var/lib/rancher/k3s --write-kubeconfig=/var/lib/rancher/k3s/k3s.yaml --write-kubeconfig-mode=0600 --disable=traefik --disable=servicelb" ]
 	[ "$(cat /run/arcbox/k3s.pid)" = "$(pid_of k3s)" ]
 	run rpc k8s kubeconfig
 	[ "$output" = "$(cat /var/lib/rancher/k3s/k3s.yaml)" ]
@@ -115,7 +117,8 @@ shim() {
 	until_true test -n "$(shim moby)"
 	[ -n "$(shim k8s.io)" ]
 	k3s=$(pid_of k3s) moby=$(shim moby)
-	in_guest sh -c 'mkdir -p /var/lib/kubelet/pods/a/vol /run/k3s/x && mount -t tmpfs pod /var/lib/kubelet/pods/a/vol && mount -t tmpfs k /run/k3s/x'
+	in_guest sh -c 'mkdir -p /var/lib/kubelet/pods/a/vol /run/k3s/x && mount -t tmpfs pod /var/lib/kubelet/pods/a/vol &&
+		mount -t tmpfs k /run/k3s/x'
 	# one that somebody is in
 	nsenter -t "$daemon" -m sh -c 'cd /var/lib/kubelet/pods/a/vol && echo >here && exec sleep 1000' >/dev/null 2>&1 3>&- &
 	holder=$!

@@ -35,8 +35,10 @@ last_line_is() { [ "$(tail -1 "$T/tmp/dockerd.log")" = "$1" ]; }
 	[ "$status" -eq 0 ]
 	[ "$(jq -c '[.ready, .endpoint, .status]' <<<"$output")" = '[true,"","reused"]' ]
 	ready
-	[ "$(cat "$T/containerd.args")" = "--config /etc/containerd/config.toml --address /run/containerd/containerd.sock --state /run/containerd" ]
-	[ "$(cat "$T/dockerd.args")" = "--host=unix:///var/run/docker.sock --containerd=/run/containerd/containerd.sock --exec-root=/var/run/docker --data-root=/var/lib/docker --userland-proxy=false" ]
+	[ "$(cat "$T/containerd.args")" = \
+		"--config /etc/containerd/config.toml --address /run/containerd/containerd.sock --state /run/containerd" ]
+	[ "$(cat "$T/dockerd.args")" = \
+		"--host=unix:///var/run/docker.sock --containerd=/run/containerd/containerd.sock --exec-root=/var/run/docker --data-root=/var/lib/docker --userland-proxy=false" ]
 	[[ $(cat "$T/dockerd.path") == "$T/bin:"*":/usr/sbin:/usr/bin:/sbin:/bin" ]]
 	grep -q max_conf_num /etc/containerd/config.toml
 	[ "$(forwards)" = 1 ]
@@ -266,8 +268,10 @@ watched_for() {
 		mount --bind "$T/modprobe" /sbin/modprobe' start_daemon
 	rpc runtime ensure --start --wait
 	cat "$T/log"
-	grep -qF 'runtime: modprobe overlay: modprobe: no such module here; /etc/docker: Not a directory; /etc/containerd/config.toml: Is a directory' "$T/log"
-	grep -qF 'runtime: dockerd: what it prints is lost: /run/guestbox/daemons/dockerd.out: Is a directory; /run/guestbox/daemons/dockerd.pid: Is a directory' "$T/log"
+	grep -qF 'runtime: modprobe overlay: modprobe: no such module here; /etc/docker: Not a directory; /etc/containerd/config.toml: Is a directory' \
+		"$T/log"
+	grep -qF 'runtime: dockerd: what it prints is lost: /run/guestbox/daemons/dockerd.out: Is a directory; /run/guestbox/daemons/dockerd.pid: Is a directory' \
+		"$T/log"
 	ready
 }
 
@@ -425,7 +429,8 @@ watched_for() {
 		until_true printed dockerd "$i"
 	done
 	until_true whole_bursts 6
-	[ "$(cat "$T"/tmp/dockerd.log.3 "$T"/tmp/dockerd.log.2 "$T"/tmp/dockerd.log.1 "$T"/tmp/dockerd.log 2>/dev/null | grep -c '^dockerd line [0-9]* of 1000$')" -eq 6000 ]
+	[ "$(cat "$T"/tmp/dockerd.log.3 "$T"/tmp/dockerd.log.2 "$T"/tmp/dockerd.log.1 "$T"/tmp/dockerd.log 2>/dev/null |
+		grep -c '^dockerd line [0-9]* of 1000$')" -eq 6000 ]
 	for f in "$T"/tmp/dockerd.log*; do [ "$(stat -c %s "$f")" -le 66000 ]; done
 	# Ten times as much: still bounded.
 	for i in $(seq 7 40); do
@@ -488,7 +493,8 @@ power_off_after() {
 	programs
 	for name in dockerd k3s containerd; do echo 700 >"$T/$name.term"; done
 	power_off_after 20
-	[ "$(awk '{ print $2, $3 }' "$T/events" | tail -6 | tr '\n' ,)" = "term dockerd,end dockerd,term k3s,end k3s,term containerd,end containerd," ]
+	[ "$(awk '{ print $2, $3 }' "$T/events" | tail -6 | tr '\n' ,)" = \
+		"term dockerd,end dockerd,term k3s,end k3s,term containerd,end containerd," ]
 	[ "$(starts dockerd)$(starts k3s)$(starts containerd)" = 111 ]
 	not grep -qE 'starting it again|guest-poweroff: kill' "$T/log"
 	[[ $(cat "$T/log") == *"guest-poweroff: stop dockerd: "*"guest-poweroff: stop k3s: "*"guest-poweroff: stop containerd: "*"guest-poweroff: off after "* ]]

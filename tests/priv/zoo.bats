@@ -60,7 +60,10 @@ accepted() {
 	printf '\x55\xaa' | dd of="$img" bs=1 seek=510 conv=notrunc status=none
 	refused foreign ""
 }
-@test "LUKS1" { echo key | cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 "$img" -; refused foreign "crypto_LUKS encrypted volume"; }
+@test "LUKS1" {
+	echo key | cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 "$img" -
+	refused foreign "crypto_LUKS encrypted volume"
+}
 @test "LUKS2" {
 	echo key | cryptsetup -q luksFormat --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$img" -
 	refused foreign "crypto_LUKS encrypted volume"
@@ -132,7 +135,10 @@ md() { # METADATA: a member of an array, by its superblock alone, since this ker
 		refused foreign "unknown data at byte $where"
 	done
 }
-@test "text without any structure" { yes guestbox | head -c 100000 | dd of="$img" conv=notrunc status=none; refused foreign "unknown data at byte 0"; }
+@test "text without any structure" {
+	yes guestbox | head -c 100000 | dd of="$img" conv=notrunc status=none
+	refused foreign "unknown data at byte 0"
+}
 @test "a magic with nothing behind it" {
 	printf '_BHRfS_M' | dd of="$img" bs=1 seek=65600 conv=notrunc status=none
 	refused foreign "the address of another place, and no good copy"

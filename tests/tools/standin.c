@@ -331,7 +331,8 @@ int main(int argc, char **argv)
 			} else if (strcmp(name, "dockerd") == 0) {
 				listener = listen_unix("/var/run/docker.sock");
 			} else {
-				put("/var/lib/rancher/k3s/k3s.yaml", "clusters:\n- cluster:\n    server: https://127.0.0.1:6443\n  name: default\n");
+				put("/var/lib/rancher/k3s/k3s.yaml",
+					"clusters:\n- cluster:\n    server: https://127.0.0.1:6443\n  name: default\n");
 				listener = listen_tcp();
 				if (number("pod") >= 0)
 					pod();

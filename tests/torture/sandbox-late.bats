@@ -9,7 +9,8 @@ load ../priv/sandbox.bash
 	sandbox_inside '
 		: >$T/hold; : >$T/held
 		for i in 1 2; do sb create --id s$i --rootfs $R >/dev/null; done
-		timeout 300 "$GUESTBOX" vsock-rpc --timeout 300 --connect "unix:$T/s" sandbox launch --id s3 --rootfs $R true >$T/out 2>&1 & host=$!
+		timeout 300 "$GUESTBOX" vsock-rpc --timeout 300 --connect "unix:$T/s" \
+			sandbox launch --id s3 --rootfs $R true >$T/out 2>&1 & host=$!
 		export PATIENCE=3000
 		until_ state_is s1 failed; until_ state_is s2 failed; until_ state_is s3 failed
 		wait $host || true; grep -q "error 500: its start has not come" $T/out

@@ -224,7 +224,8 @@ struct failure {
 
 static void check(const struct failure *f, size_t n)
 {
-	struct gb_mount_step step = { .what = f->what, .source = (char *)(uintptr_t)at(f->source), .target = (char *)(uintptr_t)at(f->target),
+	struct gb_mount_step step = { .what = f->what, .source = (char *)(uintptr_t)at(f->source),
+		.target = (char *)(uintptr_t)at(f->target),
 				      .type = (char *)(uintptr_t)f->type, .data = (char *)(uintptr_t)at(f->data), .set = f->set };
 	struct gb_mount_call call = { .id = f->id, .a = at(f->a), .b = at(f->b), .flags = f->flags };
 	struct gb_err err = { 0 };
@@ -311,7 +312,8 @@ static void of_overlays(void **state)
 		{ OVERLAY, .code = ENOENT, .data = "lowerdir=@/b,upperdir=@/a,workdir=@/none", .says = "workdir @/none: No such file" },
 		{ OVERLAY, .id = GB_CALL_FSCONFIG, .a = "lowerdir", .b = "@/none", .code = ENOENT, .data = "lowerdir=@/none",
 		  .says = "lowerdir @/none: No such file" },
-		{ OVERLAY, .code = EINVAL, .data = "lowerdir=@/b,upperdir=@/a,workdir=@/c", .world.mounts = "30 20 0:9 / @/c rw - tmpfs none rw",
+		{ OVERLAY, .code = EINVAL, .data = "lowerdir=@/b,upperdir=@/a,workdir=@/c",
+			.world.mounts = "30 20 0:9 / @/c rw - tmpfs none rw",
 		  .says = "workdir @/c and upperdir @/a are not on one mount" },
 		{ OVERLAY, .code = EINVAL, .data = "lowerdir=@/b,upperdir=@/a,workdir=@/a/in",
 		  .says = "workdir @/a/in and upperdir @/a lie one in the other" },
@@ -391,7 +393,8 @@ static void of_binds_and_moves(void **state)
 		{ MOVE, .source = "/", .target = "@/b", .code = EINVAL, .says = "lies inside the source /" },
 		{ MOVE, .code = EINVAL, .world.mounts = MOUNT_A, .world.no_namespace = true,
 		  .says = "is on a mount of another mount namespace" },
-		{ MOVE, .code = EINVAL, .world.mounts = "30 20 0:9 / @/a rw unbindable - tmpfs none rw\n31 20 0:9 / @/b rw shared:4 - tmpfs none rw",
+		{ MOVE, .code = EINVAL,
+			.world.mounts = "30 20 0:9 / @/a rw unbindable - tmpfs none rw\n31 20 0:9 / @/b rw shared:4 - tmpfs none rw",
 		  .says = "@/a is unbindable, and target @/b is on a shared mount" },
 		{ MOVE, .code = EINVAL, .world.mounts = MOUNT_A, .says = ": Invalid argument" },
 	};
@@ -476,7 +479,8 @@ static void of_pivots(void **state)
 		{ "@/c", "@/file", ENOTDIR, { 0 }, "@/file is not a directory" },
 		{ "@/c", "@/c/x", EPERM, { .unprivileged = true }, "needs root (CAP_SYS_ADMIN)" },
 		{ "@/c", "@/c/x", EPERM, { 0 }, ": Operation not permitted" },
-		{ "@/c", "@/c/x", EINVAL, { .chroot = true, .mounts = NEW_ROOT }, "the root of this process is not a mount point (it is in a chroot)" },
+		{ "@/c", "@/c/x", EINVAL, { .chroot = true, .mounts = NEW_ROOT },
+			"the root of this process is not a mount point (it is in a chroot)" },
 		{ "@/c", "@/c/x", EINVAL, { .root = "1 1 0:1 / / rw - rootfs rootfs rw", .mounts = "40 1 0:9 / @/c rw - tmpfs none rw" },
 		  "the root is the initramfs, which cannot be moved away: use switch-root" },
 		{ "/", "@/c", EBUSY, { .mounts = NEW_ROOT }, "/ is the root already" },
@@ -484,7 +488,8 @@ static void of_pivots(void **state)
 		{ "@/c", "@/b", EINVAL, { .mounts = NEW_ROOT }, "@/b is neither @/c nor a directory below it" },
 		/* By whole parts of paths, not by letters. */
 		{ "@/a", "@/a:b", EINVAL, { .mounts = MOUNT_A }, "@/a:b is neither @/a nor a directory below it" },
-		{ "@/c", "@/c/x", EINVAL, { .mounts = NEW_ROOT "\n2 1 0:9 / /nowhere rw - tmpfs none rw\n1 0 0:1 / / rw shared:5 - tmpfs none rw" },
+		{ "@/c", "@/c/x", EINVAL,
+			{ .mounts = NEW_ROOT "\n2 1 0:9 / /nowhere rw - tmpfs none rw\n1 0 0:1 / / rw shared:5 - tmpfs none rw" },
 		  "the mount below the current root is shared: make it private first (arcmount propagate -R private /)" },
 		{ "@/c", "@/c/x", EINVAL, { .root = "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw", .mounts = NEW_ROOT },
 		  "the mount that @/c is mounted on (/) is shared: make it private first" },

@@ -238,7 +238,8 @@ static void what_the_system_is_asked(void **state)
 {
 	const struct faults rows[] = {
 		{ make_tree, run_walk, look_at_walk, true, NULL, 1 }, { make_tree, run_rmtree, look_at_removal, true, NULL, 1 },
-		{ make_log, run_log, NULL, true, NULL, 1 }, { NULL, run_note, NULL, true, NULL, 1 }, { NULL, run_noted, NULL, true, NULL, 1 },
+		{ make_log, run_log, NULL, true, NULL, 1 }, { NULL, run_note, NULL, true, NULL, 1 },
+		{ NULL, run_noted, NULL, true, NULL, 1 },
 		{ make_file, run_blockdev, NULL, false, NULL, 1 }, { make_file, run_mapfile, NULL, false, NULL, 1 },
 		{ NULL, run_mountinfo, NULL, true, NULL, 1 },
 	};

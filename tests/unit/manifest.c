@@ -33,11 +33,13 @@ static int text_of(const char *json, char **ret)
 
 static void what_is_json(void **state)
 {
-	static const char *const good[] = { "0", "-0", "12", "1.5", "-1.25e+10", "1E-2", "true", "false", "null", "\"\"", "\"\\u0041\\n\\/\"",
+	static const char *const good[] = { "0", "-0", "12", "1.5", "-1.25e+10", "1E-2", "true", "false", "null", "\"\"",
+		"\"\\u0041\\n\\/\"",
 		"[]", "{}", " [ 1 , 2 ] ", "{\"a\":{\"b\":[{}]}}", "\t\r\n1\n", "\"\xff\"" };
 	static const char *const bad[] = { "", " ", "01", "1.", ".5", "1e", "1e+", "-", "+1", "tru", "True", "nul", "\"",
 					   "\"a", "\"\\x\"", "\"\\u12\"",
-		"\"\\u12g4\"", "\"\n\"", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}", "{a:1}",
+		"\"\\u12g4\"", "\"\n\"", "[", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "{\"a\"", "{\"a\":", "{\"a\":1",
+		"{\"a\":1,}", "{a:1}",
 		"{1:2}", "{\"a\" 1}", "1 2", "[]]", "nullx", "'a'", "\"\\" };
 	struct gb_jsonread value;
 	char deep[200];
@@ -101,8 +103,10 @@ static void strings(void **state)
 		{ "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
 	};
 	/* A NUL, halves of pairs, a pair of two high ones, and what is not UTF-8: overlong, surrogates, too high, cut, alone. */
-	static const char *const bad[] = { "\"a\\u0000b\"", "\"\\ud83d\"", "\"\\ude00\"", "\"\\ud83d\\ud83d\"", "\"\\ud83dx\"", "\"\\ud83d\\n\"",
-		"\"\xc0\x80\"", "\"\xe0\x80\x80\"", "\"\xf0\x80\x80\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xf5\x80\x80\x80\"",
+	static const char *const bad[] = { "\"a\\u0000b\"", "\"\\ud83d\"", "\"\\ude00\"", "\"\\ud83d\\ud83d\"", "\"\\ud83dx\"",
+		"\"\\ud83d\\n\"",
+		"\"\xc0\x80\"", "\"\xe0\x80\x80\"", "\"\xf0\x80\x80\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"",
+		"\"\xf5\x80\x80\x80\"",
 		"\"\xe2\x82\"", "\"\x80\"", "\"\xc3\"", "\"\xff\"", "7", "null", "[\"a\"]" };
 
 	(void)state;

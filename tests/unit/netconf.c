@@ -295,7 +295,8 @@ static void the_order_of_the_bus(void **state)
 {
 	static const char *const sorted[] = {
 		"/sys/devices/pci0000:00/0000:00:02.0/virtio1", "/sys/devices/pci0000:00/0000:00:02.0/virtio10",
-		"/sys/devices/pci0000:00/0000:00:0a.0/virtio0", "/sys/devices/pci0000:00/0000:00:10.0", "/sys/devices/pci0000:00/0000:00:10.1",
+		"/sys/devices/pci0000:00/0000:00:0a.0/virtio0", "/sys/devices/pci0000:00/0000:00:10.0",
+		"/sys/devices/pci0000:00/0000:00:10.1",
 		"/sys/devices/platform/virtio-mmio.2/virtio9", "/sys/devices/platform/virtio-mmio.10/virtio3",
 	};
 

@@ -114,7 +114,8 @@ static int start(void **state)
 	assert_int_equal(write(fd, "bytes", 5), 5);
 	config = (struct gb_initfs_config){
 		.source = source, .mountpoint = "/nowhere", .init = payload, .name = "init.krun", .mode = 0755, .mtime = -1, .timeout = -1,
-		.inject = true, .force = true, .handles = true, .cache = GB_INITFS_AUTO, .threads = 1, .fds = 64, .ready_fd = -1, .foreground = true,
+		.inject = true, .force = true, .handles = true, .cache = GB_INITFS_AUTO, .threads = 1, .fds = 64, .ready_fd = -1,
+		.foreground = true,
 	};
 	fs = gb_initfs_new(&config, &err);
 	assert_non_null(fs);

@@ -56,7 +56,8 @@ teardown_file()
 
 @test "dax=require on a device without a window: the cause is that, and nothing is mounted" {
 	run guest 'mkdir -p /mnt/x; arcmount umount /srv/second /arcbox; arcmount mount -t virtiofs -o dax=require arcbox /mnt/x
-		echo "status $?"; arcmount is-mounted /mnt/x || echo unmounted; arcmount shares >/dev/null; arcmount is-mounted /arcbox && echo back'
+		echo "status $?"; arcmount is-mounted /mnt/x || echo unmounted
+		arcmount shares >/dev/null; arcmount is-mounted /arcbox && echo back'
 	echo "$output"
 	[[ ${lines[0]} == *DAX*"no DAX window"* ]]
 	[ "${lines[1]} ${lines[2]} ${lines[-1]}" = "status 1 unmounted back" ]
@@ -70,7 +71,8 @@ teardown_file()
 }
 
 @test "a tag that the host does not offer is named, with what there is" {
-	run guest 'arcmount mount -t virtiofs nosuchtag /mnt; echo "status $?"; arcmount mount -o nofail -t virtiofs nosuchtag /mnt; echo "status $?"'
+	run guest 'arcmount mount -t virtiofs nosuchtag /mnt; echo "status $?"
+		arcmount mount -o nofail -t virtiofs nosuchtag /mnt; echo "status $?"'
 	echo "$output"
 	[[ ${lines[0]} == *'virtiofs tag "nosuchtag" is not offered by the host ('* ]]
 	[[ ${lines[0]} == *arcbox* && ${lines[0]} == *private* ]]
@@ -78,7 +80,8 @@ teardown_file()
 }
 
 @test "ext4 on persistent memory: DAX holds, and is proven by a file" {
-	run guest 'mkdir -p /mnt/p; arcmount mount -t ext4 -o ro,dax=require /dev/pmem0 /mnt/p && arcmount list /mnt/p; arcmount umount /mnt/p
+	run guest 'mkdir -p /mnt/p; arcmount mount -t ext4 -o ro,dax=require /dev/pmem0 /mnt/p && arcmount list /mnt/p
+		arcmount umount /mnt/p
 		echo "p /mnt/p ext4 ro,dax=always" | sed "s|^p|/dev/pmem0|" >/tmp/table
 		arcmount shares --table /tmp/table | grep pmem0; arcmount umount /mnt/p
 		arcmount mount -t ext4 -o ro /dev/pmem0 /mnt/p; arcmount shares --table /tmp/table | grep pmem0; arcmount list /mnt/p'
@@ -99,9 +102,11 @@ teardown_file()
 
 @test "PARTUUID= and PARTLABEL=: the partition that the table names, whatever case the number is in" {
 	run guest 'mkdir -p /mnt/a /mnt/b
-		arcmount mount -o ro PARTUUID=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee /mnt/b; arcmount mount -o ro "PARTLABEL=first part" /mnt/a
+		arcmount mount -o ro PARTUUID=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee /mnt/b
+		arcmount mount -o ro "PARTLABEL=first part" /mnt/a
 		arcmount list /mnt/b; arcmount list /mnt/a; ls /mnt/a /mnt/b | grep -c file
-		arcmount umount PARTUUID=AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE; arcmount umount /mnt/a; arcmount is-mounted /mnt/b || echo gone
+		arcmount umount PARTUUID=AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE; arcmount umount /mnt/a
+		arcmount is-mounted /mnt/b || echo gone
 		arcmount mount PARTUUID=00000000-2222-3333-4444-555555555555 /mnt/a; echo "status $?"
 		arcmount mount PARTLABEL=third /mnt/a; echo "status $?"'
 	echo "$output"

@@ -201,7 +201,8 @@ teardown_file()
 
 @test "PID 1 collects what others leave behind" {
 	run guest 'for i in 1 2 3 4 5 6 7 8 9 10; do sh -c "sleep 0.1 & exit" & done; wait
-		orphans() { for s in /proc/[0-9]*/stat; do read -r pid name state rest <$s && [ "$name" = "(sleep)" ] && echo "$name $state"; done 2>/dev/null; }
+		orphans() { for s in /proc/[0-9]*/stat; do read -r pid name state rest <$s &&
+			[ "$name" = "(sleep)" ] && echo "$name $state"; done 2>/dev/null; }
 		for i in $(seq 300); do [ -n "$(orphans)" ] || break; sleep 0.2; done; orphans; true'
 	echo "$output"
 	[ -z "$output" ]

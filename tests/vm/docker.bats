@@ -38,7 +38,7 @@ docker()
 # until_detail TEXT: asks for the runtime's state until it says that.
 until_detail()
 {
-	until [[ $(vm_rpc --timeout "$patience" runtime status --json | jq -r .detail) == *"$1"* ]]; do
+	until [[ $(vm_rpc runtime status --json | jq -r .detail) == *"$1"* ]]; do
 		vm_alive
 		sleep 0.2
 	done
@@ -46,7 +46,7 @@ until_detail()
 
 start_wanted()
 {
-	run vm_rpc --timeout "$patience" runtime ensure --start
+	run vm_rpc runtime ensure --start
 	echo "$output"
 	[[ $output == *"status:   starting"* ]]
 }
@@ -54,7 +54,7 @@ start_wanted()
 ready()
 {
 	vm_rpc --timeout 600 runtime ensure --start --wait >&2
-	[[ $(vm_rpc --timeout "$patience" runtime ensure --json) == *'"status":"reused"'* ]]
+	[[ $(vm_rpc runtime ensure --json) == *'"status":"reused"'* ]]
 }
 
 sha()
@@ -117,7 +117,7 @@ sha()
 	echo "$output"
 	[ "${lines[0]}" -ge 2020 ]
 	[[ $output == *"100% /arcbox/log" ]]
-	vm_rpc --timeout "$patience" ping --set-clock >&2
+	vm_rpc ping --set-clock >&2
 	run docker version --format '{{.Server.Os}} {{.Server.Version}}'
 	echo "$output"
 	[[ $output == "linux "[0-9]* ]]
@@ -164,7 +164,7 @@ sha()
 @test "dockerd is killed: not ready any more, and back without being asked for, log disk full or not" {
 	guest 'kill -9 $(pidof dockerd)'
 	until_detail "dockerd was started again 1 time"
-	until [[ $(vm_rpc --timeout "$patience" runtime status --json) == *'"docker_ready":true'* ]]; do
+	until [[ $(vm_rpc runtime status --json) == *'"docker_ready":true'* ]]; do
 		vm_alive
 		sleep 0.3
 	done

@@ -29,7 +29,8 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"
 	[ ! -w /dev/vhost-vsock ] || address=vsock:$cid:1024
 	# /dev/kvm may be there and hang: vm/vm.bash probes it. Without erms the emulator is faster; the words are for that.
 	DIR=$dir CID=$cid ACCEL=tcg APPEND="no_timer_check" setpriv --pdeathsig TERM "$abs_top_srcdir/examples/vmm/qemu" "$VM_KERNEL" \
-		"$BATS_TEST_TMPDIR/initramfs" "$BATS_TEST_TMPDIR/disk" "$BATS_TEST_TMPDIR/folder" >"$BATS_TEST_TMPDIR/console" 2>&1 </dev/null 3>&- &
+		"$BATS_TEST_TMPDIR/initramfs" "$BATS_TEST_TMPDIR/disk" "$BATS_TEST_TMPDIR/folder" \
+		>"$BATS_TEST_TMPDIR/console" 2>&1 </dev/null 3>&- &
 	machine=$!
 	end=$((SECONDS + 240))
 	until wait=5 rpc ping hello; do kill -0 "$machine"; [ $SECONDS -lt $end ]; sleep 0.2; done
@@ -46,10 +47,12 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"
 	run env DIR="$BATS_TEST_TMPDIR" MEMORY=512 CID=7 APPEND=quiet "$abs_top_srcdir/examples/vmm/firecracker" --print /k /i /d
 	[ "$status" -eq 0 ]
 	[ "$(jq -r '[."boot-source".kernel_image_path, ."boot-source".initrd_path, .drives[0].path_on_host, .drives[0].cache_type,
-		."machine-config".mem_size_mib, .vsock.guest_cid, .vsock.uds_path] | join(" ")' <<<"$output")" = "/k /i /d Writeback 512 7 $BATS_TEST_TMPDIR/vsock" ]
+		."machine-config".mem_size_mib, .vsock.guest_cid, .vsock.uds_path] | join(" ")' <<<"$output")" = \
+			"/k /i /d Writeback 512 7 $BATS_TEST_TMPDIR/vsock" ]
 	[[ $(jq -r '."boot-source".boot_args' <<<"$output") == *' guestbox.data=/dev/vda quiet' ]]
 	run env DIR="$BATS_TEST_TMPDIR" "$abs_top_srcdir/examples/vmm/firecracker" --print /k /i
-	[ "$(jq -c '[.drives, ."boot-source".boot_args]' <<<"$output")" = '[[],"console=ttyS0 loglevel=5 reboot=k panic=1 guestbox.data=none"]' ]
+	[ "$(jq -c '[.drives, ."boot-source".boot_args]' <<<"$output")" = \
+		'[[],"console=ttyS0 loglevel=5 reboot=k panic=1 guestbox.data=none"]' ]
 }
 
 @test "Cloud Hypervisor, crosvm: each word arrives whole, with a folder whose name has a space" {
@@ -57,7 +60,8 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"
 	for name in cloud-hypervisor crosvm; do
 		printf '#!/bin/sh\nprintf "%%s\\n" "$@"\n' >"$BATS_TEST_TMPDIR/bin/$name"
 	done
-	printf '#!/bin/sh\nfor a; do case $a in --socket-path=*) exec socat "UNIX-LISTEN:${a#*=}" STDIO ;; esac; done\n' >"$BATS_TEST_TMPDIR/bin/virtiofsd"
+	printf '#!/bin/sh\nfor a; do case $a in --socket-path=*) exec socat "UNIX-LISTEN:${a#*=}" STDIO ;; esac; done\n' \
+		>"$BATS_TEST_TMPDIR/bin/virtiofsd"
 	chmod +x "$BATS_TEST_TMPDIR"/bin/*
 	export PATH=$BATS_TEST_TMPDIR/bin:$PATH DIR=$BATS_TEST_TMPDIR/a
 	mkdir "$DIR"
@@ -84,8 +88,8 @@ rpc() { "$GUESTBOX" vsock-rpc --connect "$address" --timeout "${wait:-240}" "$@"
 	vm_start 3>&-
 	vm_wait_console 'init: ready after' "$patience"
 	vm_wait_rpc "$patience"
-	[ "$(vm_rpc --timeout "$patience" mmap /run/mounts)" = 3 ]
-	vm_rpc --timeout "$patience" shutdown
+	[ "$(vm_rpc mmap /run/mounts)" = 3 ]
+	vm_rpc shutdown
 	vm_wait_off "$patience"
 	run console
 	echo "$output"

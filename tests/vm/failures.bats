@@ -67,7 +67,8 @@ teardown_file()
 	run vm_qmp '{"execute": "device_add", "arguments": {"driver": "virtio-blk-pci", "drive": "late", "id": "late",
 		"bus": "late-port"}}'
 	[[ $output == *'"return": {}'* ]]
-	run guest 'for i in $(seq 2000); do grep status /tmp/late && break; usleep 100000; done; cat /tmp/late; grep -c " btrfs " /proc/mounts'
+	run guest 'for i in $(seq 2000); do grep status /tmp/late && break; usleep 100000; done
+		cat /tmp/late; grep -c " btrfs " /proc/mounts'
 	echo "$output"
 	[[ ${lines[0]} == "status 0" ]]
 	[[ ${lines[-1]} == 6 ]]

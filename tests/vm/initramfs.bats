@@ -58,7 +58,9 @@ setup_file()
 		export PATH=/bin
 		guestbox guest-boot pseudo-fs
 		while read -r line; do echo "<4>testix: $line" >/dev/kmsg; done </proc/mounts
-		for t in docker containerd rancher/k3s kubelet cni; do guestbox arcmount is-mounted /var/lib/$t || echo "<4>testix: not: $t" >/dev/kmsg; done
+		for t in docker containerd rancher/k3s kubelet cni; do
+			guestbox arcmount is-mounted /var/lib/$t || echo "<4>testix: not: $t" >/dev/kmsg
+		done
 		echo written >>/var/lib/docker/file
 		read -r word </arcbox/file && echo "<4>testix: share: $word, disk: $(grep -c written /var/lib/docker/file)" >/dev/kmsg
 		exec guestbox guest-init -- guestbox vsock-rpcd --listen virtio:org.guestbox.rpc.0 --log kmsg </dev/null >/dev/console 2>&1

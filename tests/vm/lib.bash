@@ -66,6 +66,7 @@ vm_test_share()
 # has twenty other things to do.
 patience=${VM_TEST_PATIENCE:-240}
 PATIENCE=$patience # until_true's
+VM_RPC_PATIENCE=$patience
 
 # Boots with the agent and waits until /init is done; arguments are more words for the kernel command line.
 vm_test_start()

@@ -52,7 +52,8 @@ until_right()
 }
 
 @test "stop and cont: the clock is stepped once, the lease renewed, timers and connections go on" {
-	guest 'rm -f /run/guestbox/net/eth0; cut -d. -f1 /proc/uptime >/run/begun; (for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1; echo $i >>/run/ticks; done) </dev/null >/dev/null 2>&1 &'
+	guest 'rm -f /run/guestbox/net/eth0; cut -d. -f1 /proc/uptime >/run/begun
+		(for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1; echo $i >>/run/ticks; done) </dev/null >/dev/null 2>&1 &'
 	vm_rpc ping before
 	vm_qmp '{"execute":"stop"}' >&2
 	sleep 8 # the pause itself

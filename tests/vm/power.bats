@@ -135,7 +135,8 @@ ask()
 		#!/bin/sh
 		export PATH=/bin
 		echo written >/written
-		setsid sh -c 'exec 4>>/open; echo more >&4; while [ -e /proc/'$$'/exe ]; do usleep 20000; done; guest-poweroff; while :; do usleep 20000; done' &
+		setsid sh -c 'exec 4>>/open; echo more >&4; while [ -e /proc/'$$'/exe ]; do usleep 20000; done
+			guest-poweroff; while :; do usleep 20000; done' &
 		while [ ! -s /open ]; do usleep 20000; done # the end of a session hangs up on who is still in it
 		exit 7
 	END
@@ -186,7 +187,7 @@ ask()
 	echo "$output"
 	[[ $output == *"ended 137"*"guest-init"*"-1000" ]]
 	vm_wait_rpc "$patience"
-	vm_rpc --timeout "$patience" shutdown
+	vm_rpc shutdown
 	vm_wait_off "$patience"
 	run console
 	[[ $output == *"Out of memory: Killed process"*"(btrfs on /run/arcbox/data): clean, unmounted"*"reboot: Power down"* ]]

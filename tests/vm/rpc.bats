@@ -20,14 +20,14 @@ teardown_file()
 port() { echo "${VM_RPC#unix:}"; }
 
 @test "the first request of a boot is answered, and the next host's too" {
-	vm_rpc --timeout "$patience" ping first
-	vm_rpc --timeout "$patience" ping second
+	vm_rpc ping first
+	vm_rpc ping second
 }
 
 @test "half a request is not the start of the next host's" {
 	for _ in 1 2 3 4 5; do
 		printf '\0\0\0\x20\0\0' | socat -t 0.2 - "UNIX-CONNECT:$(port)"
-		run vm_rpc --timeout "$patience" ping after-half
+		run vm_rpc ping after-half
 		echo "$output"
 		[[ $output == "pong: after-half "* ]]
 	done
@@ -36,7 +36,7 @@ port() { echo "${VM_RPC#unix:}"; }
 @test "the reply to a host that has left does not reach the next one" {
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		printf '\0\0\0\x06\0\0\0\x02\0\0' | socat -u - "UNIX-CONNECT:$(port)"
-		run vm_rpc --timeout "$patience" ping mine
+		run vm_rpc ping mine
 		echo "$output"
 		[[ $output == "pong: mine "* ]]
 	done
@@ -44,7 +44,7 @@ port() { echo "${VM_RPC#unix:}"; }
 
 @test "garbage does not end the service" {
 	printf 'GET / HTTP/1.0\r\n\r\n' | socat -t 0.2 - "UNIX-CONNECT:$(port)" >/dev/null
-	run vm_rpc --timeout "$patience" ping after-garbage
+	run vm_rpc ping after-garbage
 	echo "$output"
 	[[ $output == "pong: after-garbage "* ]]
 }
@@ -71,28 +71,28 @@ port() { echo "${VM_RPC#unix:}"; }
 
 @test "a clock that is off is set by Ping, one that is right is left alone" {
 	guest 'date -s "2021-01-01 00:00:00"'
-	vm_rpc --timeout "$patience" ping --set-clock
+	vm_rpc ping --set-clock
 	run guest 'date +%s'
 	echo "$output"
 	[ "$output" -gt 1700000000 ]
 	run guest 'dmesg | grep -c "clock set from"'
 	before=$output
-	vm_rpc --timeout "$patience" ping --set-clock
+	vm_rpc ping --set-clock
 	run guest 'dmesg | grep -c "clock set from"'
 	[ "$output" = "$before" ]
 	# Times that cannot be right are not taken: 1970, and 2200.
-	vm_rpc --timeout "$patience" raw PingRequest 1001
-	vm_rpc --timeout "$patience" raw PingRequest "10 80d0fdb51b"
+	vm_rpc raw PingRequest 1001
+	vm_rpc raw PingRequest "10 80d0fdb51b"
 	run guest 'date +%s'
 	[ "$output" -gt 1700000000 ]
 	[ "$output" -lt 4102444800 ]
 }
 
 @test "trim and the runtime's state, asked from the host" {
-	run vm_rpc --timeout "$patience" trim
+	run vm_rpc trim
 	echo "$output"
 	[[ $output == "/var/lib/docker: "* ]]
-	run vm_rpc --timeout "$patience" runtime status --json
+	run vm_rpc runtime status --json
 	echo "$output"
 	[[ $output == *'"containerd_ready":false'* ]]
 }
@@ -101,7 +101,7 @@ port() { echo "${VM_RPC#unix:}"; }
 	# Shutdown is vm/boot's; what streams is the sandboxes'.
 	while IFS=, read -r _ name number _ reply; do
 		name=${name//[\" ]/} reply=${reply//[ )]/}
-		run vm_rpc --timeout "$patience" raw "$name"
+		run vm_rpc raw "$name"
 		echo "$name $number: $status $output"
 		case $name in # nothing of it is here: no program of k3s, nor one that makes sandboxes
 		KubernetesKubeconfigRequest) want='1 vsock-rpc: error 404: /var/lib/rancher/k3s/k3s.yaml: No such file'* ;;
@@ -113,12 +113,12 @@ port() { echo "${VM_RPC#unix:}"; }
 		[[ "$status $output" == $want ]]
 	done < <(grep '^GB_REQUEST(' "$abs_top_srcdir/common/rpc/wire.def" |
 		grep -vE 'SHUTDOWN|SANDBOX_RUN|SANDBOX_EXEC,|SANDBOX_EVENTS|IMAGE_IMPORT')
-	vm_rpc --timeout "$patience" ping
+	vm_rpc ping
 }
 
 @test "a file of the host's comes back through the guest's mapping, byte for byte; others do not" {
-	vm_rpc --timeout "$patience" mmap /arcbox/file | cmp - "$BATS_FILE_TMPDIR/share/file"
-	run vm_rpc --timeout "$patience" mmap /etc/passwd
+	vm_rpc mmap /arcbox/file | cmp - "$BATS_FILE_TMPDIR/share/file"
+	run vm_rpc mmap /etc/passwd
 	echo "$output"
 	[ "$status" -eq 1 ]
 	[[ $output == *"error 13: "* ]]
@@ -134,7 +134,7 @@ port() { echo "${VM_RPC#unix:}"; }
 	[[ $output =~ Pid:[[:space:]]*([0-9]+) ]]
 	front=${BASH_REMATCH[1]}
 	guest "kill -9 $front"
-	vm_rpc --timeout "$patience" ping back
+	vm_rpc ping back
 	run guest 'pidof rpcd-front'
 	[ "$output" -ne "$front" ]
 }

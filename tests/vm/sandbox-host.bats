@@ -47,7 +47,7 @@ state_is() { [ "$(sb inspect --json "$1" | jq -r .state)" = "$2" ]; }
 # answers: the daemon does, and the guest's own kernel works.
 answers()
 {
-	vm_rpc --timeout "$patience" ping >/dev/null
+	vm_rpc ping >/dev/null
 	guest 'true'
 }
 
@@ -159,7 +159,8 @@ process_state()
 	[ "$(sb run neighbour echo fine)" = fine ]
 	state_is neighbour ready
 	sb rm -f mem neighbour
-	guest 'dmesg | grep -q "Memory cgroup out of memory" && ! dmesg | grep -q "invoked oom-killer.*gfp_mask.*order=0, oom_score_adj=-1000"'
+	guest 'dmesg | grep -q "Memory cgroup out of memory" &&
+		! dmesg | grep -q "invoked oom-killer.*gfp_mask.*order=0, oom_score_adj=-1000"'
 }
 
 @test "a fork bomb: its sandbox is full, the guest is not, and it can be removed" {
@@ -167,7 +168,8 @@ process_state()
 	sb create --id neighbour --image box --wait
 	long run bomb sh -c 'f() { f | f & }; f; while :; do f; done' >/dev/null 2>&1 3>&- &
 	client=$!
-	full() { [ "$(guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/pids.current | sort -n | tail -1')" -ge 1000 ] || ! kill -0 "$client" 2>/dev/null; }
+	full() { [ "$(guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/pids.current | sort -n | tail -1')" -ge 1000 ] ||
+		not kill -0 "$client" 2>/dev/null; }
 	until_true full
 	answers
 	[ "$(sb run neighbour echo fine)" = fine ]
@@ -199,7 +201,8 @@ process_state()
 		run sb run evil sh -c "$c"
 		[ "$status" -ne 0 ] || { echo "it could: $c"; false; }
 	done
-	[ "$(guest 'cat /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness; hostname; mount | grep -v sandbox | sort | md5sum')" = "$before" ]
+	[ "$(guest 'cat /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness; hostname; mount | grep -v sandbox | sort | md5sum')" = \
+		"$before" ]
 	answers
 	sb rm evil
 }

@@ -16,7 +16,9 @@ setup_file()
 		btrfs subvolume create $d/root 2>/dev/null || mkdir -p $d/root
 		mkdir -p $d/root/bin $d/root/etc $d/root/tmp $d/root/root $d/root/proc $d/root/sys $d/root/dev
 		cp /bin/busybox $d/root/bin/
-		for a in sh cat echo sleep true dd head tail kill id ip ps mount mknod ls stat wget nc; do ln -sf busybox $d/root/bin/$a; done'
+		for a in sh cat echo sleep true dd head tail kill id ip ps mount mknod ls stat wget nc; do
+			ln -sf busybox $d/root/bin/$a
+		done'
 }
 
 teardown_file()
@@ -24,7 +26,7 @@ teardown_file()
 	vm_test_stop
 }
 
-box() { vm_rpc --timeout "$patience" sandbox "$@"; }
+box() { vm_rpc sandbox "$@"; }
 
 @test "a sandbox from the host: created, run in, listed, removed; its limits are the kernel's" {
 	[ "$(box create --id a --rootfs /run/arcbox/data/root --cpus 1 -m 64M --wait)" = a ]
@@ -32,7 +34,8 @@ box() { vm_rpc --timeout "$patience" sandbox "$@"; }
 	run box run a sh -c 'exit 9'
 	[ "$status" -eq 9 ]
 	[ "$(box inspect --json a | jq -c .limits)" = '{"vcpus":1,"memory_mib":64}' ]
-	run guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/memory.max /sys/fs/cgroup/guestbox-sandbox/*/*/cpu.max /sys/fs/cgroup/guestbox-sandbox/*/*/pids.max'
+	run guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/memory.max /sys/fs/cgroup/guestbox-sandbox/*/*/cpu.max \
+		/sys/fs/cgroup/guestbox-sandbox/*/*/pids.max'
 	echo "$output"
 	[ "$output" = "67108864
 100000 100000
@@ -40,7 +43,7 @@ box() { vm_rpc --timeout "$patience" sandbox "$@"; }
 	# Memory beyond the limit is not to be had, and whoever wants it is killed; the daemon, and the sandbox, go on.
 	run box run a sh -c 'x=x; while :; do x=$x$x; done'
 	[ "$status" -ne 0 ]
-	vm_rpc --timeout "$patience" ping
+	vm_rpc ping
 	[ "$(box run a echo still)" = still ]
 	[ "$(guest 'cat /sys/fs/cgroup/guestbox-sandbox/*/*/memory.events' | awk '$1 == "oom_kill" { print ($2 > 0) }')" = 1 ]
 	box rm a
@@ -49,7 +52,7 @@ box() { vm_rpc --timeout "$patience" sandbox "$@"; }
 @test "a fork bomb stays inside and ends with its sandbox" {
 	box create --id b --rootfs /run/arcbox/data/root --wait
 	box run --limit 5 b sh -c 'f() { f | f & }; f; sleep 100' >/dev/null 2>&1 || true
-	run vm_rpc --timeout "$patience" ping
+	run vm_rpc ping
 	[ "$status" -eq 0 ]
 	box rm -f b
 	run guest 'ls -d /sys/fs/cgroup/guestbox-sandbox/*/*/ 2>/dev/null | wc -l; ip -o link | grep -c vmtap'
