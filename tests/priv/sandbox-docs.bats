@@ -8,7 +8,7 @@ load sandbox.bash
 	cp "$abs_top_srcdir/docs/sandboxes.md" "$T/page"
 	sandbox_inside '
 		cd $T/img
-		vsock-rpc() { timeout 60 "$GUESTBOX" vsock-rpc "$@"; }
+		vsock-rpc() { timeout 300 "$GUESTBOX" vsock-rpc "$@"; }
 		export GUESTBOX_RPC=unix:$T/s
 		tar -C $R -cf rootfs.tar .
 		# dates, sizes and numbers of files are those of another day and root

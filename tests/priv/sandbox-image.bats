@@ -223,7 +223,7 @@ safe" ]
 		four() { [ "$(ls -A $T/data/sandboxes/images | wc -l)" = 4 ]; }
 		until_ four
 		refused 409 "4 imports are under way" sb image import x5 /dev/null
-		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 20 ping
+		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 120 ping
 		sb create --id a --rootfs $R --wait
 		sb run a true
 		for i in 1 2 3 4; do eval "tar -C \$R -cf - . >&2$i; exec 2$i>&-"; done

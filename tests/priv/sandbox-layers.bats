@@ -217,6 +217,6 @@ safe" ]
 		sb image rm x 2>/dev/null || true
 		refused 500 "held back for others" sb image import x evil.tar.gz
 		silent ls -A $images
-		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 20 ping
+		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 120 ping
 	'
 }

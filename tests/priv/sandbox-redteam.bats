@@ -27,7 +27,7 @@ load sandbox.bash
 		refused 400 "id" sb inspect ""
 		refused 400 "id" sb rm ""
 		# A NUL inside is cut by no C string: the bytes of id "a\0b".
-		raw() { "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 30 raw "$@"; }
+		raw() { "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 120 raw "$@"; }
 		for type in SandboxCreateRequest SandboxInspectRequest SandboxStopRequest SandboxRemoveRequest SandboxRunRequest \
 			SandboxExecRequest SandboxCheckpointRequest; do
 			refused 400 "NUL" raw $type 0a03610062
@@ -178,7 +178,7 @@ host" ]
 		btrfs -q filesystem resize 600M $T/data # sooner full
 		sb create --id a --rootfs $R --wait; sb create --id b --rootfs $R --wait
 		not sb run a sh -c "i=0; while dd if=/dev/zero of=/root/big.\$i bs=1M count=256; do i=\$((i+1)); done; exit 1" 2>/dev/null
-		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 30 ping
+		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 120 ping
 		[ "$(sb ls --json | jq ".sandboxes | length")" = 2 ]
 		sb inspect a >/dev/null
 		sb run b cat /etc/passwd >/dev/null
@@ -211,7 +211,7 @@ host" ]
 @test "frames that no client sends: answered, and sandboxes live on" {
 	sandbox_inside '
 		sb create --id a --rootfs $R --wait
-		raw() { "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 30 raw "$@"; }
+		raw() { "$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 120 raw "$@"; }
 		# A terminal of 70000 columns; a command of nothing; an id that is a number; one field cut off.
 		refused 400 "" raw SandboxExecRequest "0a0161 1201 78 3001 3a0408f0a204"
 		refused 400 "" raw SandboxRunRequest 0a0161

@@ -117,7 +117,7 @@ awk
 			fi
 			sb rm -f bad
 		done
-		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 20 ping
+		"$GUESTBOX" vsock-rpc --connect unix:$T/s --timeout 120 ping
 		no_loops() { [ -z "$(losetup -n -O BACK-FILE | grep "^$T/img/out/" || true)" ]; }
 		until_ no_loops
 	'

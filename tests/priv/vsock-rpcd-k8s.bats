@@ -4,6 +4,17 @@
 load ../lib.bash
 load runtime.bash
 
+# hold_stops: from here on whoever has been told to end is not waited for yet; go_on: he is. strace has a thread of the daemon
+# rest behind the signal that it has sent, however long what is looked at meanwhile takes.
+hold_stops() {
+	strace -f -qq -o /dev/null -e trace=pidfd_send_signal -e inject=pidfd_send_signal:delay_exit=1800000000:when=1 \
+		-p "$daemon" 3>&- &
+	holding=$!
+	until_true all_traced
+}
+all_traced() { not grep -qx 'TracerPid:	0' /proc/"$daemon"/task/*/status; }
+go_on() { kill -9 "$holding"; wait "$holding" || true; }
+
 k8s_is() { [ "$(rpc k8s status --json | jq -c '[.running, .api_ready, .services[1].status]')" = "$1" ]; }
 k8s_detail_has() { [[ $(rpc k8s status --json | jq -r .detail) == *"$1"* ]]; }
 events() { awk '{ $1 = ""; print substr($0, 2) }' "$T/events" | tr '\n' ,; }
@@ -15,6 +26,8 @@ shim() {
 		[ "$words" != "containerd-shim-runc-v2 -namespace $1" ] || echo "$pid"
 	done < <(cat "$CG"/cgroup.procs "$CG"/*/cgroup.procs)
 }
+
+has_shim() { [ -n "$(shim "$1")" ]; }
 
 @test "nothing there: the missing programs are named at once; no kubeconfig" {
 	start_daemon
@@ -114,8 +127,8 @@ shim() {
 	rpc k8s start --wait >/dev/null
 	rpc runtime ensure --start --wait >/dev/null
 	until_true grep -q 'populated 1' "$CG/kubepods/pod1/cgroup.events"
-	until_true test -n "$(shim moby)"
-	[ -n "$(shim k8s.io)" ]
+	until_true has_shim moby
+	until_true has_shim k8s.io
 	k3s=$(pid_of k3s) moby=$(shim moby)
 	in_guest sh -c 'mkdir -p /var/lib/kubelet/pods/a/vol /run/k3s/x && mount -t tmpfs pod /var/lib/kubelet/pods/a/vol &&
 		mount -t tmpfs k /run/k3s/x'
@@ -146,20 +159,23 @@ shim() {
 
 @test "while a stop is under way a status waits for nobody, and a start comes after it" {
 	programs
-	touch "$T/k3s.linger" # it has ten seconds
+	touch "$T/k3s.linger"
 	start_daemon
 	rpc k8s start --wait >/dev/null
+	hold_stops
 	rpc k8s stop --json >"$T/stopped" 3>&- &
 	stopping=$!
 	until_true grep -q 'term k3s' "$T/events"
-	run rpc --timeout 5 k8s status --json
+	run rpc k8s status --json
 	[ "$status" -eq 0 ]
 	[ "$(jq .running <<<"$output")" = true ]
-	run rpc --timeout 5 k8s start --json
+	run rpc k8s start --json
 	[ "$(jq .running <<<"$output")" = true ]
 	kill -0 "$stopping" # it still stops
 	[ ! -s "$T/stopped" ]
 	rm "$T/k3s.linger"
+	until_true grep -q 'end k3s' "$T/events"
+	go_on
 	wait "$stopping"
 	[ "$(jq .stopped <"$T/stopped")" = true ]
 	until_true k8s_is '[true,true,"ready"]'
@@ -172,6 +188,7 @@ shim() {
 	GUESTBOX_LOG=debug start_daemon
 	rpc k8s start --wait >/dev/null
 	k3s=$(pid_of k3s)
+	hold_stops
 	for i in 1 2 3; do
 		rpc k8s stop --json >"$T/stopped.$i" 3>&- &
 		stopping+=($!)
@@ -180,8 +197,9 @@ shim() {
 	# a request is in the log before it is handled, and both are before the next one that comes
 	asked() { [ "$(grep -c 'KubernetesStopRequest (0x' "$T/log")" -eq 3 ]; }
 	until_true asked
-	rpc --timeout 5 k8s status >/dev/null
-	fails 1 "error 409: 3 stops and deletions of Kubernetes are under way" rpc --timeout 5 k8s delete
+	rpc k8s status >/dev/null
+	fails 1 "error 409: 3 stops and deletions of Kubernetes are under way" rpc k8s delete
+	go_on
 	for i in 0 1 2; do wait "${stopping[i]}"; done
 	[ "$(jq -s -c 'map(.stopped)' "$T"/stopped.?)" = '[true,true,true]' ]
 	gone "$k3s"
@@ -215,7 +233,7 @@ shim() {
 	touch "$T/k3s.mute"
 	until_true k8s_detail_has "/readyz is not ok" # it is asked every five seconds
 	k8s_is '[true,false,"error"]'
-	grep -q 'runtime: k3s does not answer any more' "$T/log"
+	until_true grep -q 'runtime: k3s does not answer any more' "$T/log"
 	rm "$T/k3s.mute"
 	until_true k8s_is '[true,true,"ready"]'
 	[ "$(starts k3s)" -eq 1 ]
@@ -246,8 +264,14 @@ shim() {
 	programs
 	start_daemon
 	mkdir -p /var/lib/rancher/k3s
-	printf 'clusters:\0\n' >/var/lib/rancher/k3s/k3s.yaml
-	fails 1 "error 404: /var/lib/rancher/k3s/k3s.yaml: " rpc k8s kubeconfig
+	printf 'clusters: \303\244\n' >/var/lib/rancher/k3s/k3s.yaml
+	[ "$(rpc k8s kubeconfig)" = 'clusters: ä' ]
+	# A NUL; Latin-1; a character that is cut.
+	for text in 'clusters:\0\n' 'clusters: \344\n' 'clusters: \303'; do
+		# shellcheck disable=SC2059 # it is a format
+		printf "$text" >/var/lib/rancher/k3s/k3s.yaml
+		fails 1 "error 404: /var/lib/rancher/k3s/k3s.yaml: Invalid or incomplete multibyte or wide character" rpc k8s kubeconfig
+	done
 }
 
 @test "a pid file that names somebody else: not running, and nobody is killed" {
@@ -264,6 +288,27 @@ shim() {
 	[ "$(jq .stopped <<<"$output")" = true ]
 	kill -0 "$other"
 	kill "$other"
+}
+
+@test "a pid file that names a k3s that has ended, which nobody has waited for: not running, and none is started" {
+	programs
+	mkdir -p /run/arcbox /var/lib/rancher/k3s
+	# Its parent is a program that waits for nobody.
+	nsenter --net="$T/net" sh -c '"$0" server & echo $! >/run/arcbox/k3s.pid; exec sleep 1000' "$T/bin/k3s" >/dev/null 2>&1 3>&- &
+	parent=$!
+	until_true grep -qx sleep "/proc/$parent/comm"
+	until_true grep -q 'serve k3s' "$T/events"
+	k3s=$(cat /run/arcbox/k3s.pid)
+	kill -9 "$k3s"
+	until_true grep -q '^State:	Z' "/proc/$k3s/status"
+	start_daemon
+	k8s_is '[false,false,"not_ready"]'
+	k8s_detail_has "k3s does not run"
+	not grep 'runtime: k3s' "$T/log"
+	[ ! -e /run/guestbox/daemons/k3s.pid ]
+	[ "$(starts k3s)" -eq 1 ]
+	grep -q '^State:	Z' "/proc/$k3s/status"
+	kill "$parent"
 }
 
 @test "delete: mounts first, the name space emptied, the folders too, and nobody else's data" {

@@ -77,7 +77,7 @@ machine() {
 		$G vsock-rpcd --listen unix:$T/s --notify-fd 9 9>$T/ready 2>$T/log &
 		read -r _ <$T/ready
 		'"$1"'
-		for i in {1..600}; do sleep 0.1; done
+		for i in {1..1800}; do sleep 0.1; done
 		exit 97' 3>&-
 }
 
