@@ -297,11 +297,11 @@ front_status() { awk -v key="$1:" '$1 == key { $1 = ""; print substr($0, 2) }' "
 		seen() { has_lines "$i" 'front: started again' "$dir/log" || grep -q 'not started again' "$dir/log"; }
 		until_true seen
 	done
+	grep -q 'front: not started again' "$dir/log"
 	status=0
 	wait "$daemon" || status=$?
 	daemon=
 	[ "$status" -eq 1 ]
-	grep -q 'front: not started again' "$dir/log"
 	[ ! -e "$dir/s" ]
 }
 
