@@ -28,7 +28,7 @@ serve() {
 
 # unserve: unmounts and waits until the process has ended.
 unserve() {
-	umount "$mnt"
+	until_true umount "$mnt" # who was killed holds it until the end of his last request
 	gone
 }
 
