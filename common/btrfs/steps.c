@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -507,8 +508,14 @@ static void undo(struct gb_boot *boot, size_t upto)
 		if (!step->done || (step->kind != GB_STEP_MOUNT && step->kind != GB_STEP_TOP))
 			continue;
 		if (gb_bootstrap_target(boot, step->kind == GB_STEP_TOP ? boot->layout.top : boot->layout.subvol[step->subvol].target,
-				path) == 0 &&
-		    gb_mount_undo(path, 0, &beside) < 0)
+				path) < 0)
+			continue;
+		int r = gb_mount_undo(path, 0, &beside);
+		if (r == -EIO) { /* a disk that fails is no reason to stay mounted: nobody uses it yet */
+			beside = (struct gb_err){ 0 };
+			r = gb_mount_undo(path, MNT_DETACH, &beside);
+		}
+		if (r < 0)
 			note(boot, "%s", beside.msg);
 	}
 }
