@@ -164,7 +164,7 @@ static int count(struct rpcd_mmap_job *job)
 /* Sends on, as far as there is room. 0 or -errno. */
 static int send_on(struct rpcd_mmap_job *job)
 {
-	int r;
+	int r = 0;
 
 	do {
 		if (job->out.len)
@@ -178,7 +178,7 @@ static int send_on(struct rpcd_mmap_job *job)
 		else
 			job->whole = true;
 	} while (r > 0 && !job->whole);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 /* The head, and the first piece of the file, which is there already. 0 or -errno. */

@@ -49,6 +49,9 @@ void gb_vis_print(const char *text)
 {
 	char shown[GB_VIS_SIZE];
 
-	for (; *text; text++)
-		(void)fwrite(shown, 1, (size_t)(gb_vis(shown, *text) - shown), stdout);
+	for (; *text; text++) {
+		size_t len = (size_t)(gb_vis(shown, *text) - shown);
+
+		(void)fwrite(shown, 1, len, stdout);
+	}
 }
