@@ -122,7 +122,7 @@ static int query_one(const struct job *job, const char *path, bool name, struct 
 		if (job->null)
 			(void)fputs(path, stdout);
 		else
-			gb_vis_print(path);
+			gb_vis_write(stdout, path);
 	}
 	(void)putchar(job->null ? '\0' : '\n');
 	return 0;

@@ -63,7 +63,7 @@ static const char *dax(const struct gb_mountinfo *row, char *text, size_t size)
 /* A tab and a newline part the fields and the lines: they, and all that a terminal would obey, are encoded. */
 static void field(const char *text, char end)
 {
-	gb_vis_print(text);
+	gb_vis_write(stdout, text);
 	(void)putchar(end);
 }
 
@@ -117,16 +117,16 @@ static int show_mounted(const struct gb_mountinfo *row, void *arg)
 		read_only = read_only || lists[i][1] == 'o';
 		lists[i] += n + (lists[i][n] == ',');
 	}
-	gb_vis_print(row->source);
+	gb_vis_write(stdout, row->source);
 	(void)fputs(" on ", stdout);
-	gb_vis_print(row->target);
+	gb_vis_write(stdout, row->target);
 	(void)fputs(" type ", stdout);
-	gb_vis_print(row->type);
+	gb_vis_write(stdout, row->type);
 	(void)fputs(read_only ? " (ro" : " (rw", stdout);
 	for (size_t i = 0; i < GB_ARRAY_LEN(lists); i++) {
 		if (*lists[i]) {
 			(void)putchar(',');
-			gb_vis_print(lists[i]);
+			gb_vis_write(stdout, lists[i]);
 		}
 	}
 	(void)puts(")");

@@ -45,13 +45,13 @@ void gb_vis_text(char *dst, size_t size, const char *text)
 	*dst = '\0';
 }
 
-void gb_vis_print(const char *text)
+void gb_vis_write(FILE *out, const char *text)
 {
 	char shown[GB_VIS_SIZE];
 
 	for (; *text; text++) {
 		size_t len = (size_t)(gb_vis(shown, *text) - shown);
 
-		(void)fwrite(shown, 1, len, stdout);
+		(void)fwrite(shown, 1, len, out);
 	}
 }

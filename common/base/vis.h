@@ -6,6 +6,7 @@
 #define GB_BASE_VIS_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 enum { GB_VIS_SIZE = 5 }; /* what one byte may become, with the NUL */
 
@@ -15,7 +16,7 @@ char *gb_vis(char *dst, char c);
 /* Encodes what fits of text, and a NUL; no byte is encoded in part. */
 void gb_vis_text(char *dst, size_t size, const char *text);
 
-/* The same on standard output, all of it. */
-void gb_vis_print(const char *text);
+/* The same into a stream, all of it; whether it could be written, ferror(3) knows. */
+void gb_vis_write(FILE *out, const char *text);
 
 #endif
